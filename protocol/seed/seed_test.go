@@ -3,7 +3,7 @@ package seed
 import (
 	"bytes"
 	"crypto"
-		"crypto/sha256"
+	"crypto/sha256"
 	"io"
 	"testing"
 )
