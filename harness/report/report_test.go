@@ -1,0 +1,202 @@
+package report
+
+import (
+	"bytes"
+	"encoding/xml"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+// sample is a run with one of everything.
+func sample() *Run {
+	return &Run{
+		Tool: "muster conform", Version: "test", Seed: 42, Started: time.Unix(1_700_000_000, 0).UTC(),
+		Duration: 12 * time.Second, Cloud: "reference cloud", Device: "4 simulated devices",
+		Repeat: "muster conform --seed 42",
+		Cohorts: []Cohort{
+			{Board: "photon", DeviceOS: "0.5.3", Transport: "tcp", Devices: 2},
+			{Board: "boron", DeviceOS: "6.2.0", Transport: "udp", Devices: 2},
+		},
+		Results: []Result{
+			{Suite: "handshake", Check: "connects", DeviceOS: "6.2.0", Transport: "udp", Verdict: Pass, Devices: 2},
+			{Suite: "handshake", Check: "connects", DeviceOS: "0.5.3", Transport: "tcp", Verdict: Pass, Devices: 2},
+			{
+				Suite: "resume", Check: "bytes", DeviceOS: "6.2.0", Transport: "udp", Verdict: Fail, Devices: 2,
+				Requirements: []string{"R-71"}, Repeat: "muster conform resume/bytes --seed 42",
+				Findings: []Finding{{
+					Verdict: Fail, Requirement: "R-71", Device: "e00fce68aabbccddeeff0011",
+					Text: "a resume costs too much", Expected: "142 bytes", Actual: "160 <b>bytes</b>",
+					Packets: []string{"> 253 CON EMPTY mid=0007"},
+				}},
+				Measurements: []Measurement{{Name: "resume", Unit: "B", Min: 160, Median: 160, Max: 160, Limit: 142, Exact: true, Count: 2}},
+			},
+			{Suite: "resume", Check: "bytes", DeviceOS: "0.5.3", Transport: "tcp", Verdict: Unsupported, Reason: "TCP has no resume"},
+		},
+		Ledger: []LedgerRow{{
+			Phase: "resume", DeviceOS: "6.2.0", Transport: "udp", Devices: 2, Count: 2,
+			Up: Cost{1, 53, 28}, Down: Cost{1, 33, 28}, Total: Spread{142, 142, 160}, Budget: 142,
+		}},
+	}
+}
+
+func TestExitCodes(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		edit func(*Run)
+		want int
+	}{
+		{"failure", func(*Run) {}, ExitFailures},
+		{"clean", func(r *Run) { r.Results = r.Results[:2] }, ExitClean},
+		{"unsupported is no failure", func(r *Run) { r.Results[2].Verdict = Unsupported }, ExitClean},
+		{"inconclusive", func(r *Run) { r.Results[2].Verdict = Inconclusive }, ExitInconclusive},
+		{"something did not run", func(r *Run) { r.Results[2].Verdict = NotRun }, ExitInconclusive},
+		{"nothing selected", func(r *Run) { r.Results = nil }, ExitInconclusive},
+		{"only unsupported", func(r *Run) { r.Results = r.Results[3:] }, ExitInconclusive},
+		{"interrupted wins", func(r *Run) { r.Interrupted = true }, ExitInterrupted},
+	} {
+		run := sample()
+		test.edit(run)
+		if got := run.ExitCode(); got != test.want {
+			t.Errorf("%s: exit code %d, want %d", test.name, got, test.want)
+		}
+	}
+}
+
+func TestLadderIsFullAndReadable(t *testing.T) {
+	for v := range numVerdicts {
+		text, err := v.MarshalText()
+		if err != nil || len(text) == 0 || v.Mark() == "" {
+			t.Errorf("verdict %d: text %q, mark %q, error %v", v, text, v.Mark(), err)
+		}
+		var back Verdict
+		if err := back.UnmarshalText(text); err != nil || back != v {
+			t.Errorf("%q reads back as %v, %v", text, back, err)
+		}
+	}
+	if err := new(Verdict).UnmarshalText([]byte("fine")); err == nil {
+		t.Error("an unknown word was accepted")
+	}
+	if Worse(Fail, Pass) != Fail || Worse(Pass, Inconclusive) != Inconclusive {
+		t.Error("the ladder does not take the worse")
+	}
+}
+
+func TestGenerationsAreInOrder(t *testing.T) {
+	run := &Run{Results: []Result{
+		{DeviceOS: "10.0.0", Transport: "udp"},
+		{DeviceOS: "6.2.0", Transport: "udp"},
+		{DeviceOS: "0.5.3", Transport: "udp"},
+		{DeviceOS: "0.5.3", Transport: "tcp"},
+		{DeviceOS: "any"},
+	}}
+	var got []string
+	for _, g := range run.Generations() {
+		got = append(got, g.String())
+	}
+	want := []string{"0.5.3 tcp", "0.5.3 udp", "6.2.0 udp", "10.0.0 udp", "any"}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestJSONReadsBack(t *testing.T) {
+	var buf bytes.Buffer
+	if err := sample().WriteJSON(&buf); err != nil {
+		t.Fatal(err)
+	}
+	back, err := ReadJSON(&buf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(back, sample()) {
+		t.Errorf("got %+v, want %+v", back, sample())
+	}
+}
+
+func TestJUnitNamesAreStableAndCountsRight(t *testing.T) {
+	var buf bytes.Buffer
+	if err := sample().WriteJUnit(&buf); err != nil {
+		t.Fatal(err)
+	}
+	// Read with a decoder that knows only the schema, not the library that wrote it.
+	var got struct {
+		XMLName xml.Name `xml:"testsuites"`
+		Suites  []struct {
+			Name     string `xml:"name,attr"`
+			Tests    int    `xml:"tests,attr"`
+			Failures int    `xml:"failures,attr"`
+			Skipped  int    `xml:"skipped,attr"`
+			Cases    []struct {
+				Class   string `xml:"classname,attr"`
+				Name    string `xml:"name,attr"`
+				Failure *struct {
+					Message string `xml:"message,attr"`
+					Text    string `xml:",chardata"`
+				} `xml:"failure"`
+				Skipped *struct {
+					Message string `xml:"message,attr"`
+				} `xml:"skipped"`
+			} `xml:"testcase"`
+		} `xml:"testsuite"`
+	}
+	if err := xml.Unmarshal(buf.Bytes(), &got); err != nil {
+		t.Fatalf("%v in:\n%s", err, buf.String())
+	}
+	if len(got.Suites) != 2 || got.Suites[1].Tests != 2 || got.Suites[1].Failures != 1 || got.Suites[1].Skipped != 1 {
+		t.Fatalf("got %+v", got.Suites)
+	}
+	failed := got.Suites[1].Cases[0]
+	if failed.Class != "resume.6.2.0.udp" || failed.Name != "bytes" {
+		t.Errorf("class %q and name %q, want resume.6.2.0.udp and bytes", failed.Class, failed.Name)
+	}
+	for _, part := range []string{"142 bytes", "253 CON EMPTY", "to repeat: muster conform resume/bytes --seed 42"} {
+		if failed.Failure == nil || !strings.Contains(failed.Failure.Text, part) {
+			t.Errorf("the failure does not show %q: %+v", part, failed.Failure)
+		}
+	}
+	if skipped := got.Suites[1].Cases[1].Skipped; skipped == nil || skipped.Message != "unsupported: TCP has no resume" {
+		t.Errorf("got %+v", skipped)
+	}
+}
+
+func TestPageStandsAlone(t *testing.T) {
+	var buf bytes.Buffer
+	if err := sample().WriteHTML(&buf); err != nil {
+		t.Fatal(err)
+	}
+	html := buf.String()
+	for _, outside := range []string{"http://", "https://", "src=", "<link", "@import", "url("} {
+		if strings.Contains(html, outside) {
+			t.Errorf("the page reaches outside itself: %q", outside)
+		}
+	}
+	if strings.Contains(html, "<b>bytes</b>") {
+		t.Error("a finding is not escaped")
+	}
+	for _, part := range []string{"resume/bytes", "R-71", "0.5.3 tcp", "class=\"bar over\"", "muster conform --seed 42"} {
+		if !strings.Contains(html, part) {
+			t.Errorf("the page does not show %q", part)
+		}
+	}
+}
+
+func TestSummaryIsTheLastThingOnTheScreen(t *testing.T) {
+	run := sample()
+	var buf bytes.Buffer
+	if err := run.WriteTerminal(&buf, false); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(buf.String()), "\n")
+	last := lines[len(lines)-1]
+	if last != "to repeat: muster conform --seed 42" {
+		t.Errorf("last line %q", last)
+	}
+	if summary := lines[len(lines)-2]; !strings.Contains(summary, "1 fail") || !strings.Contains(summary, "4 devices, 4 checks") {
+		t.Errorf("summary %q", summary)
+	}
+	if strings.Contains(buf.String(), "\x1b[") {
+		t.Error("colour in plain output")
+	}
+}

@@ -1,0 +1,225 @@
+package report
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// A Run is the whole result of one call of the harness.
+type Run struct {
+	Tool        string        `json:"tool"`    // "muster conform"
+	Version     string        `json:"version"` // of Muster
+	Seed        uint64        `json:"seed"`
+	Started     time.Time     `json:"started"`
+	Duration    time.Duration `json:"duration_ns"`
+	Cloud       string        `json:"cloud"`  // the cloud in the run, in words
+	Device      string        `json:"device"` // the devices in the run, in words
+	Cohorts     []Cohort      `json:"cohorts"`
+	Results     []Result      `json:"results"`
+	Ledger      []LedgerRow   `json:"ledger"`
+	Repeat      string        `json:"repeat"` // the command that repeats the run
+	Interrupted bool          `json:"interrupted,omitempty"`
+}
+
+// A Cohort is a group of equal devices: one board at one Device OS version.
+type Cohort struct {
+	Board     string `json:"board"`
+	DeviceOS  string `json:"device_os"`
+	Transport string `json:"transport"` // "udp" or "tcp"
+	Devices   int    `json:"devices"`
+}
+
+// A Result is one check on one generation of devices.
+type Result struct {
+	Suite        string        `json:"suite"`
+	Check        string        `json:"check"` // stable within the suite
+	DeviceOS     string        `json:"device_os"`
+	Transport    string        `json:"transport"`
+	Requirements []string      `json:"requirements"`
+	Verdict      Verdict       `json:"verdict"`
+	Reason       string        `json:"reason,omitempty"` // why it did not run or is inconclusive
+	Devices      int           `json:"devices"`          // how many took part
+	Findings     []Finding     `json:"findings,omitempty"`
+	Measurements []Measurement `json:"measurements,omitempty"`
+	Duration     time.Duration `json:"duration_ns"`
+	Repeat       string        `json:"repeat,omitempty"` // the command that repeats this one
+}
+
+// A Finding is one thing that a check saw and that was not as required, or
+// that is worth a remark.
+type Finding struct {
+	Verdict     Verdict  `json:"verdict"`
+	Requirement string   `json:"requirement,omitempty"`
+	Device      string   `json:"device,omitempty"` // 24 hex digits
+	Text        string   `json:"text"`
+	Expected    string   `json:"expected,omitempty"`
+	Actual      string   `json:"actual,omitempty"`
+	Packets     []string `json:"packets,omitempty"` // decoded, in order
+}
+
+// A Measurement is a number with a limit, such as the bytes of a resume.
+type Measurement struct {
+	Name   string `json:"name"`
+	Unit   string `json:"unit"`
+	Min    int64  `json:"min"`
+	Median int64  `json:"median"`
+	Max    int64  `json:"max"`
+	Limit  int64  `json:"limit,omitempty"` // 0: none
+	Exact  bool   `json:"exact,omitempty"` // the limit is the required value
+	Count  int    `json:"count"`
+}
+
+// A LedgerRow is what one phase of a connection cost on the wire, over all
+// devices of one Device OS version and transport.
+type LedgerRow struct {
+	Phase     string `json:"phase"`
+	DeviceOS  string `json:"device_os"`
+	Transport string `json:"transport"`
+	Devices   int    `json:"devices"`
+	Count     int    `json:"count"` // how many times the phase was seen
+	Up        Cost   `json:"up"`    // device to cloud, a phase, median
+	Down      Cost   `json:"down"`  // cloud to device, a phase, median
+	Total     Spread `json:"total"` // both ways, headers included, in bytes
+	Budget    int    `json:"budget,omitempty"`
+}
+
+// A Cost is the bytes of one direction of one phase.
+type Cost struct {
+	Packets int `json:"packets"` // datagrams, or writes over TCP
+	Payload int `json:"payload"` // bytes of UDP or TCP payload
+	Headers int `json:"headers"` // bytes of IPv4 and UDP (28) or IPv4 and TCP (40) headers
+}
+
+// Bytes returns payload and headers together.
+func (c Cost) Bytes() int { return c.Payload + c.Headers }
+
+// A Spread is the range of one number over many devices.
+type Spread struct {
+	Min    int `json:"min"`
+	Median int `json:"median"`
+	Max    int `json:"max"`
+}
+
+// Verdict adds up a list of results: the worst one, NotRun for none.
+func verdictOf(results []Result) Verdict {
+	worst := NotRun
+	for _, r := range results {
+		worst = Worse(worst, r.Verdict)
+	}
+	return worst
+}
+
+// Verdict is the worst result of the run.
+func (r *Run) Verdict() Verdict { return verdictOf(r.Results) }
+
+// Count returns how many results ended in each verdict.
+func (r *Run) Count() map[Verdict]int {
+	counts := make(map[Verdict]int)
+	for _, result := range r.Results {
+		counts[result.Verdict]++
+	}
+	return counts
+}
+
+// ExitCode returns the process exit code that the run deserves. A run without
+// a single judged result is inconclusive, never clean: a filter that matches
+// nothing must not look like success.
+func (r *Run) ExitCode() int {
+	counts := r.Count()
+	switch {
+	case r.Interrupted:
+		return ExitInterrupted
+	case counts[Fail] > 0:
+		return ExitFailures
+	case counts[Inconclusive] > 0, counts[NotRun] > 0, counts[Pass]+counts[PassWithRemark] == 0:
+		return ExitInconclusive
+	default:
+		return ExitClean
+	}
+}
+
+// Suites returns the names of the suites in the order of their first result.
+func (r *Run) Suites() []string {
+	return distinct(r.Results, func(result Result) string { return result.Suite })
+}
+
+// A Generation is one column of the matrix.
+type Generation struct{ DeviceOS, Transport string }
+
+// String returns the column's heading, such as "3.1.0 udp".
+func (g Generation) String() string {
+	if g.Transport == "" {
+		return g.DeviceOS
+	}
+	return g.DeviceOS + " " + g.Transport
+}
+
+// Generations returns the columns of the matrix, oldest Device OS first, TCP
+// before UDP.
+func (r *Run) Generations() []Generation {
+	all := distinct(r.Results, func(result Result) Generation {
+		return Generation{result.DeviceOS, result.Transport}
+	})
+	slices.SortFunc(all, func(a, b Generation) int {
+		return cmp.Or(compareVersions(a.DeviceOS, b.DeviceOS), cmp.Compare(a.Transport, b.Transport))
+	})
+	return all
+}
+
+// Cell returns the results of one suite on one generation.
+func (r *Run) Cell(suite string, g Generation) []Result {
+	var cell []Result
+	for _, result := range r.Results {
+		if result.Suite == suite && result.DeviceOS == g.DeviceOS && result.Transport == g.Transport {
+			cell = append(cell, result)
+		}
+	}
+	return cell
+}
+
+// Phases returns the ledger's phases in the order of their first row.
+func (r *Run) Phases() []string {
+	return distinct(r.Ledger, func(row LedgerRow) string { return row.Phase })
+}
+
+// distinct returns the keys of items in order of first appearance.
+func distinct[T any, K comparable](items []T, key func(T) K) []K {
+	var keys []K
+	seen := make(map[K]bool)
+	for _, item := range items {
+		if k := key(item); !seen[k] {
+			seen[k] = true
+			keys = append(keys, k)
+		}
+	}
+	return keys
+}
+
+// compareVersions orders "0.5.3" before "1.4.4" before "10.0.0". Anything that
+// is not a number sorts as text behind the numbers.
+func compareVersions(a, b string) int {
+	as, bs := versionParts(a), versionParts(b)
+	if c := slices.Compare(as, bs); c != 0 {
+		return c
+	}
+	return cmp.Compare(a, b)
+}
+
+func versionParts(s string) []int {
+	var parts []int
+	n, digits := 0, false
+	for _, c := range s {
+		switch {
+		case c >= '0' && c <= '9' && n < 1<<20:
+			n, digits = n*10+int(c-'0'), true
+		case c == '.' && digits:
+			parts, n, digits = append(parts, n), 0, false
+		default:
+			if len(parts) == 0 && !digits {
+				return []int{1 << 30}
+			}
+		}
+	}
+	return append(parts, n)
+}
