@@ -7,15 +7,15 @@ type Reason uint8
 
 // The reasons, in the order in which a message is read.
 const (
-	TooShort         Reason = 1 + iota // fewer than the four bytes of the header
-	BadVersion                         // the version is not 1
-	BadTokenLength                     // a token length of 9 to 15
-	TokenTruncated                     // the message ends in the token
-	BadCodeClass                       // a code of class 1, 3, 6 or 7
-	EmptyNotEmpty                      // bytes behind the header of an Empty message
-	BadOptionNibble                    // an option delta or length of 15
-	OptionTruncated                    // the message ends in an option
-	BadOptionNumber                    // option number 0, or above 65535
+	TooShort        Reason = 1 + iota // fewer than the four bytes of the header
+	BadVersion                        // the version is not 1
+	BadTokenLength                    // a token length of 9 to 15
+	TokenTruncated                    // the message ends in the token
+	BadCodeClass                      // a code of class 1, 3, 6 or 7
+	EmptyNotEmpty                     // bytes behind the header of an Empty message
+	BadOptionNibble                   // an option delta or length of 15
+	OptionTruncated                   // the message ends in an option
+	BadOptionNumber                   // option number 0, or above 65535
 
 	numReasons
 )
