@@ -52,10 +52,9 @@ func (s *Serving) Block(now clock.Instant, num uint32) (payload []byte, b Block,
 		s.first++
 	}
 	if !b.More {
-		s.last++
-	}
-	if s.last >= s.first {
-		*s = Serving{}
+		if s.last++; s.last >= s.first {
+			*s = Serving{}
+		}
 	}
 	return payload, b, true
 }
