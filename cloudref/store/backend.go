@@ -1,0 +1,89 @@
+package store
+
+import (
+	"context"
+	"time"
+)
+
+// A bucket is one kind of record: a key-value bucket of JetStream.
+type bucket uint8
+
+const (
+	bucketMeta bucket = iota
+	bucketDevices
+	bucketAccounts
+	bucketClaims
+	bucketSessions
+	bucketApps
+	numBuckets
+)
+
+var buckets = [numBuckets]struct {
+	name     string
+	about    string
+	compress bool
+}{
+	bucketMeta:     {name: "muster_meta", about: "format of the stored state"},
+	bucketDevices:  {name: "muster_devices", about: "devices and their public keys"},
+	bucketAccounts: {name: "muster_accounts", about: "accounts"},
+	bucketClaims:   {name: "muster_claims", about: "claim codes, by hash"},
+	bucketSessions: {name: "muster_sessions", about: "sessions, encrypted, and their progress"},
+	bucketApps:     {name: "muster_apps", about: "application state of devices", compress: true},
+}
+
+func (b bucket) String() string { return buckets[b].name }
+
+// An entry is a record as a backend holds it.
+type entry struct {
+	key      string
+	value    []byte
+	revision Revision
+}
+
+// A write puts value under key, or deletes the key. The backend owns value.
+type write struct {
+	bucket bucket
+	key    string // of letters, digits and full stops
+	value  []byte
+	delete bool
+
+	cas    bool     // fail with ErrConflict unless the revision is expect
+	expect Revision // zero: there is no such key
+}
+
+// A filter selects events. A nil field selects all.
+type filter struct {
+	account *AccountID
+	device  *DeviceID
+}
+
+// A backend keeps bytes. Writes to one bucket take effect in the order of the
+// calls. Each done is called exactly once, perhaps before the call returns, and
+// then says that the write is durable.
+type backend interface {
+	write(w write, done func(Revision, error))
+	read(b bucket, key string, done func(entry, error))
+
+	// scan yields at least every entry whose key matches the pattern (as a NATS
+	// subject does: "*" is one token, ">" the rest) and that exists during the
+	// whole scan, in the order of revisions. It may yield an entry again after
+	// it was changed. An error from yield ends the scan and is returned.
+	scan(ctx context.Context, b bucket, pattern string, yield func(entry) error) error
+
+	appendEvent(e Event, done func(Revision, error))
+	// follow calls fn with every event from sequence number from on (0: only
+	// those to come), in order, until stop is called. No call begins after
+	// stop returned.
+	follow(f filter, from uint64, fn func(Event)) (stop func(), err error)
+
+	putImage(ctx context.Context, id ImageID, data []byte) error
+	image(ctx context.Context, id ImageID) ([]byte, error)
+	images(ctx context.Context) ([]Image, error)
+	deleteImage(ctx context.Context, id ImageID) error
+	// sweepImages removes what unfinished uploads left, and says how many.
+	sweepImages(ctx context.Context) (int, error)
+
+	// now is the wall clock, or a constant where time is virtual.
+	now() time.Time
+	close() error
+}

@@ -1,0 +1,86 @@
+package store
+
+// Limits on what a record may carry, in bytes. They keep one write well below
+// the message size of a NATS server (1 MiB).
+const (
+	MaxSessionRecord = 4 << 10
+	MaxAppState      = 256 << 10
+	MaxEventBody     = 256 << 10
+	MaxImage         = 64 << 20
+)
+
+type opKind uint8
+
+const (
+	opInvalid opKind = iota
+	opPutDevice
+	opPutSession
+	opDropSession
+	opReserve
+	opPutApp
+	opDropApp
+	opAppend
+	numOpKinds
+)
+
+// An Op is one write of a batch. Make it with [PutDevice], [PutSession],
+// [DropSession], [Reserve], [PutApp], [DropApp] or [Append].
+type Op struct {
+	kind    opKind
+	cas     bool
+	part    Part
+	expect  Revision
+	device  *Device
+	session *Session
+	id      DeviceID
+	reserve Progress
+	value   []byte
+	event   Event
+
+	// Revision is set before the batch completes: the revision of the record
+	// written, the sequence number of the event appended.
+	Revision Revision
+}
+
+// PutDevice creates or replaces the record of d. It fails with a [KeyError] if
+// another device has one of its keys. When the device loses the key of its
+// stored session, the session goes with it.
+//
+// d must not change until the batch is complete.
+func PutDevice(d *Device) Op { return Op{kind: opPutDevice, id: d.ID, device: d} }
+
+// PutSession creates or replaces the session of s.Device: a device has at most
+// one. It fails with [ErrUnknownDevice] if there is no such device and with
+// [ErrRevoked] if s.Key is not a key of it.
+//
+// s must not change until the batch is complete.
+func PutSession(s *Session) Op { return Op{kind: opPutSession, id: s.Device, session: s} }
+
+// DropSession forgets the session of a device. It may have none.
+func DropSession(id DeviceID) Op { return Op{kind: opDropSession, id: id} }
+
+// Reserve records the progress of a session: sequence numbers below p.Reserved
+// may be used once the batch is complete, and not before. It has no effect if
+// the session was replaced meanwhile.
+func Reserve(p Progress) Op { return Op{kind: opReserve, id: p.Device, reserve: p} }
+
+// PutApp creates or replaces one part of the application state of a device.
+// The value may be reused as soon as Write returns.
+func PutApp(id DeviceID, part Part, value []byte) Op {
+	return Op{kind: opPutApp, id: id, part: part, value: value}
+}
+
+// DropApp forgets one part of the application state of a device.
+func DropApp(id DeviceID, part Part) Op { return Op{kind: opDropApp, id: id, part: part} }
+
+// Append adds an event to the stream of events. e.Body may be reused as soon
+// as Write returns.
+func Append(e Event) Op { return Op{kind: opAppend, id: e.Device, event: e} }
+
+// If makes the op conditional: it fails with [ErrConflict] unless the record
+// still has revision r. A zero r asks that the record not exist. Events and
+// reservations cannot be conditional.
+func (op Op) If(r Revision) Op {
+	op.cas, op.expect = true, r
+	return op
+}

@@ -1,0 +1,131 @@
+package store
+
+import (
+	"encoding/binary"
+	"fmt"
+)
+
+// The plain text of a session record, before it is sealed:
+//
+//	0   1   version, 1
+//	1   8   connection id
+//	9   32  fingerprint of the device key
+//	41  8   Reserved, big-endian
+//	49  8   Top
+//	57  8   Window
+//	65  …   Record
+//
+// A progress record, which is not sealed as nothing in it is secret:
+//
+//	0   1   version, 1
+//	1   8   connection id
+//	9   8   Reserved
+//	17  8   Top
+//	25  8   Window
+const (
+	sessionVersion  = 1
+	sessionHeadLen  = 65
+	progressVersion = 1
+	progressLen     = 33
+)
+
+// The keys of one device in the bucket of sessions.
+const (
+	sessionPrefix  = "s."
+	progressPrefix = "p."
+)
+
+func sessionKey(id DeviceID) string  { return sessionPrefix + id.String() }
+func progressKey(id DeviceID) string { return progressPrefix + id.String() }
+
+func (s *Session) append(b []byte) []byte {
+	b = append(b, sessionVersion)
+	b = append(b, s.CID[:]...)
+	b = append(b, s.Key[:]...)
+	b = binary.BigEndian.AppendUint64(b, s.Reserved)
+	b = binary.BigEndian.AppendUint64(b, s.Top)
+	b = binary.BigEndian.AppendUint64(b, s.Window)
+	return append(b, s.Record...)
+}
+
+// parseSession decodes the plain text b. The result aliases it.
+func parseSession(id DeviceID, b []byte) (*Session, error) {
+	if err := checkVersion("session", b, sessionVersion, sessionHeadLen); err != nil {
+		return nil, err
+	}
+	return &Session{
+		Device:   id,
+		CID:      CID(b[1:9]),
+		Key:      Fingerprint(b[9:41]),
+		Reserved: binary.BigEndian.Uint64(b[41:]),
+		Top:      binary.BigEndian.Uint64(b[49:]),
+		Window:   binary.BigEndian.Uint64(b[57:]),
+		Record:   b[sessionHeadLen:],
+	}, nil
+}
+
+func (p *Progress) append(b []byte) []byte {
+	b = append(b, progressVersion)
+	b = append(b, p.CID[:]...)
+	b = binary.BigEndian.AppendUint64(b, p.Reserved)
+	b = binary.BigEndian.AppendUint64(b, p.Top)
+	return binary.BigEndian.AppendUint64(b, p.Window)
+}
+
+func parseProgress(id DeviceID, b []byte) (Progress, error) {
+	if err := checkVersion("progress", b, progressVersion, progressLen); err != nil {
+		return Progress{}, err
+	}
+	if len(b) != progressLen {
+		return Progress{}, fmt.Errorf("store: progress record of %d bytes", len(b))
+	}
+	return Progress{
+		Device:   id,
+		CID:      CID(b[1:9]),
+		Reserved: binary.BigEndian.Uint64(b[9:]),
+		Top:      binary.BigEndian.Uint64(b[17:]),
+		Window:   binary.BigEndian.Uint64(b[25:]),
+	}, nil
+}
+
+// merge brings s up to p, if p is of the same session. Nothing goes back,
+// whichever of the two was written last.
+func (s *Session) merge(p Progress) {
+	if p.CID != s.CID {
+		return
+	}
+	s.Reserved = max(s.Reserved, p.Reserved)
+	switch {
+	case p.Top > s.Top:
+		s.Top, s.Window = p.Top, p.Window
+	case p.Top == s.Top:
+		s.Window |= p.Window
+	}
+}
+
+// seal encodes s as it is stored. A nil sealer, of a store in memory, stores it
+// as it is.
+func (s *Session) seal(by *sealer) []byte {
+	plain := s.append(make([]byte, 0, sessionHeadLen+len(s.Record)))
+	if by == nil {
+		return plain
+	}
+	return by.seal([]byte(sessionKey(s.Device)), plain)
+}
+
+// openSession decodes an entry of the bucket of sessions, in place.
+func openSession(id DeviceID, e entry, by *sealer) (*Session, error) {
+	plain := e.value
+	if by != nil {
+		var err error
+		if plain, err = by.open([]byte(sessionKey(id)), plain); err != nil {
+			return nil, err
+		}
+	}
+	s, err := parseSession(id, plain)
+	if err != nil {
+		return nil, err
+	}
+	s.Revision = e.revision
+	return s, nil
+}
