@@ -191,6 +191,19 @@ func TestRetransmissionRanges(t *testing.T) {
 	}
 }
 
+// What waits does not live in the driver's buffers.
+func TestRetransmissionRetains(t *testing.T) {
+	e := newExchangeTest(t, DeviceUDP, Faults{})
+	e.send(publish)
+	e.wantMessage(publishWire)
+	for range 3 {
+		e.receive("40 00 77 77")
+		e.wantEvent(Ping)
+		e.wantMessage("60 00 77 77")
+	}
+	e.wantMessageAfter(4*time.Second, publishWire)
+}
+
 func TestAcknowledged(t *testing.T) {
 	e := newExchangeTest(t, DeviceUDP, Faults{})
 	e.send(publish)
@@ -273,6 +286,28 @@ func TestDuplicates(t *testing.T) {
 			e.wantEvent(Received)
 			e.settle()
 		})
+	}
+}
+
+// An ID is remembered for the whole lifetime, and not much longer, whenever it
+// came.
+func TestDedupeLifetime(t *testing.T) {
+	wire := unhex(t, "40 02 00 01 b1 45")
+	for ms := -300; ms < 300; ms += 7 {
+		born := clock.Instant(time.Duration(ms) * time.Millisecond)
+		for after, want := range map[time.Duration]EventKind{
+			45 * time.Second:                      Duplicate,
+			45*time.Second + 135*time.Millisecond: Received,
+		} {
+			x := NewExchange(&DeviceUDP, 0, nil, nil)
+			var out Out
+			x.Receive(born, wire, &out)
+			out.Reset()
+			x.Receive(born.Add(after), wire, &out)
+			if got := out.Events[0].Kind; got != want {
+				t.Errorf("born at %v, %v later: got %v, want %v", born, after, got, want)
+			}
+		}
 	}
 }
 
