@@ -1,0 +1,120 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+)
+
+// startTimeout bounds the start of the server, which reads its files. A million
+// sessions after a crash take seconds.
+const startTimeout = 5 * time.Minute
+
+// An embedded is a NATS server inside this process. It has no port, handles no
+// signal and prints nothing.
+type embedded struct {
+	server *server.Server
+	log    *serverLog
+}
+
+func startServer(dir string, c Config) (*embedded, error) {
+	s, err := server.NewServer(&server.Options{
+		ServerName:             "muster",
+		DontListen:             true,
+		NoSigs:                 true,
+		NoLog:                  true,
+		DisableJetStreamBanner: true,
+		JetStream:              true,
+		StoreDir:               dir,
+		// The space on the disk is ours to watch. Left at zero, the limit is
+		// three quarters of what happened to be free at the start.
+		JetStreamMaxStore: 1 << 50,
+		SyncInterval:      SyncInterval,
+		SyncAlways:        c.SyncAlways,
+		// The only client is this process. It must not be thrown out for being
+		// slow while all cores are busy with handshakes.
+		MaxPending:    256 << 20,
+		WriteDeadline: time.Minute,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("starting the storage: %w", err)
+	}
+	e := &embedded{server: s, log: &serverLog{warn: c.Warn}}
+	s.SetLoggerV2(e.log, false, false, false)
+	s.Start()
+	if err := e.log.fatal(); err != nil {
+		e.stop()
+		return nil, fmt.Errorf("starting the storage: %w", err)
+	}
+	if !s.ReadyForConnections(startTimeout) {
+		e.stop()
+		return nil, errors.New("starting the storage: it is not ready in time")
+	}
+	return e, nil
+}
+
+func (e *embedded) dial(opts ...nats.Option) (*nats.Conn, error) {
+	return nats.Connect("", append(opts, nats.InProcessServer(e.server))...)
+}
+
+func (e *embedded) stop() {
+	e.server.Shutdown()
+	e.server.WaitForShutdown()
+}
+
+// A serverLog takes the server's log: notices are dropped, warnings passed on,
+// errors kept as well, to tell why the storage does not answer.
+type serverLog struct {
+	warn func(string)
+
+	mu     sync.Mutex
+	last   string // error
+	fatal_ string
+}
+
+var _ server.Logger = (*serverLog)(nil)
+
+func (*serverLog) Noticef(string, ...any) {}
+func (*serverLog) Debugf(string, ...any)  {}
+func (*serverLog) Tracef(string, ...any)  {}
+
+func (l *serverLog) Warnf(format string, v ...any) { l.warn("storage: " + fmt.Sprintf(format, v...)) }
+
+func (l *serverLog) Errorf(format string, v ...any) {
+	line := fmt.Sprintf(format, v...)
+	l.mu.Lock()
+	l.last = line
+	l.mu.Unlock()
+	l.warn("storage: " + line)
+}
+
+// Fatalf does not end the process, as the name would suggest: the server shuts
+// itself down, and Open returns the reason.
+func (l *serverLog) Fatalf(format string, v ...any) {
+	line := fmt.Sprintf(format, v...)
+	l.mu.Lock()
+	l.fatal_ = line
+	l.mu.Unlock()
+	l.warn("storage: " + line)
+}
+
+func (l *serverLog) fatal() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.fatal_ == "" {
+		return nil
+	}
+	return errors.New(strings.TrimSpace(l.fatal_))
+}
+
+// lastError returns the last error that the server logged, empty if none.
+func (l *serverLog) lastError() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.last
+}

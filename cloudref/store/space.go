@@ -1,0 +1,34 @@
+package store
+
+import (
+	"fmt"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// spaceInterval is how often the free space is looked up while writing.
+const spaceInterval = 200 * time.Millisecond
+
+// A space watches the free space of a disk. A NATS server that meets a full
+// disk gives up JetStream until it is started again, so writes stop before.
+type space struct {
+	dir  string
+	free int64 // at least, in bytes
+
+	checked atomic.Int64 // when, in nanoseconds
+	full    atomic.Bool
+}
+
+// check returns an error that wraps ErrFull when writes must stop.
+func (s *space) check(now time.Time) error {
+	if last := s.checked.Load(); now.UnixNano()-last > int64(spaceInterval) && s.checked.CompareAndSwap(last, now.UnixNano()) {
+		var fs syscall.Statfs_t
+		err := syscall.Statfs(s.dir, &fs)
+		s.full.Store(err == nil && int64(fs.Bavail)*int64(fs.Bsize) < s.free)
+	}
+	if s.full.Load() {
+		return fmt.Errorf("%w %s: less than %d MiB; free some", ErrFull, s.dir, s.free>>20)
+	}
+	return nil
+}
