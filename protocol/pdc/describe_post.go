@@ -8,8 +8,8 @@ import "github.com/muster/muster/protocol/coap"
 type DescribePost struct {
 	Token    []byte // one byte since 3.3, none before
 	Flags    DescribeFlags
-	Protobuf bool   // Content-Format 42: a system describe since 5.5
-	Block    *Block // Block1, nil when Payload is everything
+	Protobuf bool        // Content-Format 42: a system describe since 5.5
+	Block    *coap.Block // Block1, nil when Payload is everything
 	Payload  []byte
 }
 
@@ -23,7 +23,7 @@ func ParseDescribePost(m coap.Message) (DescribePost, error) {
 	if !ok || len(q) != 1 {
 		return p, fault(KindDescribePost, "PDC-3.3", "no flag byte in Uri-Query")
 	}
-	block, ok := parseBlock(m, coap.Block1)
+	block, ok := blockOf(m, coap.Block1)
 	if !ok {
 		return p, fault(KindDescribePost, "PDC-3.3", "Block1 is no block")
 	}
@@ -45,7 +45,7 @@ func (p DescribePost) Message(d Dialect) coap.Message {
 	}
 	m.Options = append(m.Options, coap.Opaque(coap.URIQuery, []byte{byte(p.Flags)}))
 	if p.Block != nil {
-		m.Options = append(m.Options, p.Block.option(coap.Block1))
+		m.Options = append(m.Options, p.Block.Option(coap.Block1))
 	}
 	m.Payload = p.Payload
 	return m

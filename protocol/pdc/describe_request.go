@@ -26,7 +26,7 @@ type DescribeRequest struct {
 	// NoFlags is true for the oldest form, which has no Uri-Query. Devices
 	// refuse it from 3.3 on.
 	NoFlags bool
-	Block   *Block // Block2, to fetch one block of the response, else nil
+	Block   *coap.Block // Block2, to fetch one block of the response, else nil
 }
 
 // ParseDescribeRequest reads a DescribeRequest.
@@ -44,7 +44,7 @@ func ParseDescribeRequest(m coap.Message) (DescribeRequest, error) {
 	default:
 		r.Flags = DescribeFlags(q[0])
 	}
-	block, ok := parseBlock(m, coap.Block2)
+	block, ok := blockOf(m, coap.Block2)
 	if !ok {
 		return DescribeRequest{}, fault(KindDescribeRequest, "PDC-3.2", "Block2 is no block")
 	}
@@ -60,19 +60,9 @@ func (r DescribeRequest) Message(d Dialect) coap.Message {
 		m.Options = append(m.Options, coap.Opaque(coap.URIQuery, []byte{byte(r.Flags)}))
 	}
 	if r.Block != nil {
-		m.Options = append(m.Options, r.Block.option(coap.Block2))
+		m.Options = append(m.Options, r.Block.Option(coap.Block2))
 	}
 	return m
-}
-
-// DescribeBlockSize returns the size in bytes of a block of a describe, posted
-// or fetched, of a device whose transmit limit is maxMessage (PDC-3.2).
-// Smaller limits than 528 do not occur.
-func DescribeBlockSize(maxMessage int) int {
-	if maxMessage >= 1040 {
-		return 1024
-	}
-	return 512
 }
 
 // OnDeviceDescribeRequest reads a describe request as a board of dialect d
@@ -102,10 +92,10 @@ func OnDeviceDescribeRequest(wire []byte, m coap.Message, d Dialect) (DescribeRe
 		return refuse(coap.BadRequest, "PDC-3.1", "no Uri-Query")
 	}
 	r := DescribeRequest{Token: m.Token, Flags: DescribeFlags(q[0])}
-	if r.Block, ok = parseBlock(m, coap.Block2); !ok {
+	if r.Block, ok = blockOf(m, coap.Block2); !ok {
 		return refuse(coap.BadOption, "PDC-3.1", "Block2 is no block")
 	}
-	if r.Block != nil && r.Block.Size() != DescribeBlockSize(d.Limits().Message) {
+	if own, _ := coap.DescribeSZX(d.Limits().Message); r.Block != nil && r.Block.SZX != own {
 		return refuse(coap.BadOption, "PDC-3.2", "block size is not the device's own")
 	}
 	one := r.Flags == DescribeSystem || r.Flags == DescribeApplication || r.Flags == DescribeMetrics

@@ -6,10 +6,10 @@ import "github.com/muster/muster/protocol/coap"
 // block (PDC-3.1, 3.2). Whether it is system, application or metrics only the
 // request tells.
 type DescribeResponse struct {
-	Token    []byte // that of the request
-	ETag     []byte // of a block-wise response, 1 to 8 bytes, else nil
-	Protobuf bool   // Content-Format 42
-	Block    *Block // Block2, nil when Payload is everything
+	Token    []byte      // that of the request
+	ETag     []byte      // of a block-wise response, 1 to 8 bytes, else nil
+	Protobuf bool        // Content-Format 42
+	Block    *coap.Block // Block2, nil when Payload is everything
 	Payload  []byte
 	// Piggybacked is true when the response is the ACK, as it is up to 1.x.
 	Piggybacked bool
@@ -21,7 +21,7 @@ func ParseDescribeResponse(m coap.Message) (DescribeResponse, error) {
 	if err := checkResponse(KindDescribeResponse, m, coap.Content); err != nil {
 		return r, err
 	}
-	block, ok := parseBlock(m, coap.Block2)
+	block, ok := blockOf(m, coap.Block2)
 	if !ok {
 		return r, fault(KindDescribeResponse, "PDC-3.2", "Block2 is no block")
 	}
@@ -51,7 +51,7 @@ func (r DescribeResponse) Message(d Dialect) coap.Message {
 		m.Options = append(m.Options, coap.Uint(coap.ContentFormat, uint32(FormatOctetStream)))
 	}
 	if r.Block != nil {
-		m.Options = append(m.Options, r.Block.option(coap.Block2))
+		m.Options = append(m.Options, r.Block.Option(coap.Block2))
 	}
 	return m
 }
