@@ -71,3 +71,7 @@ func (x *Exchange) Deadline() clock.Instant {
 	}
 	return due
 }
+
+// Strict reports whether messages that cannot be parsed are dropped, see
+// Params.HeaderOnly.
+func (x *Exchange) Strict() bool { return !x.params.HeaderOnly }
