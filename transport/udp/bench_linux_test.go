@@ -38,12 +38,12 @@ type pinger struct {
 
 func (p *pinger) send(n int, out *transport.Out) {
 	for range n {
-		out.Send(netip.AddrPortFrom(Loopback(p.next%1_000_000), 0), p.to, make60[:])
+		out.Send(netip.AddrPortFrom(Loopback(p.next%1_000_000), 0), p.to, payload[:])
 		p.next++
 	}
 }
 
-var make60 [60]byte
+var payload [60]byte
 
 func (p *pinger) Deadline(int) clock.Instant {
 	if p.started {
