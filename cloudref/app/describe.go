@@ -1,0 +1,336 @@
+package app
+
+import (
+	"encoding/binary"
+	"slices"
+	"time"
+
+	"github.com/muster/muster/protocol/clock"
+	"github.com/muster/muster/protocol/coap"
+	"github.com/muster/muster/protocol/pdc"
+)
+
+// A Describe is what a device says of itself: modules, functions and variables.
+// It never changes, so that equal devices share one.
+type Describe struct {
+	systemRaw, applicationRaw []byte
+	protobuf                  bool // systemRaw is protobuf
+	System                    pdc.SystemDescribe
+	Application               pdc.ApplicationDescribe
+}
+
+// describeLimits bound a describe that comes in blocks. Device OS keeps its own
+// side for 90 s; a partial post is dropped after 60 s (PDC-3.3).
+var describeLimits = coap.Limits{BytesMax: describeMax, Lifetime: 60 * time.Second}
+
+// Describe returns what the device said of itself, nil if nothing yet.
+func (d *Device) Describe() *Describe { return d.profile.describe }
+
+// complete reports whether the application's functions and variables are known.
+func (x *Describe) complete() bool { return x != nil && x.applicationRaw != nil }
+
+// hasSystem reports whether the modules are known.
+func (x *Describe) hasSystem() bool { return x != nil && x.systemRaw != nil }
+
+func (x *Describe) hasFunction(name string) bool {
+	return x != nil && slices.Contains(x.Application.Functions, name)
+}
+
+func (x *Describe) variable(name string) (pdc.VariableType, bool) {
+	if x == nil {
+		return 0, false
+	}
+	for _, v := range x.Application.Variables {
+		if v.Name == name {
+			return v.Type, true
+		}
+	}
+	return 0, false
+}
+
+// with returns the describe with parts replaced: those that flags name come
+// from payload.
+func (x *Describe) with(flags pdc.DescribeFlags, protobuf bool, payload []byte, c *Config) (*Describe, error) {
+	var next Describe
+	if x != nil {
+		next = *x
+	}
+	if flags&pdc.DescribeSystem != 0 {
+		next.systemRaw, next.protobuf = payload, protobuf
+	}
+	if flags&pdc.DescribeApplication != 0 {
+		next.applicationRaw = payload
+	}
+	return shareDescribe(next.systemRaw, next.protobuf, next.applicationRaw, c)
+}
+
+// shareDescribe returns the one Describe of these documents. It copies them.
+func shareDescribe(system []byte, protobuf bool, application []byte, c *Config) (*Describe, error) {
+	if system == nil && application == nil {
+		return nil, nil
+	}
+	x := &Describe{protobuf: protobuf, systemRaw: slices.Clone(system), applicationRaw: slices.Clone(application)}
+	var err error
+	if system != nil {
+		if protobuf {
+			x.System, err = pdc.ParseSystemDescribe(system)
+		} else {
+			x.System, err = pdc.ParseSystemDescribeJSON(system)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	if application != nil {
+		if x.Application, err = pdc.ParseApplicationDescribe(application); err != nil {
+			return nil, err
+		}
+	}
+	key := append([]byte("describe/"), x.append(nil)...)
+	return c.Share(string(key), func() any { return x }).(*Describe), nil
+}
+
+// append appends the stored form to b.
+func (x *Describe) append(b []byte) []byte {
+	if x == nil {
+		return append(b, 0)
+	}
+	b = append(b, 1|flag(x.protobuf, 2)|flag(x.systemRaw != nil, 4)|flag(x.applicationRaw != nil, 8))
+	return appendBytes(appendBytes(b, x.systemRaw), x.applicationRaw)
+}
+
+func readDescribe(r *reader, c *Config) *Describe {
+	flags := r.byte()
+	if flags == 0 {
+		return nil
+	}
+	system, application := r.bytes(describeMax), r.bytes(describeMax)
+	if flags&4 == 0 {
+		system = nil
+	}
+	if flags&8 == 0 {
+		application = nil
+	}
+	x, err := shareDescribe(system, flags&2 != 0, application, c)
+	if err != nil {
+		r.bad = true
+	}
+	return x
+}
+
+// receiveDescribePost takes a describe that the device sends unasked, whole or
+// block by block. Any ACK makes it go on with the next block (PDC-3.3).
+func (d *Device) receiveDescribePost(now clock.Instant, m coap.Message, out *Out) {
+	post, err := pdc.ParseDescribePost(m)
+	if err != nil {
+		d.refuse(m, err, out)
+		return
+	}
+	out.ack(m)
+	if post.Block == nil {
+		d.takeDescribe(now, post.Flags, post.Protobuf, post.Payload, out)
+		return
+	}
+	slot := &d.busy().posts[postSlot(post.Flags)]
+	body, progress := slot.Add(now, m, []byte{byte(post.Flags)}, describeLimits)
+	if progress == coap.Complete {
+		d.takeDescribe(now, post.Flags, post.Protobuf, body, out)
+	}
+}
+
+// postSlot keeps posts of different types apart: their blocks may interleave.
+func postSlot(flags pdc.DescribeFlags) int {
+	switch {
+	case flags&pdc.DescribeMetrics != 0:
+		return 2
+	case flags&pdc.DescribeSystem != 0:
+		return 0
+	default:
+		return 1
+	}
+}
+
+// takeDescribe keeps a complete describe. One that cannot be read is dropped:
+// the device would not send another.
+func (d *Device) takeDescribe(now clock.Instant, flags pdc.DescribeFlags, protobuf bool, payload []byte, out *Out) {
+	if flags&pdc.DescribeMetrics != 0 {
+		if metrics, err := pdc.ParseMetrics(payload); err == nil {
+			out.effect(Vitals{Metrics: metrics})
+		}
+		return
+	}
+	next, err := d.profile.describe.with(flags, protobuf, payload, d.c)
+	if err != nil {
+		return
+	}
+	d.profile.describe = next
+	d.refine()
+	out.Save |= SaveDescribe | SaveSession
+	out.effect(Described{
+		System:      flags&pdc.DescribeSystem != 0,
+		Application: flags&pdc.DescribeApplication != 0,
+	})
+	if flags&pdc.DescribeSystem != 0 {
+		d.judgePending(now, out)
+	}
+}
+
+// refine takes the Device OS version from the describe where the Hello does not
+// tell it: up to 2.x.
+func (d *Device) refine() {
+	if d.profile.hello.System != 0 {
+		return
+	}
+	newest := uint32(0)
+	for _, m := range d.profile.describe.System.Modules {
+		system := m.Function == pdc.ModuleSystemPart || m.Function == pdc.ModuleMonolithic
+		if system && m.Store == pdc.StoreMain && m.Valid() {
+			newest = max(newest, m.Version)
+		}
+	}
+	if newest > uint32(d.profile.dialect.System) && newest < pdc.OS3_0 {
+		d.profile.dialect = d.profile.dialect.Refine(uint16(newest))
+	}
+}
+
+// RequestDescribe asks the device to describe itself again.
+func (d *Device) RequestDescribe(now clock.Instant, ref uint64, out *Out) {
+	if d.profile.dialect.System < pdc.OS3_3 {
+		d.askDescribe(now, ref, pdc.DescribeDefault, out)
+		return
+	}
+	// C-16: from 5.5 on only one type a request.
+	d.askDescribe(now, 0, pdc.DescribeSystem, out)
+	d.askDescribe(now, ref, pdc.DescribeApplication, out)
+}
+
+// RequestVitals asks the device for its metrics. They come as [Vitals].
+func (d *Device) RequestVitals(now clock.Instant, ref uint64, out *Out) {
+	d.askDescribe(now, ref, pdc.DescribeMetrics, out)
+}
+
+func (d *Device) askDescribe(now clock.Instant, ref uint64, flags pdc.DescribeFlags, out *Out) {
+	d.enqueue(now, request{
+		ref: ref, kind: pdc.KindDescribeRequest, flags: flags, fetch: new(coap.Fetch),
+		message: pdc.DescribeRequest{Token: d.nextToken(), Flags: flags}.Message(d.profile.dialect),
+	}, out)
+}
+
+// describeResponse takes the answer to request i: the whole describe, or one
+// block of it.
+func (d *Device) describeResponse(now clock.Instant, i int, m coap.Message, out *Out) {
+	r := &d.work.requests[i]
+	if !coap.IsSuccess(m.Code) {
+		failure := d.fail(Refused, "")
+		failure.Code = m.Code
+		d.complete(i, failure, out)
+		return
+	}
+	answer, err := pdc.ParseDescribeResponse(m)
+	if err != nil {
+		d.complete(i, d.fail(Unusable, err.Error()), out)
+		return
+	}
+	switch r.fetch.Add(now, m, describeLimits) {
+	case coap.FetchDone:
+		flags, body := r.flags, r.fetch.Body()
+		d.complete(i, nil, out)
+		d.takeDescribe(now, flags, answer.Protobuf, body, out)
+	case coap.FetchNext:
+		d.fetchNext(r)
+	default:
+		d.complete(i, d.fail(Unusable, "the blocks of its describe do not fit together"), out)
+	}
+}
+
+// fetchNext asks for the next block, with a token of its own (C-18).
+func (d *Device) fetchNext(r *request) {
+	b := r.fetch.Next()
+	r.message = pdc.DescribeRequest{
+		Token: d.nextToken(), Flags: r.flags,
+		Block: &coap.Block{Num: b.Num, SZX: b.SZX},
+	}.Message(d.profile.dialect)
+	r.stage = queued
+}
+
+// AppHash returns the SHA-256 of the application that the device runs, nil if it
+// did not tell.
+func (x *Describe) AppHash() []byte {
+	if x == nil {
+		return nil
+	}
+	for _, m := range x.System.Modules {
+		if m.Function == pdc.ModuleUserPart && m.Store == pdc.StoreMain && len(m.Hash) > 0 {
+			return m.Hash
+		}
+	}
+	return nil
+}
+
+// pendingImage is an image that is on its way, or that was sent and is not yet
+// seen running.
+type pendingImage struct {
+	id              [32]byte // SHA-256 of the file
+	hash            [32]byte // SHA-256 in the module's suffix
+	function, index byte
+	version         uint16
+	applied         bool // validated by the device
+}
+
+func (p *pendingImage) append(b []byte) []byte {
+	b = append(append(b, p.id[:]...), p.hash[:]...)
+	b = append(b, p.function, p.index)
+	return binary.BigEndian.AppendUint16(b, p.version)
+}
+
+func readPending(r *reader, applied bool) *pendingImage {
+	p := &pendingImage{applied: applied}
+	copy(p.id[:], r.take(len(p.id)))
+	copy(p.hash[:], r.take(len(p.hash)))
+	p.function, p.index = r.byte(), r.byte()
+	if v := r.take(2); len(v) == 2 {
+		p.version = binary.BigEndian.Uint16(v)
+	}
+	return p
+}
+
+// runs reports whether the describe lists the image as running, and whether it
+// can tell.
+func (p *pendingImage) runs(x *Describe) (running, known bool) {
+	if !x.hasSystem() {
+		return false, false
+	}
+	for _, m := range x.System.Modules {
+		if byte(m.Function) != p.function || m.Index != uint32(p.index) || m.Store != pdc.StoreMain {
+			continue
+		}
+		if len(m.Hash) == len(p.hash) {
+			return [32]byte(m.Hash) == p.hash, true
+		}
+		return m.Version == uint32(p.version), true
+	}
+	return false, false
+}
+
+// judgePending decides whether the device runs the image it was sent: the Hello
+// says so, or the modules that it describes afterwards (C-44).
+func (d *Device) judgePending(now clock.Instant, out *Out) {
+	p := d.profile.pending
+	if p == nil || !p.applied {
+		return
+	}
+	if d.profile.hello.Flags&pdc.HelloUpdated != 0 {
+		d.endFlash(out)
+		return
+	}
+	running, known := p.runs(d.profile.describe)
+	switch {
+	case running:
+		d.endFlash(out)
+	case known && d.work != nil && d.work.flash != nil:
+		d.failFlash(now, d.fail(NotApplied, "it came back with another module"), out)
+	case known:
+		d.profile.pending = nil
+		out.Save |= SaveSession
+	}
+}

@@ -1,0 +1,163 @@
+package app
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/muster/muster/protocol/clock"
+	"github.com/muster/muster/protocol/coap"
+	"github.com/muster/muster/protocol/pdc"
+)
+
+// receivePublish takes an event. It is acknowledged when it is stored: Out
+// holds the reply back until then.
+func (d *Device) receivePublish(now clock.Instant, m coap.Message, out *Out) {
+	p, err := pdc.ParsePublish(m)
+	if err != nil {
+		d.refuse(m, err, out)
+		return
+	}
+	if len(p.Name) > d.profile.dialect.Limits().EventName || len(p.Data) > d.profile.dialect.Limits().Message {
+		out.answer(m, coap.Message{Code: coap.BadRequest})
+		return
+	}
+	if !d.c.Faults.SilentEvents {
+		d.answerPublish(m, p, out)
+	}
+	d.understand(now, p, out)
+	out.Publish = append(out.Publish, Event{
+		Name: strings.Clone(p.Name), Data: append([]byte(nil), p.Data...),
+		Content: p.Format, TTL: ttlOf(p.TTL, p.HasTTL), Private: p.Private,
+	})
+}
+
+// answerPublish acknowledges an event. One that has a token comes from a later
+// Device OS, which waits for a response (PDC-4.1).
+func (d *Device) answerPublish(m coap.Message, p pdc.Publish, out *Out) {
+	if len(p.Token) > 0 {
+		out.answer(m, response(m, coap.Changed))
+		return
+	}
+	out.ack(m)
+}
+
+func ttlOf(ttl uint32, has bool) uint32 {
+	if !has {
+		return pdc.DefaultTTL
+	}
+	return ttl
+}
+
+// understand acts on the events that mean something to the cloud (PDC-4.5).
+func (d *Device) understand(now clock.Instant, p pdc.Publish, out *Out) {
+	if !strings.HasPrefix(p.Name, "spark/") && !strings.HasPrefix(p.Name, "particle/") {
+		return
+	}
+	switch p.Name {
+	case pdc.EventClaimCode:
+		out.effect(Claimed{Code: string(p.Data)})
+	case pdc.EventSafeMode:
+		d.profile.safeMode = true
+		out.Save |= SaveSession
+		out.effect(SafeMode{})
+	case pdc.EventUpdatesEnabled:
+		d.setUpdates(now, string(p.Data) == "true", d.profile.forced, out)
+	case pdc.EventUpdatesForced:
+		d.setUpdates(now, d.profile.enabled, string(p.Data) == "true", out)
+	}
+}
+
+func (d *Device) setUpdates(now clock.Instant, enabled, forced bool, out *Out) {
+	if enabled != d.profile.enabled || forced != d.profile.forced {
+		d.profile.enabled, d.profile.forced = enabled, forced
+		out.Save |= SaveSession
+		out.effect(UpdateFlags{Enabled: enabled, Forced: forced})
+	}
+	d.releaseFlash(now, out)
+}
+
+// receiveSubscribe adds a subscription to the session's list.
+func (d *Device) receiveSubscribe(m coap.Message, out *Out) {
+	s, err := pdc.ParseSubscribe(m)
+	if err != nil {
+		d.refuse(m, err, out)
+		return
+	}
+	set, added := d.profile.subs.with(s, d.c)
+	if set == nil {
+		// C-28: a token-less 4.00 is the refusal, never a Reset.
+		out.answer(m, coap.Message{Code: coap.BadRequest})
+		return
+	}
+	out.ack(m)
+	if added {
+		d.profile.subs = set
+		out.Save |= SaveSession
+	}
+}
+
+// Deliver sends an event to the device, if one of its subscriptions wants it.
+// The event must come from the device's own account: that is the router's
+// promise.
+func (d *Device) Deliver(now clock.Instant, e Event, publisher DeviceID, out *Out) {
+	s := d.profile.subs.match(e.Name, publisher)
+	if !d.ready || s == nil && !d.c.Faults.IgnoreFilters {
+		return
+	}
+	format := e.Content
+	if s != nil && s.Type == pdc.HandlerStructured {
+		format = format.Delivered()
+	}
+	d.deliver(now, 0, e, format, out)
+}
+
+// SendEvent sends an event to the device whatever it subscribed to: the events
+// that Device OS itself understands. Its [Result] comes when the device
+// acknowledged, or at once where it never does.
+func (d *Device) SendEvent(now clock.Instant, ref uint64, e Event, out *Out) {
+	d.deliver(now, ref, e, e.Content, out)
+}
+
+func (d *Device) deliver(now clock.Instant, ref uint64, e Event, format pdc.ContentFormat, out *Out) {
+	r := request{ref: ref, kind: pdc.KindEventDelivery}
+	if failure := d.refuseEvent(&e); failure != nil {
+		d.finish(&r, failure, out)
+		return
+	}
+	// The default lifetime is not said: a device ignores it, and it is 4 bytes.
+	r.message = pdc.EventDelivery{
+		Private: e.Private, Name: e.Name, Data: e.Data,
+		Format: format, HasFormat: format != pdc.FormatText,
+	}.Message(d.profile.dialect)
+	d.enqueue(now, r, out)
+}
+
+// refuseEvent says why an event cannot go to this device (C-26, C-29), and
+// gives one that needs data some: a device would read a null pointer.
+func (d *Device) refuseEvent(e *Event) *Failure {
+	limits := d.profile.dialect.Limits()
+	switch {
+	case e.Name == "":
+		return d.fail(TooLong, "an event needs a name")
+	case len(e.Name) > limits.EventName:
+		return d.fail(TooLong, fmt.Sprintf("an event name of %d bytes, at most %d", len(e.Name), limits.EventName))
+	case len(e.Data) > limits.EventData:
+		return d.fail(TooLong, fmt.Sprintf("event data of %d bytes, at most %d", len(e.Data), limits.EventData))
+	case len(e.Data) == 0 && pdc.NeedsData(e.Name):
+		e.Data = []byte("true")
+	}
+	return nil
+}
+
+// ConfirmClaim tells the device that its claim code was taken, so that it stops
+// publishing it (C-31).
+func (d *Device) ConfirmClaim(now clock.Instant, out *Out) {
+	d.SendEvent(now, 0, Event{Name: pdc.EventClaimed + "done", Data: []byte("true"), Private: true}, out)
+}
+
+// AnswerRequest delivers what the device asked for with an event: its name, its
+// address or random characters, as an event of the same name (C-30). A device
+// that did not subscribe to it gets nothing.
+func (d *Device) AnswerRequest(now clock.Instant, name string, answer []byte, out *Out) {
+	d.Deliver(now, Event{Name: name, Data: answer, Private: true}, d.id, out)
+}

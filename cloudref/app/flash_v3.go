@@ -1,0 +1,314 @@
+package app
+
+import (
+	"slices"
+	"time"
+
+	"github.com/muster/muster/protocol/clock"
+	"github.com/muster/muster/protocol/coap"
+	"github.com/muster/muster/protocol/pdc"
+)
+
+// sackState is what a sackSender waits for.
+type sackState uint8
+
+const (
+	awaitStart sackState = iota
+	sendWindow
+	awaitFinish
+)
+
+// A sackSender sends an image by OTA protocol v3 (PDC-6.3): unacknowledged
+// chunks inside a window, selective acknowledgements back.
+//
+// It keeps a small number of chunks in flight and repeats only what is missing:
+// a chunk is lost when three that were sent later arrived, or when nothing was
+// heard for a retransmission time-out, of which the first repeat is a probe
+// that always provokes an acknowledgement.
+type sackSender struct {
+	data     []byte
+	geometry pdc.Geometry
+	state    sackState
+	window   uint32   // the device's, in chunks
+	done     uint32   // chunks received without a gap
+	next     uint32   // the next chunk that was never sent
+	flight   []flying // sent and not known to have arrived, oldest first
+	order    uint64   // of the next transmission
+	arrived  uint64   // order of the latest transmission known to have arrived
+
+	due     clock.Instant // retransmission time-out
+	rto     time.Duration
+	rtt     time.Duration // smoothed, 0 before the first sample
+	sampled uint32        // chunk whose round trip is measured, 0: none
+	sentAt  clock.Instant
+}
+
+// A flying chunk.
+type flying struct {
+	index   uint32
+	order   uint64
+	later   uint8 // transmissions after it that arrived
+	suspect bool  // a time-out passed since it was sent
+}
+
+const (
+	rtoMin    = time.Second
+	rtoMax    = 8 * time.Second
+	lostAfter = 3 // later arrivals that show a loss, as in TCP
+
+	// chunkPreferred is the chunk size in bytes where the device takes it.
+	chunkPreferred = 1024
+)
+
+func newSackSender(data []byte, d *Device) *sackSender {
+	size := min(pdc.MaxChunkSize(d.profile.dialect.Limits().Message), chunkPreferred)
+	return &sackSender{
+		data: data, due: clock.Never, rto: rtoMin,
+		geometry: pdc.Geometry{FileSize: uint32(len(data)), ChunkSize: size},
+	}
+}
+
+func (s *sackSender) begin(_ clock.Instant, d *Device, out *Out) {
+	image := d.work.flash.image
+	d.askFlash(pdc.UpdateStart{
+		Token: d.nextToken(), FileSize: s.geometry.FileSize, SHA256: image.ID[:],
+		ChunkSize: s.geometry.ChunkSize,
+	}.Message(d.profile.dialect), out)
+}
+
+// acknowledged takes the ACK of UpdateStart or UpdateFinish: empty, or an error
+// because the device found the request malformed.
+func (s *sackSender) acknowledged(now clock.Instant, d *Device, m coap.Message, out *Out) {
+	if m.Code != coap.Empty {
+		s.answer(now, d, m, out)
+	}
+}
+
+func (s *sackSender) response(now clock.Instant, d *Device, m coap.Message, out *Out) bool {
+	out.ack(m)
+	s.answer(now, d, m, out)
+	return true
+}
+
+func (s *sackSender) answer(now clock.Instant, d *Device, m coap.Message, out *Out) {
+	switch s.state {
+	case awaitStart:
+		s.started(now, d, m, out)
+	case awaitFinish:
+		s.finished(now, d, m, out)
+	case sendWindow:
+		// The answer to UpdateStart once more.
+	}
+}
+
+func (s *sackSender) started(now clock.Instant, d *Device, m coap.Message, out *Out) {
+	r, err := pdc.ParseUpdateStartResponse(m)
+	switch {
+	case err != nil:
+		d.failFlash(now, d.fail(Unusable, err.Error()), out)
+		return
+	case r.Refused != 0:
+		d.failFlash(now, d.refusedFlash(r.Refused, r.Diagnostic), out)
+		return
+	case r.Offset > s.geometry.FileSize:
+		d.failFlash(now, d.fail(Unusable, "it wants to go on behind the end of the image"), out)
+		return
+	}
+	if !d.c.Faults.IgnoreOffset {
+		s.geometry.Offset = r.Offset // C-41: chunk 1 begins here
+	}
+	s.window, s.next = r.Window, 1
+	s.state = sendWindow
+	d.progress(now, int(s.geometry.Offset), out)
+	s.step(now, d, out)
+}
+
+// refusedFlash says why the device stopped the update. It is not tried again by
+// itself: the same image would fail the same way (C-45).
+func (d *Device) refusedFlash(code coap.Code, diagnostic pdc.Diagnostic) *Failure {
+	detail := diagnostic.Message
+	if diagnostic.Code != 0 {
+		detail = diagnostic.Code.String()
+	}
+	failure := d.fail(Refused, detail)
+	failure.Code, failure.System = code, int32(diagnostic.Code)
+	return failure
+}
+
+// step fills the window, or ends the transfer when all is in (C-44).
+func (s *sackSender) step(now clock.Instant, d *Device, out *Out) {
+	count := s.geometry.Count()
+	limit := min(uint64(count), uint64(s.done)+uint64(s.window))
+	for len(s.flight) < d.c.WindowMax && uint64(s.next) <= limit {
+		s.send(now, d, s.next, out)
+		s.next++
+	}
+	if s.done >= count || d.c.Faults.FinishEarly && s.next > count {
+		s.finish(d, out)
+	}
+}
+
+func (s *sackSender) send(now clock.Instant, d *Device, index uint32, out *Out) {
+	at, size, ok := s.geometry.Chunk(index)
+	if !ok {
+		return
+	}
+	d.work.flash.packets++
+	m := pdc.UpdateChunk{Index: index, Data: s.data[at : at+size]}.Message(d.profile.dialect)
+	out.Sends = append(out.Sends, Send{Message: m})
+	s.order++
+	s.flight = append(s.flight, flying{index: index, order: s.order})
+	if s.sampled == 0 {
+		s.sampled, s.sentAt = index, now
+	}
+	s.due = now.Add(s.rto)
+}
+
+func (s *sackSender) finish(d *Device, out *Out) {
+	s.state, s.due = awaitFinish, clock.Never
+	d.reportFlash(d.work.flash, FlashFinishing, nil, out)
+	d.askFlash(pdc.UpdateFinish{Token: d.nextToken()}.Message(d.profile.dialect), out)
+}
+
+func (s *sackSender) finished(now clock.Instant, d *Device, m coap.Message, out *Out) {
+	r, err := pdc.ParseUpdateFinishResponse(m)
+	switch {
+	case err != nil:
+		d.failFlash(now, d.fail(Unusable, err.Error()), out)
+	case r.Refused != 0:
+		d.failFlash(now, d.refusedFlash(r.Refused, r.Diagnostic), out)
+	default:
+		// The device applies the image when this response is acknowledged.
+		d.validated(now, out)
+	}
+}
+
+// receiveUpdateAck takes a selective acknowledgement.
+func (d *Device) receiveUpdateAck(now clock.Instant, m coap.Message, out *Out) {
+	ack, err := pdc.ParseUpdateAck(m)
+	if err != nil {
+		d.refuse(m, err, out)
+		return
+	}
+	if !d.flashing() {
+		return
+	}
+	if s, ok := d.work.flash.sender.(*sackSender); ok && s.state == sendWindow {
+		s.acked(now, d, ack, out)
+	}
+}
+
+func (s *sackSender) acked(now clock.Instant, d *Device, ack pdc.UpdateAck, out *Out) {
+	if ack.Count < s.done || ack.Count > s.geometry.Count() {
+		return // an older one that was overtaken (C-43), or nonsense
+	}
+	news := s.landed(now, ack)
+	if !news {
+		// A duplicate of the last: something arrived twice. It proves life, but
+		// moves nothing.
+		return
+	}
+	s.done = ack.Count
+	s.rto = max(rtoMin, 2*s.rtt)
+	s.due = now.Add(s.rto)
+	if len(s.flight) == 0 {
+		s.due = clock.Never
+	}
+	d.progress(now, int(s.geometry.Offset+s.done*s.geometry.ChunkSize), out)
+	s.repeatLost(now, d, out)
+	s.step(now, d, out)
+}
+
+// landed removes from flight what ack has, and reports whether it tells
+// anything new.
+func (s *sackSender) landed(now clock.Instant, ack pdc.UpdateAck) bool {
+	news := ack.Count > s.done
+	var orders []uint64
+	s.flight = slices.DeleteFunc(s.flight, func(f flying) bool {
+		if !ack.Has(f.index) {
+			return false
+		}
+		orders = append(orders, f.order)
+		if f.index == s.sampled {
+			s.sample(now, f)
+		}
+		return true
+	})
+	for _, order := range orders {
+		s.arrived = max(s.arrived, order)
+		for i := range s.flight {
+			if f := &s.flight[i]; f.order < order && f.later < lostAfter {
+				f.later++
+			}
+		}
+	}
+	return news || len(orders) > 0
+}
+
+// sample takes a round-trip time, unless the chunk was sent twice (Karn's
+// rule).
+func (s *sackSender) sample(now clock.Instant, f flying) {
+	s.sampled = 0
+	if f.suspect {
+		return
+	}
+	if rtt := now.Sub(s.sentAt); s.rtt == 0 {
+		s.rtt = rtt
+	} else {
+		s.rtt += (rtt - s.rtt) / 8
+	}
+}
+
+// repeatLost sends again what later arrivals show to be lost.
+func (s *sackSender) repeatLost(now clock.Instant, d *Device, out *Out) {
+	if d.c.Faults.ResendAll && len(s.flight) > 0 && s.flight[0].later > 0 {
+		s.flight, s.next = nil, s.done+1
+		return
+	}
+	var lost []uint32
+	s.flight = slices.DeleteFunc(s.flight, func(f flying) bool {
+		gone := f.later >= lostAfter || f.suspect && f.order < s.arrived
+		if gone {
+			lost = append(lost, f.index)
+		}
+		return gone
+	})
+	for _, index := range lost {
+		s.send(now, d, index, out)
+		s.forgetSample(index)
+	}
+}
+
+// forgetSample stops measuring a chunk that is sent twice: the answer would not
+// tell which one it answers.
+func (s *sackSender) forgetSample(index uint32) {
+	if s.sampled == index {
+		s.sampled = 0
+	}
+}
+
+// advance handles the time-out: everything in flight is suspect, and the oldest
+// goes again as a probe.
+func (s *sackSender) advance(now clock.Instant, d *Device, out *Out) {
+	if s.state != sendWindow || len(s.flight) == 0 {
+		s.due = clock.Never
+		return
+	}
+	for i := range s.flight {
+		s.flight[i].suspect = true
+	}
+	oldest := 0
+	for i := range s.flight {
+		if s.flight[i].index < s.flight[oldest].index {
+			oldest = i
+		}
+	}
+	index := s.flight[oldest].index
+	s.flight = slices.Delete(s.flight, oldest, oldest+1)
+	s.sampled = 0
+	s.rto = min(2*s.rto, rtoMax)
+	s.send(now, d, index, out)
+	s.forgetSample(index)
+}
+
+func (s *sackSender) deadline() clock.Instant { return s.due }

@@ -1,0 +1,61 @@
+package app
+
+import (
+	"time"
+
+	"github.com/muster/muster/protocol/clock"
+	"github.com/muster/muster/protocol/coap"
+	"github.com/muster/muster/protocol/pdc"
+)
+
+// ledgerLimits bound one request: the most data that a ledger has, and its
+// frame.
+var ledgerLimits = coap.Limits{BytesMax: pdc.LedgerDataMax + 1024, Lifetime: 60 * time.Second}
+
+// receiveLedger answers for a cloud that has no ledgers: every request is
+// understood, and every ledger unknown.
+//
+// Device OS: a ledger that a successful GetInfo leaves out does not exist and
+// is not asked for again; an error would be tried again for ever (PDC-8.11).
+func (d *Device) receiveLedger(now clock.Instant, m coap.Message, out *Out) {
+	request, err := pdc.ParseLedgerRequest(m)
+	if err != nil {
+		d.refuse(m, err, out)
+		return
+	}
+	if d.c.Faults.LedgerNotFound {
+		out.answer(m, response(m, coap.NotFound))
+		return
+	}
+	body, progress := d.busy().ledger.Add(now, m, request.RequestTag, ledgerLimits)
+	switch progress {
+	case coap.Complete:
+		d.answerLedger(m, body, out)
+	case coap.Partial, coap.Repeated:
+		// C-52: any other code would abort the device's request.
+		out.answer(m, response(m, coap.Continue))
+	case coap.TooLarge:
+		out.answer(m, response(m, coap.EntityTooLarge))
+	default:
+		out.answer(m, response(m, coap.EntityIncomplete))
+	}
+}
+
+func (d *Device) answerLedger(m coap.Message, body []byte, out *Out) {
+	call, err := pdc.ParseLedgerCall(body)
+	if err != nil {
+		d.refuse(m, err, out)
+		return
+	}
+	reply := pdc.LedgerReply{Method: call.Method}
+	if call.Method != pdc.LedgerGetInfo {
+		// It makes the device ask GetInfo again, which settles the matter.
+		reply.Result = pdc.LedgerNotFound
+	}
+	if call.Method == pdc.LedgerSubscribe && len(call.Ledgers) == 0 {
+		reply.Result = pdc.LedgerOK
+	}
+	out.answer(m, pdc.LedgerResponse{
+		Token: append([]byte(nil), m.Token...), Payload: reply.Append(nil),
+	}.Message(d.profile.dialect))
+}
