@@ -14,6 +14,7 @@ const (
 	bucketAccounts
 	bucketClaims
 	bucketSessions
+	bucketProgress
 	bucketApps
 	numBuckets
 )
@@ -27,7 +28,8 @@ var buckets = [numBuckets]struct {
 	bucketDevices:  {name: "muster_devices", about: "devices and their public keys"},
 	bucketAccounts: {name: "muster_accounts", about: "accounts"},
 	bucketClaims:   {name: "muster_claims", about: "claim codes, by hash"},
-	bucketSessions: {name: "muster_sessions", about: "sessions, encrypted, and their progress"},
+	bucketSessions: {name: "muster_sessions", about: "sessions, encrypted"},
+	bucketProgress: {name: "muster_progress", about: "reserved sequence numbers and windows of sessions"},
 	bucketApps:     {name: "muster_apps", about: "application state of devices", compress: true},
 }
 
@@ -65,7 +67,7 @@ type backend interface {
 	read(b bucket, key string, done func(entry, error))
 
 	// scan yields at least every entry whose key matches the pattern (as a NATS
-	// subject does: "*" is one token, ">" the rest) and that exists during the
+	// subject does: "*" is one token, ">" all that follows) and that exists during the
 	// whole scan, in the order of revisions. It may yield an entry again after
 	// it was changed. An error from yield ends the scan and is returned.
 	scan(ctx context.Context, b bucket, pattern string, yield func(entry) error) error

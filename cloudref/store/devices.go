@@ -36,7 +36,7 @@ func (s *Store) Device(ctx context.Context, id DeviceID) (*Device, error) {
 // an error if the storage fails, and skips records that do not decode.
 func (s *Store) Devices(ctx context.Context) iter.Seq2[*Device, error] {
 	return func(yield func(*Device, error) bool) {
-		err := s.backend.scan(ctx, bucketDevices, "*", func(e entry) error {
+		err := s.backend.scan(ctx, bucketDevices, ">", func(e entry) error {
 			id, err := ParseDeviceID(e.key)
 			if err != nil {
 				return nil // counted when the store opened
@@ -70,8 +70,8 @@ func (s *Store) RemoveDevice(ctx context.Context, id DeviceID) error {
 	}
 	s.dir.remove(id)
 	s.onRevoke(id)
-	for _, key := range []string{sessionKey(id), progressKey(id)} {
-		if _, err := s.put(ctx, write{bucket: bucketSessions, key: key, delete: true}); err != nil {
+	for _, b := range []bucket{bucketSessions, bucketProgress} {
+		if _, err := s.put(ctx, write{bucket: b, key: id.String(), delete: true}); err != nil {
 			return fmt.Errorf("removing the session of device %s: %w", id, err)
 		}
 	}
@@ -106,7 +106,7 @@ func (s *Store) putDevice(op *Op, done func(Revision, error)) {
 	// the new key, which is refused until the device is durable; and if it is
 	// lost, the check at load removes the session.
 	if s.dir.losesSession(h) {
-		w := write{bucket: bucketSessions, key: sessionKey(h.id), delete: true}
+		w := write{bucket: bucketSessions, key: h.id.String(), delete: true}
 		s.backend.write(w, func(Revision, error) {})
 		s.dir.dropSession(h.id)
 	}

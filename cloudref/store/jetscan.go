@@ -13,10 +13,11 @@ import (
 const scanBatch = 5000
 
 func (j *jet) scan(ctx context.Context, b bucket, pattern string, yield func(entry) error) error {
-	consumer, err := j.js.OrderedConsumer(ctx, bucketStream+b.String(), jetstream.OrderedConsumerConfig{
-		FilterSubjects: []string{j.subject(b, pattern)},
-		DeliverPolicy:  jetstream.DeliverAllPolicy,
-	})
+	config := jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverAllPolicy}
+	if pattern != ">" { // a filter that admits all still costs
+		config.FilterSubjects = []string{j.subject(b, pattern)}
+	}
+	consumer, err := j.js.OrderedConsumer(ctx, bucketStream+b.String(), config)
 	if err != nil {
 		return err
 	}

@@ -27,6 +27,9 @@ const (
 	imageChunks   = "$O." + imageBucket + ".C."
 )
 
+// duplicateWindow is the shortest that JetStream knows.
+const duplicateWindow = 100 * time.Millisecond
+
 // tombstoneTTL is how long the mark of a deleted key stays, in seconds, for
 // others who follow the bucket.
 const tombstoneTTL = "3600"
@@ -143,6 +146,9 @@ func bucketConfig(b bucket, c Config) jetstream.StreamConfig {
 		AllowRollup:       true,
 		AllowDirect:       true,
 		AllowMsgTTL:       true,
+		// We send no message ids. The default of two minutes would make every
+		// start read again what was written in the last two.
+		Duplicates: duplicateWindow,
 	}
 	if buckets[b].compress {
 		s.Compression = jetstream.S2Compression
@@ -162,6 +168,7 @@ func eventConfig(c Config) jetstream.StreamConfig {
 		Discard:     jetstream.DiscardOld,
 		Compression: jetstream.S2Compression,
 		AllowDirect: true,
+		Duplicates:  duplicateWindow,
 	}
 }
 

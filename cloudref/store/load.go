@@ -32,7 +32,7 @@ func (s *Store) load(ctx context.Context) error {
 }
 
 func (s *Store) loadAccounts(ctx context.Context) error {
-	return s.backend.scan(ctx, bucketAccounts, "*", func(e entry) error {
+	return s.backend.scan(ctx, bucketAccounts, ">", func(e entry) error {
 		a, err := parseAccount(e)
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -48,7 +48,7 @@ func (s *Store) loadAccounts(ctx context.Context) error {
 }
 
 func (s *Store) loadDevices(ctx context.Context) error {
-	err := s.backend.scan(ctx, bucketDevices, "*", func(e entry) error {
+	err := s.backend.scan(ctx, bucketDevices, ">", func(e entry) error {
 		id, err := ParseDeviceID(e.key)
 		var h head
 		if err == nil {
@@ -71,7 +71,7 @@ func (s *Store) loadDevices(ctx context.Context) error {
 // until then: their device may have to repeat its claim.
 func (s *Store) loadClaims(ctx context.Context) error {
 	now := s.backend.now()
-	return s.backend.scan(ctx, bucketClaims, "*", func(e entry) error {
+	return s.backend.scan(ctx, bucketClaims, ">", func(e entry) error {
 		c, err := parseClaim(e)
 		switch {
 		case err != nil:

@@ -29,15 +29,6 @@ const (
 	progressLen     = 33
 )
 
-// The keys of one device in the bucket of sessions.
-const (
-	sessionPrefix  = "s."
-	progressPrefix = "p."
-)
-
-func sessionKey(id DeviceID) string  { return sessionPrefix + id.String() }
-func progressKey(id DeviceID) string { return progressPrefix + id.String() }
-
 func (s *Session) append(b []byte) []byte {
 	b = append(b, sessionVersion)
 	b = append(b, s.CID[:]...)
@@ -110,7 +101,7 @@ func (s *Session) seal(by *sealer) []byte {
 	if by == nil {
 		return plain
 	}
-	return by.seal([]byte(sessionKey(s.Device)), plain)
+	return by.seal(s.Device[:], plain)
 }
 
 // openSession decodes an entry of the bucket of sessions, in place.
@@ -118,7 +109,7 @@ func openSession(id DeviceID, e entry, by *sealer) (*Session, error) {
 	plain := e.value
 	if by != nil {
 		var err error
-		if plain, err = by.open([]byte(sessionKey(id)), plain); err != nil {
+		if plain, err = by.open(id[:], plain); err != nil {
 			return nil, err
 		}
 	}

@@ -16,7 +16,7 @@ func (s *Store) DeviceByCID(c CID) (DeviceID, bool) { return s.dir.findCID(c) }
 // error is [ErrNotFound] if it has none, [ErrRevoked] if the device lost the
 // key of it.
 func (s *Store) Session(ctx context.Context, id DeviceID) (*Session, error) {
-	e, err := s.get(ctx, bucketSessions, sessionKey(id))
+	e, err := s.get(ctx, bucketSessions, id.String())
 	if err != nil {
 		return nil, fmt.Errorf("session of device %s: %w", id, err)
 	}
@@ -27,7 +27,7 @@ func (s *Store) Session(ctx context.Context, id DeviceID) (*Session, error) {
 	if err := s.dir.mayHold(id, session.Key); err != nil {
 		return nil, err
 	}
-	e, err = s.get(ctx, bucketSessions, progressKey(id))
+	e, err = s.get(ctx, bucketProgress, id.String())
 	switch {
 	case errors.Is(err, ErrNotFound):
 		return session, nil
@@ -68,8 +68,8 @@ func (s *Store) eachSession(ctx context.Context, yield func(*Session) error) err
 	if err != nil {
 		return err
 	}
-	return s.backend.scan(ctx, bucketSessions, sessionPrefix+"*", func(e entry) error {
-		id, err := ParseDeviceID(e.key[len(sessionPrefix):])
+	return s.backend.scan(ctx, bucketSessions, ">", func(e entry) error {
+		id, err := ParseDeviceID(e.key)
 		if err != nil {
 			s.count(func(r *Report) { r.Unreadable++ })
 			return nil
@@ -99,7 +99,7 @@ func (s *Store) discard(id DeviceID, session *Session) {
 		}
 	})
 	s.backend.write(write{
-		bucket: bucketSessions, key: sessionKey(id), delete: true,
+		bucket: bucketSessions, key: id.String(), delete: true,
 		cas: true, expect: session.Revision,
 	}, func(Revision, error) {})
 }
@@ -120,8 +120,8 @@ func (t progressTable) of(id DeviceID) Progress {
 
 func (s *Store) loadProgress(ctx context.Context) (progressTable, error) {
 	t := progressTable{dir: s.dir, rows: make([]Progress, s.dir.size())}
-	err := s.backend.scan(ctx, bucketSessions, progressPrefix+"*", func(e entry) error {
-		id, err := ParseDeviceID(e.key[len(progressPrefix):])
+	err := s.backend.scan(ctx, bucketProgress, ">", func(e entry) error {
+		id, err := ParseDeviceID(e.key)
 		if err == nil {
 			var p Progress
 			if p, err = parseProgress(id, e.value); err == nil {
@@ -148,7 +148,7 @@ func (s *Store) putSession(op *Op, done func(Revision, error)) {
 		return
 	}
 	id, cid, key := session.Device, session.CID, session.Key
-	s.backend.write(op.write(bucketSessions, sessionKey(id), session.seal(s.sealer)), func(r Revision, err error) {
+	s.backend.write(op.write(bucketSessions, id.String(), session.seal(s.sealer)), func(r Revision, err error) {
 		if err == nil && !s.dir.setSession(id, cid, key) {
 			err = ErrRevoked // meanwhile; the record is removed at the next load
 		}

@@ -138,7 +138,7 @@ func (s *Store) start(op *Op, done func(Revision, error)) {
 	case opPutSession:
 		s.putSession(op, done)
 	case opDropSession:
-		w := op.write(bucketSessions, sessionKey(op.id), nil)
+		w := op.write(bucketSessions, op.id.String(), nil)
 		w.delete = true
 		s.backend.write(w, func(r Revision, err error) {
 			if err == nil {
@@ -148,7 +148,7 @@ func (s *Store) start(op *Op, done func(Revision, error)) {
 		})
 	case opReserve:
 		value := op.reserve.append(make([]byte, 0, progressLen))
-		s.backend.write(op.write(bucketSessions, progressKey(op.id), value), done)
+		s.backend.write(op.write(bucketProgress, op.id.String(), value), done)
 	case opPutApp:
 		s.putApp(op, done)
 	case opDropApp:
