@@ -1,0 +1,430 @@
+package link
+
+import (
+	"bytes"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+	"unsafe"
+
+	"github.com/muster/muster/protocol/clock"
+	"github.com/muster/muster/protocol/coap"
+	"github.com/muster/muster/protocol/dtls"
+)
+
+// states returns the two sides of a session, of the device and of the cloud.
+func states(gen dtls.Generation) (device, cloud dtls.State) {
+	device = dtls.State{Gen: gen}
+	for i := range device.ReadKey {
+		device.ReadKey[i], device.WriteKey[i] = byte(i), byte(0x80+i)
+	}
+	device.ReadSalt, device.WriteSalt = [4]byte{1}, [4]byte{2}
+	device.DeviceID = [12]byte{0xe0, 0x0f, 0xce, 0x68}
+	if gen == dtls.GenF {
+		device.WriteCID = dtls.NewCID([]byte("12345678"))
+	}
+	cloud = device
+	cloud.Server = true
+	cloud.ReadKey, cloud.WriteKey = device.WriteKey, device.ReadKey
+	cloud.ReadSalt, cloud.WriteSalt = device.WriteSalt, device.ReadSalt
+	cloud.ReadCID, cloud.WriteCID = device.WriteCID, dtls.CID{}
+	return device, cloud
+}
+
+// A pairTest tells the story of two Links that are joined by hand.
+type pairTest struct {
+	t             *testing.T
+	device, cloud *Link
+	now           clock.Instant
+	out           Out
+}
+
+func newPair(t *testing.T, gen dtls.Generation) *pairTest {
+	device, cloud := states(gen)
+	return &pairTest{
+		t: t, device: newLink(device, &coap.DeviceUDP, 0), cloud: newLink(cloud, &coap.CloudUDP, 0x2000),
+	}
+}
+
+// take returns what l has sent, and forgets all events.
+func (p *pairTest) take() [][]byte {
+	var packets [][]byte
+	for _, packet := range p.out.Packets {
+		packets = append(packets, bytes.Clone(packet))
+	}
+	p.out.Reset()
+	return packets
+}
+
+// receive gives datagrams to l, checks the kinds of events, and returns what l
+// sends.
+func (p *pairTest) receive(l *Link, datagrams [][]byte, want ...any) [][]byte {
+	p.t.Helper()
+	var got []any
+	var packets [][]byte
+	for _, d := range datagrams {
+		p.out.Reset()
+		l.Receive(p.now, bytes.Clone(d), &p.out)
+		for _, e := range p.out.Events {
+			switch e.Kind {
+			case Exchange:
+				got = append(got, e.CoAP.Kind)
+			case Dropped:
+				got = append(got, e.Reason)
+			default:
+				got = append(got, e.Kind)
+			}
+		}
+		packets = append(packets, p.take()...)
+	}
+	if !slices.Equal(got, want) {
+		p.t.Errorf("got events %v, want %v", got, want)
+	}
+	return packets
+}
+
+var publish = coap.Message{Code: coap.POST, Options: coap.Options{coap.Text(coap.URIPath, "E"), coap.Text(coap.URIPath, "x")}}
+
+func (p *pairTest) publish() [][]byte {
+	p.device.Send(p.now, publish, 9, &p.out)
+	return p.take()
+}
+
+// ack is the cloud's answer to the last message of the device.
+func (p *pairTest) ack(id uint16) [][]byte {
+	p.cloud.Reply(p.now, coap.Message{ID: id}, coap.Message{}, &p.out)
+	return p.take()
+}
+
+// A publish, its ACK, a ping of each side.
+func TestConversation(t *testing.T) {
+	for _, gen := range []dtls.Generation{dtls.GenA, dtls.GenD, dtls.GenE, dtls.GenF} {
+		p := newPair(t, gen)
+		p.receive(p.cloud, p.publish(), coap.Received)
+		p.receive(p.device, p.ack(1), coap.Acknowledged)
+		p.device.Ping(p.now, 0, &p.out)
+		p.receive(p.device, p.receive(p.cloud, p.take(), coap.Ping), coap.Acknowledged)
+		p.cloud.Ping(p.now, 0, &p.out)
+		p.receive(p.cloud, p.receive(p.device, p.take(), coap.Ping), coap.Acknowledged)
+		if p.device.LastID() != 2 || p.cloud.LastID() != 0x2001 || p.device.Waiting()+p.cloud.Waiting() > 0 {
+			t.Errorf("generation %v: got IDs %#x and %#x", gen, p.device.LastID(), p.cloud.LastID())
+		}
+	}
+}
+
+// A retransmission is the same message in a new record, and a board gives up
+// after the fourth.
+func TestRetransmissionInNewRecord(t *testing.T) {
+	p := newPair(t, dtls.GenF)
+	first := p.publish()
+	p.now = p.device.Deadline()
+	p.device.Advance(p.now, &p.out)
+	second := p.take()
+	if len(second) != 1 || bytes.Equal(first[0], second[0]) {
+		t.Fatalf("got %x after %x, want another record", second, first)
+	}
+	p.receive(p.cloud, second, coap.Received)
+	answer := p.ack(1)
+	p.receive(p.device, p.receive(p.cloud, first, coap.Duplicate), coap.Acknowledged)
+	p.receive(p.device, answer, coap.Unmatched)
+
+	p.publish()
+	var kinds []coap.EventKind
+	for p.device.Deadline() != clock.Never {
+		p.now = p.device.Deadline()
+		p.device.Advance(p.now, &p.out)
+		for _, e := range p.out.Events {
+			kinds = append(kinds, e.CoAP.Kind)
+		}
+		p.out.Reset()
+	}
+	if !slices.Equal(kinds, []coap.EventKind{coap.TimedOut}) || p.device.Over() {
+		t.Errorf("got %v, over %v", kinds, p.device.Over())
+	}
+}
+
+// A replayed record, a forged one and noise are dropped with their reasons; the
+// session goes on.
+func TestBadDatagrams(t *testing.T) {
+	p := newPair(t, dtls.GenF)
+	datagram := p.publish()
+	p.receive(p.cloud, datagram, coap.Received)
+	p.receive(p.cloud, datagram, dtls.DropReplay)
+	next := p.publish()
+	forged := [][]byte{bytes.Clone(next[0])}
+	forged[0][len(forged[0])-1] ^= 1
+	p.receive(p.cloud, forged, dtls.DropTag)
+	p.receive(p.cloud, [][]byte{{}, {0}, []byte("GET / HTTP/1.1\r\n\r\n")}, dtls.DropShort, dtls.DropShort, dtls.DropTruncated)
+	p.receive(p.cloud, next, coap.Received)
+}
+
+// Several records in one datagram are opened in order, and each is answered;
+// the Arrival tells new datagrams from late ones.
+func TestSeveralRecords(t *testing.T) {
+	p := newPair(t, dtls.GenF)
+	late := p.publish()
+	var both []byte
+	for range 2 {
+		p.device.Ping(p.now, 0, &p.out)
+		both = append(both, p.take()[0]...)
+	}
+	p.out.Reset()
+	arrival := p.cloud.Receive(p.now, bytes.Clone(both), &p.out)
+	if len(p.out.Events) != 2 || len(p.out.Packets) != 2 || arrival != (dtls.Arrival{Authentic: true, Newest: true}) {
+		t.Errorf("got %d events, %d packets, %+v", len(p.out.Events), len(p.out.Packets), arrival)
+	}
+	p.out.Reset()
+	if got := p.cloud.Receive(p.now, bytes.Clone(late[0]), &p.out); got != (dtls.Arrival{Authentic: true}) {
+		t.Errorf("late: got %+v, want authentic and not newest", got)
+	}
+	p.out.Reset()
+	if got := p.cloud.Receive(p.now, []byte{1, 2, 3}, &p.out); got != (dtls.Arrival{}) {
+		t.Errorf("noise: got %+v", got)
+	}
+}
+
+// A restored device marks what it sends until the cloud has answered.
+func TestMovedSession(t *testing.T) {
+	for gen, mark := range map[dtls.Generation]byte{dtls.GenE: 254, dtls.GenF: 253} {
+		p := newPair(t, gen)
+		p.device.DTLS().Move()
+		moved := p.publish()
+		if moved[0][0] != mark {
+			t.Errorf("generation %v: got type %d, want %d", gen, moved[0][0], mark)
+		}
+		p.receive(p.cloud, moved, coap.Received)
+		p.receive(p.device, p.ack(1), coap.Acknowledged)
+		if after := p.publish(); after[0][0] >= 253 {
+			t.Errorf("generation %v: got type %d after the answer", gen, after[0][0])
+		}
+	}
+}
+
+// close_notify ends the peer's Link; both then ignore everything.
+func TestClose(t *testing.T) {
+	p := newPair(t, dtls.GenF)
+	datagram := p.publish()
+	p.cloud.Close(&p.out)
+	closed := p.take()
+	p.out.Reset()
+	p.device.Receive(p.now, closed[0], &p.out)
+	var alert *dtls.AlertError
+	if len(p.out.Events) != 1 || p.out.Events[0].Kind != Closed || !errors.As(p.out.Events[0].Err, &alert) || alert.Local {
+		t.Errorf("got %+v", p.out.Events)
+	}
+	p.receive(p.cloud, datagram)
+	if packets := p.publish(); len(packets) > 0 || p.device.Deadline() != clock.Never || !p.device.Over() || !p.cloud.Over() {
+		t.Error("a Link that is over has sent something or waits")
+	}
+	p.cloud.Close(&p.out)
+	if packets := p.take(); len(packets) > 0 {
+		t.Errorf("closing twice sent %x", packets)
+	}
+}
+
+// Device OS: a RST ends the session, whatever it is about, and what follows in
+// the datagram is not looked at.
+func TestReset(t *testing.T) {
+	p := newPair(t, dtls.GenF)
+	p.publish()
+	p.cloud.SendRaw([]byte{0x70, 0, 0x77, 0x77}, &p.out)
+	p.cloud.Ping(p.now, 0, &p.out)
+	p.receive(p.device, [][]byte{bytes.Join(p.take(), nil)}, coap.WasReset, Closed)
+	if !p.device.Over() || p.device.Deadline() != clock.Never {
+		t.Error("the device goes on after a RST")
+	}
+
+	// The cloud reports it and goes on.
+	p = newPair(t, dtls.GenF)
+	p.device.SendRaw([]byte{0x70, 0, 0x77, 0x77}, &p.out)
+	p.receive(p.cloud, p.take(), coap.WasReset)
+	if p.cloud.Over() {
+		t.Error("a RST has ended the cloud's Link")
+	}
+}
+
+// A message that has no sequence waits for one, in order, and is not lost.
+func TestReservation(t *testing.T) {
+	p := newPair(t, dtls.GenF)
+	p.cloud.DTLS().ReserveUntil(1)
+	p.device.Ping(p.now, 0, &p.out)
+	pings := p.take()
+	p.receive(p.cloud, pings, coap.Ping) // sequence 0
+	p.receive(p.cloud, p.publish(), coap.Received)
+
+	p.cloud.Reply(p.now, coap.Message{ID: 2}, coap.Message{}, &p.out)
+	if len(p.out.Packets) > 0 || len(p.out.Events) != 1 || p.out.Events[0].Kind != NeedReservation {
+		t.Fatalf("got %d packets, %+v", len(p.out.Packets), p.out.Events)
+	}
+	p.out.Reset()
+	p.cloud.Ping(p.now, 0, &p.out) // behind it, without another event
+	if len(p.out.Packets)+len(p.out.Events) > 0 {
+		t.Fatalf("got %d packets, %+v", len(p.out.Packets), p.out.Events)
+	}
+
+	p.cloud.Reserve(2, &p.out)
+	if len(p.out.Packets) != 1 || len(p.out.Events) != 1 || p.out.Events[0].Kind != NeedReservation {
+		t.Fatalf("after a reservation of one: got %d packets, %+v", len(p.out.Packets), p.out.Events)
+	}
+	p.receive(p.device, p.take(), coap.Acknowledged)
+	p.cloud.Reserve(100, &p.out)
+	p.receive(p.device, p.take(), coap.Ping)
+
+	// What waits is bounded.
+	p.cloud.DTLS().ReserveUntil(0)
+	for range 1000 {
+		p.cloud.SendRaw([]byte{0x40, 0, 0, 1}, &p.out)
+	}
+	if len(p.cloud.held) != heldMax {
+		t.Errorf("got %d messages that wait, want %d", len(p.cloud.held), heldMax)
+	}
+}
+
+// A session whose sequence is used up is over: no sequence is used twice.
+func TestSequenceExhausted(t *testing.T) {
+	_, cloud := states(dtls.GenF)
+	cloud.SendNext = 1<<48 - 1
+	l := newLink(cloud, &coap.CloudUDP, 0)
+	var out Out
+	l.Ping(0, 0, &out)
+	l.Ping(0, 0, &out)
+	if len(out.Packets) != 1 || len(out.Events) != 1 || !errors.Is(out.Events[0].Err, dtls.ErrSequence) || !l.Over() {
+		t.Errorf("got %d packets, %+v", len(out.Packets), out.Events)
+	}
+}
+
+func TestForgetAndClear(t *testing.T) {
+	p := newPair(t, dtls.GenF)
+	p.receive(p.cloud, p.publish(), coap.Received)
+	p.cloud.Forget(coap.Message{ID: 1})
+	p.now = p.device.Deadline()
+	p.device.Advance(p.now, &p.out)
+	p.receive(p.cloud, p.take(), coap.Received)
+	p.device.Clear()
+	if p.device.Deadline() != clock.Never {
+		t.Error("a cleared Link waits")
+	}
+}
+
+// frames is a stand-in for a session over TCP: a length byte and the message.
+type frames struct{ buf []byte }
+
+var errFrame = errors.New("frame of no length")
+
+func (f *frames) Seal(dst, message []byte) []byte {
+	return append(append(dst, byte(len(message))), message...)
+}
+
+func (f *frames) Receive(b []byte, emit func([]byte)) error {
+	f.buf = append(f.buf, b...)
+	for len(f.buf) > 0 && len(f.buf) > int(f.buf[0]) {
+		n := int(f.buf[0])
+		if n == 0 {
+			return errFrame
+		}
+		emit(f.buf[1 : 1+n])
+		f.buf = f.buf[1+n:]
+	}
+	return nil
+}
+
+func tcpLink(p *coap.Params) *Link {
+	l := OverLightSSL(&frames{}, coap.NewExchange(p, 0, nil, nil))
+	return &l
+}
+
+// Over TCP a frame may come in any pieces, nothing is retransmitted, and a
+// violation of the protocol ends the cloud's side.
+func TestStream(t *testing.T) {
+	device, cloud := tcpLink(&coap.DeviceTCP), tcpLink(&coap.CloudTCP)
+	var out Out
+	device.Send(0, publish, 0, &out)
+	device.Ping(0, 0, &out)
+	stream := bytes.Join(out.Packets, nil)
+	if len(out.Packets) != 2 || device.Deadline() != clock.Never {
+		t.Fatalf("got %d frames, deadline %v", len(out.Packets), device.Deadline())
+	}
+	out.Reset()
+	for i := range stream {
+		cloud.Receive(0, stream[i:i+1], &out)
+	}
+	if len(out.Events) != 2 || out.Events[0].CoAP.Kind != coap.Received || out.Events[1].CoAP.Kind != coap.Ping || len(out.Packets) != 1 {
+		t.Errorf("got %+v", out.Events)
+	}
+	if cloud.DTLS() != nil {
+		t.Error("got a DTLS session over TCP")
+	}
+
+	// A malformed message: the device ignores it, the cloud closes.
+	for l, want := range map[*Link]bool{device: false, cloud: true} {
+		out.Reset()
+		l.Receive(0, []byte{3, 0x40, 0, 0}, &out)
+		if l.Over() != want {
+			t.Errorf("got over %v, want %v", l.Over(), want)
+		}
+	}
+	out.Reset()
+	device.Receive(0, []byte{0, 1, 2}, &out)
+	if len(out.Events) != 1 || !errors.Is(out.Events[0].Err, errFrame) || !device.Over() {
+		t.Errorf("got %+v", out.Events)
+	}
+	out.Reset()
+	device.Close(&out)
+	if len(out.Packets) > 0 {
+		t.Errorf("closing sent %x", out.Packets)
+	}
+}
+
+func TestEventKindsNamed(t *testing.T) {
+	for k := Exchange; k < numEventKinds; k++ {
+		if eventNames[k] == "" {
+			t.Errorf("event kind %d has no name", k)
+		}
+	}
+}
+
+func TestLinkSize(t *testing.T) {
+	if n := unsafe.Sizeof(Link{}); n > 450 {
+		t.Errorf("a Link takes %d bytes, want at most 450", n)
+	}
+	t.Logf("a Link takes %d bytes", unsafe.Sizeof(Link{}))
+}
+
+// Anything that comes over UDP: no panic, and the session goes on.
+func FuzzDatagram(f *testing.F) {
+	p := &pairTest{}
+	device, cloud := states(dtls.GenF)
+	p.device = newLink(device, &coap.DeviceUDP, 0)
+	f.Add(p.publish()[0])
+	f.Add([]byte{21, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 2, 40})
+	f.Fuzz(func(t *testing.T, datagram []byte) {
+		l := newLink(cloud, &coap.CloudUDP, 0)
+		var out Out
+		l.Receive(0, bytes.Clone(datagram), &out)
+		if l.Over() || len(out.Packets) > 1 || len(out.Events) > len(datagram)+1 {
+			t.Fatalf("over %v, %d packets, %d events", l.Over(), len(out.Packets), len(out.Events))
+		}
+	})
+}
+
+// One publish and its ACK, both sides, records included.
+func BenchmarkPublishAndAck(b *testing.B) {
+	device, cloud := states(dtls.GenF)
+	d, c := newLink(device, &coap.DeviceUDP, 0), newLink(cloud, &coap.CloudUDP, 0)
+	d.exchange = coap.NewExchange(&coap.DeviceUDP, 0, rand.New(rand.NewPCG(1, 2)), nil)
+	out := Out{Ciphers: dtls.NewCiphers(4)}
+	back := Out{Ciphers: out.Ciphers}
+	var now clock.Instant
+	b.ReportAllocs()
+	for b.Loop() {
+		now = now.Add(time.Second)
+		out.Reset()
+		back.Reset()
+		d.Send(now, publish, 0, &out)
+		c.Receive(now, out.Packets[0], &back)
+		c.Reply(now, back.Events[0].CoAP.Message, coap.Message{}, &back)
+		d.Receive(now, back.Packets[0], &out)
+	}
+}
