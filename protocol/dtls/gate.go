@@ -1,7 +1,12 @@
 package dtls
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/binary"
 	"io"
+	"math"
 	"time"
 
 	"github.com/muster/muster/protocol/clock"
@@ -10,14 +15,18 @@ import (
 // DefaultCookiePeriod is how long a [Gate] makes cookies with one secret.
 const DefaultCookiePeriod = 2 * time.Minute
 
+const minCookiePeriod = time.Minute
+
 // A Gate answers ClientHellos without a valid cookie with HelloVerifyRequest
 // (RFC 6347 Section 4.2.1) and keeps no state about the peer, so that only
 // peers that receive at their address cost a handshake. It is not safe for
 // concurrent use.
 type Gate struct {
-	rand   io.Reader
-	period time.Duration
-	faults GateFaults
+	rand    io.Reader
+	period  time.Duration
+	faults  GateFaults
+	turn    int64       // period that secrets[0] belongs to
+	secrets [2][32]byte // the present one and the one before
 }
 
 // GateFaults make a [Gate] misbehave. The zero value is correct behaviour.
@@ -54,12 +63,135 @@ const (
 
 // NewGate returns a Gate that draws its secrets, 32 bytes each, from rand when
 // it needs them and replaces them every period, at least 60 s (0 means
-// DefaultCookiePeriod). A cookie is valid for at least one period.
+// DefaultCookiePeriod). A cookie is valid for at least one period: a repeated
+// ClientHello comes up to 21 s after the first.
 func NewGate(rand io.Reader, period time.Duration, f GateFaults) *Gate {
-	return &Gate{rand: rand, period: period, faults: f}
+	if period == 0 {
+		period = DefaultCookiePeriod
+	}
+	return &Gate{rand: rand, period: max(period, minCookiePeriod), faults: f, turn: -math.MaxInt64}
 }
 
-// Receive judges a datagram from peer, the bytes of an address and port.
+// Receive judges a datagram from peer, the bytes of an address and port. It
+// keeps nothing of either.
 func (g *Gate) Receive(now clock.Instant, peer, datagram []byte, out *Out) Verdict {
-	return Dropped
+	h, at, why := peekHello(datagram)
+	switch {
+	case why != DropNone:
+		out.dropped(why)
+		return Dropped
+	case h.version>>8 != version12>>8 || h.version > version12:
+		// No DTLS 1.2 in it. The alert is smaller than any ClientHello.
+		out.send(func(b []byte) []byte {
+			return appendRecord(b, TypeAlert, at.record, []byte{byte(AlertFatal), byte(ProtocolVersion)})
+		})
+		return Refused
+	case g.faults.Admit, len(h.cookie) > 0 && g.faults.AcceptAnyCookie:
+		return Admitted
+	}
+	g.rotate(now)
+	if len(h.cookie) > 0 && g.valid(peer, &h) {
+		return Admitted
+	}
+	return g.challenge(peer, datagram, &h, at, out)
+}
+
+// challenge sends a HelloVerifyRequest. Its numbers are those of the
+// ClientHello (RFC 6347 Section 4.2.1 for that of the record), so that a second
+// one, after a change of secret, is not old for the client.
+func (g *Gate) challenge(peer, datagram []byte, h *clientHello, at helloNumbers, out *Out) Verdict {
+	cookie := g.faults.Cookie
+	if cookie == nil {
+		mac := g.cookie(&g.secrets[0], peer, h)
+		cookie = mac[:]
+		// Nobody gets more than he sent, so there is nothing to amplify.
+		if headerSize+fragmentHeaderSize+3+len(cookie) > len(datagram) {
+			out.dropped(DropAmplification)
+			return Dropped
+		}
+	}
+	version := uint16(version10) // RFC 6347 Section 4.2.1 recommends it
+	if g.faults.Version12 {
+		version = version12
+	}
+	out.send(func(b []byte) []byte {
+		body := appendHelloVerifyRequest(nil, version, cookie)
+		start := len(b)
+		b = appendRecord(b, TypeHandshake, at.record, appendMessage(nil, typeHelloVerifyRequest, at.message, body))
+		if g.faults.RecordVersion10 {
+			binary.BigEndian.PutUint16(b[start+1:], version10)
+		}
+		return b
+	})
+	return Challenged
+}
+
+// rotate replaces the secrets whose time is over.
+func (g *Gate) rotate(now clock.Instant) {
+	turn := int64(now) / int64(g.period)
+	if turn == g.turn {
+		return
+	}
+	fresh := g.secrets[0]
+	if turn != g.turn+1 {
+		draw(g.rand, fresh[:]) // the last one is too old as well
+	}
+	g.secrets[1] = fresh
+	draw(g.rand, g.secrets[0][:])
+	g.turn = turn
+}
+
+// valid reports whether the cookie was made for this peer and ClientHello with
+// the present secret or the one before.
+func (g *Gate) valid(peer []byte, h *clientHello) bool {
+	for i := range g.secrets {
+		mac := g.cookie(&g.secrets[i], peer, h)
+		if subtle.ConstantTimeCompare(mac[:], h.cookie) == 1 {
+			return true
+		}
+	}
+	return false
+}
+
+// cookie returns the cookie of a peer and a ClientHello: what RFC 6347 Section
+// 4.2.1 suggests, over the parts that a client repeats.
+func (g *Gate) cookie(secret *[32]byte, peer []byte, h *clientHello) (c [sha256.Size]byte) {
+	mac := hmac.New(sha256.New, secret[:])
+	mac.Write(appendVector8(nil, peer))
+	mac.Write(h.random[:])
+	mac.Write(h.sessionID)
+	mac.Sum(c[:0])
+	return c
+}
+
+// helloNumbers are the numbers of a ClientHello.
+type helloNumbers struct {
+	record  uint64
+	message uint16
+}
+
+// peekHello parses the front of a ClientHello, which must begin in the first
+// fragment of the first record of datagram. The rest may be in later ones: a
+// Gate keeps nothing, and the front holds all it needs.
+func peekHello(datagram []byte) (h clientHello, at helloNumbers, why DropReason) {
+	r, _, why := splitRecord(datagram, 0)
+	if why != DropNone {
+		return h, at, why
+	}
+	if r.typ != TypeHandshake || r.epoch() != 0 {
+		return h, at, DropNotClientHello
+	}
+	if r.version != version12 && r.version != version10 {
+		return h, at, DropVersion
+	}
+	f, _, why := splitFragment(r.body)
+	switch {
+	case why != DropNone:
+		return h, at, why
+	case f.typ != typeClientHello:
+		return h, at, DropNotClientHello
+	case f.offset != 0 || !h.parseFront(&reader{b: f.body}):
+		return h, at, DropHello
+	}
+	return h, helloNumbers{record: r.sequence(), message: f.seq}, DropNone
 }

@@ -1,30 +1,398 @@
 package dtls
 
-import "github.com/muster/muster/protocol/clock"
+import (
+	"crypto/ecdh"
+	"crypto/ecdsa"
+	"crypto/subtle"
+	"errors"
+
+	"github.com/muster/muster/protocol/clock"
+)
 
 // A Server is one half-open handshake of a cloud. It is made when a [Gate] has
-// admitted a ClientHello, and ends with EventEstablished or EventFailed.
+// admitted a ClientHello, and ends with EventEstablished or EventFailed. Its
+// memory is bounded whatever the client sends.
+//
+//	waitHello --ClientHello--> waitCertificate --Certificate--> waitKeyExchange
+//	   --ClientKeyExchange--> waitVerify --CertificateVerify--> waitFinished
+//	   --Finished--> over (Established)
+//
+// Any state ends (Failed) by a message out of place, by a fatal alert of the
+// client and when its life is over.
 type Server struct {
 	cfg *ServerConfig
+	handshake
+	state serverState
+	life  clock.Instant
+
+	ephemeral              *ecdh.PrivateKey
+	clientType, serverType int
+	clientCID, serverCID   []byte // in the records of each
+
+	echo helloEcho
+
+	peerKey   *ecdsa.PublicKey // nil only by a fault
+	peerSPKI  []byte
+	peerChain [][]byte
 }
 
+// A serverState is what a Server waits for.
+type serverState uint8
+
+const (
+	serverWaitHello serverState = iota
+	serverWaitCertificate
+	serverWaitKeyExchange
+	serverWaitVerify
+	serverWaitFinished
+)
+
 // NewServer returns a Server that waits for the ClientHello.
-func NewServer(cfg *ServerConfig) *Server { return &Server{cfg: cfg} }
-
-// Receive takes a datagram of the peer: first the one that the Gate admitted.
-// It may decrypt datagram in place.
-func (s *Server) Receive(now clock.Instant, datagram []byte, out *Out) {}
-
-// Advance retransmits, or gives up, when the deadline has passed.
-func (s *Server) Advance(now clock.Instant, out *Out) {}
+func NewServer(cfg *ServerConfig) *Server {
+	s := &Server{cfg: cfg, life: clock.Never, handshake: newHandshake(cfg.Profile, cfg.MaxMessage, cfg.Timers.resolve())}
+	s.tx = newTransmitter(cfg.MTU, cfg.Faults.FragmentSize, cfg.Faults.Packing, PackFull)
+	return s
+}
 
 // Deadline returns when Advance must be called next.
-func (s *Server) Deadline() clock.Instant { return clock.Never }
+func (s *Server) Deadline() clock.Instant {
+	if s.over {
+		return clock.Never
+	}
+	return min(s.timer.deadline, s.life)
+}
 
 // Over reports whether the handshake has ended.
-func (s *Server) Over() bool { return false }
+func (s *Server) Over() bool { return s.over }
 
 // CID returns the connection id that the client's Finished will carry, empty
 // when there is none or ServerHello was not sent yet. A driver must find the
-// Server by it, because its Finished may arrive in a datagram of its own.
-func (s *Server) CID() CID { return CID{} }
+// Server by it, because a Finished may arrive in a datagram of its own.
+func (s *Server) CID() CID {
+	if s.state == serverWaitHello {
+		return CID{}
+	}
+	return NewCID(s.clientCID)
+}
+
+// SameHello reports whether datagram begins with a ClientHello of this
+// handshake, repeated. One with another random starts another handshake, which a
+// driver gives to a new Server.
+func (s *Server) SameHello(datagram []byte) bool {
+	h, _, why := peekHello(datagram)
+	return why == DropNone && s.state != serverWaitHello && h.random == s.clientRandom
+}
+
+// Advance retransmits, or gives up, when the deadline has passed.
+func (s *Server) Advance(now clock.Instant, out *Out) {
+	switch {
+	case s.over:
+	case now >= s.life:
+		s.end(ErrTimeout, out)
+	case now >= s.timer.deadline:
+		if s.timer.expire(now) {
+			s.tx.send(&s.flight, s.session, out)
+		}
+	}
+}
+
+// Receive takes a datagram of the client: first the one that the Gate admitted.
+// It may decrypt datagram in place. Application data that follow the Finished in
+// the same datagram are reported as the Session would.
+func (s *Server) Receive(now clock.Instant, datagram []byte, out *Out) {
+	if s.life == clock.Never {
+		life := s.cfg.HalfOpenLife
+		if life <= 0 {
+			life = DefaultHalfOpenLife
+		}
+		s.life = now.Add(life)
+	}
+	s.repeated = false
+	if s.over {
+		out.dropped(DropOver)
+		return
+	}
+	for len(datagram) > 0 && (!s.over || s.established()) {
+		r, rest, why := splitRecord(datagram, len(s.clientCID))
+		if why != DropNone {
+			out.dropped(why)
+			return
+		}
+		s.receiveRecord(now, &r, datagram[:len(datagram)-len(rest)], out)
+		datagram = rest
+	}
+}
+
+// established reports whether the handshake has ended well.
+func (s *Server) established() bool { return s.over && s.session != nil && !s.session.over }
+
+// receiveRecord takes one record, which is raw with its header.
+func (s *Server) receiveRecord(now clock.Instant, r *record, raw []byte, out *Out) {
+	if s.established() {
+		var a Arrival
+		s.session.receiveRecord(r, out, &a)
+		return
+	}
+	if r.epoch() != 0 {
+		s.receiveProtected(now, r, raw, out)
+		return
+	}
+	if why := s.checkPlain(r); why != DropNone {
+		out.dropped(why)
+		return
+	}
+	switch r.typ {
+	case TypeHandshake:
+		s.receiveFragments(now, 0, r.body, out)
+	case TypeChangeCipherSpec:
+		if s.changed || !isChangeCipherSpec(r.body) || s.state == serverWaitHello {
+			out.dropped(DropChangeCipher)
+			return
+		}
+		s.changed = true
+		s.openEarly(now, out)
+	case TypeAlert:
+		level, d, ok := parseAlert(r.body)
+		if !ok || level != AlertFatal && d != CloseNotify {
+			out.dropped(DropAlert)
+			return
+		}
+		// Not authenticated, but the worst it can do is cost a device a retry.
+		s.end(&AlertError{Level: level, Description: d}, out)
+	default:
+		out.dropped(DropType)
+	}
+}
+
+// receiveProtected takes a record of epoch 1.
+func (s *Server) receiveProtected(now clock.Instant, r *record, raw []byte, out *Out) {
+	if !s.readable() {
+		if why := s.keepEarly(raw); why != DropNone {
+			out.dropped(why)
+		}
+		return
+	}
+	t, content, _, why := s.session.open(out.Ciphers, r)
+	switch {
+	case why != DropNone:
+		out.dropped(why)
+	case t == TypeHandshake:
+		s.receiveFragments(now, 1, content, out)
+	case t == TypeAlert && len(content) == 2 && AlertLevel(content[0]) == AlertFatal:
+		s.end(&AlertError{Level: AlertFatal, Description: AlertDescription(content[1])}, out)
+	default:
+		// Application data before Finished: the client may repeat them.
+		out.dropped(DropNotReady)
+	}
+}
+
+// openEarly takes the records that came before they could be read.
+func (s *Server) openEarly(now clock.Instant, out *Out) {
+	if !s.readable() {
+		return
+	}
+	early := s.early
+	s.early = nil
+	for _, raw := range early {
+		if r, _, why := splitRecord(raw, len(s.clientCID)); why == DropNone && (!s.over || s.established()) {
+			s.receiveRecord(now, &r, raw, out)
+		}
+	}
+}
+
+// receiveFragments takes the body of a handshake record.
+func (s *Server) receiveFragments(now clock.Instant, epoch uint16, body []byte, out *Out) {
+	for len(body) > 0 && !s.over {
+		f, rest, why := splitFragment(body)
+		if why == DropNone {
+			why = s.receiveFragment(now, epoch, &f, out)
+		}
+		if why != DropNone {
+			out.dropped(why)
+		}
+		body = rest
+	}
+}
+
+func (s *Server) receiveFragment(now clock.Instant, epoch uint16, f *fragment, out *Out) DropReason {
+	if !belongs(f.typ, epoch) {
+		return DropHandshake
+	}
+	if s.state == serverWaitHello && !s.in.begun() {
+		if f.typ != typeClientHello {
+			return DropHandshake
+		}
+		// 0 without a cookie, 1 with one, more if the secret changed meanwhile.
+		s.in.skipTo(f.seq)
+	}
+	why := s.in.add(epoch, f)
+	if why == DropPast && f.typ == typeClientHello {
+		// RFC 6347 Section 4.2.4: the client repeats its flight because ours was
+		// lost.
+		s.resend(now, out)
+		return DropNone
+	}
+	for !s.over {
+		m, ok := s.in.take()
+		if !ok {
+			break
+		}
+		s.receiveMessage(now, &m, out)
+	}
+	return why
+}
+
+// receiveMessage takes the next message.
+func (s *Server) receiveMessage(now clock.Instant, m *message, out *Out) {
+	switch {
+	case s.state == serverWaitHello && m.typ == typeClientHello:
+		s.receiveHello(now, m, out)
+	case s.state == serverWaitCertificate && m.typ == typeCertificate:
+		s.receiveCertificate(m, out)
+	case s.state == serverWaitKeyExchange && m.typ == typeClientKeyExchange:
+		s.receiveKeyExchange(now, m, out)
+	case s.state == serverWaitVerify && m.typ == typeCertificateVerify:
+		s.receiveVerify(m, out)
+	case s.state == serverWaitFinished && m.typ == typeFinished,
+		s.state == serverWaitVerify && m.typ == typeFinished && s.peerKey == nil:
+		s.receiveFinished(now, m, out)
+	default:
+		s.fail(UnexpectedMessage, errors.New(m.typ.String()+" out of place"), out)
+	}
+}
+
+// receiveCertificate takes the client's key. Whether it is known is asked only
+// after its proof.
+func (s *Server) receiveCertificate(m *message, out *Out) {
+	s.note(m)
+	s.state = serverWaitKeyExchange
+	spki, ok := parseRawKey(m.body)
+	if s.clientType == typeX509 {
+		if s.peerChain, ok = parseChain(m.body); ok {
+			spki, ok = certificateSPKI(s.peerChain[0])
+		}
+	}
+	if ok {
+		s.peerSPKI = spki
+		s.peerKey, ok = ParseSPKI(spki)
+	}
+	switch {
+	case ok:
+	case s.cfg.Faults.AcceptEmptyCertificate:
+		s.peerSPKI, s.peerChain = nil, nil
+	case len(m.body) <= 6: // 000000 or, as an empty X.509 list in Device OS, 000003 000000
+		s.fail(HandshakeFailure, errNoKey, out)
+	default:
+		s.fail(BadCertificate, errNoKey, out)
+	}
+}
+
+var errNoKey = errors.New("client sent no P-256 key")
+
+// receiveKeyExchange computes the keys.
+func (s *Server) receiveKeyExchange(now clock.Instant, m *message, out *Out) {
+	point, ok := parseClientKeyExchange(m.body)
+	if !ok {
+		s.fail(DecodeError, errors.New("malformed ClientKeyExchange"), out)
+		return
+	}
+	secret, ok := premaster(s.ephemeral, point)
+	if !ok {
+		s.fail(IllegalParameter, errors.New("point not on the curve"), out)
+		return
+	}
+	s.note(m)
+	session := &Session{
+		server: true, profile: s.cfg.Profile, gen: GenF, faults: s.cfg.RecordFaults,
+	}
+	s.key(secret, session, s.clientCID, s.serverCID)
+	s.state = serverWaitVerify
+	if s.cfg.Faults.OmitCertificateRequest {
+		s.state = serverWaitFinished
+	}
+	s.openEarly(now, out)
+}
+
+// receiveVerify checks the proof of the client's key, and then whether the key
+// is known.
+func (s *Server) receiveVerify(m *message, out *Out) {
+	v, ok := parseCertificateVerify(m.body)
+	switch {
+	case !ok:
+		s.fail(DecodeError, errors.New("malformed CertificateVerify"), out)
+		return
+	case v.hash != hashSHA256 || v.algorithm != signatureECDSA:
+		s.fail(IllegalParameter, errors.New("CertificateVerify with an algorithm that was not offered"), out)
+		return
+	case s.peerKey == nil || s.cfg.Faults.AcceptBadCertificateVerify:
+		// Faults: there is nothing to check, or nothing is checked.
+	case !ecdsa.VerifyASN1(s.peerKey, s.sum(), v.signature):
+		s.fail(DecryptError, errors.New("CertificateVerify does not prove the key"), out)
+		return
+	}
+	if err := s.judge(); err != nil {
+		description := AccessDenied
+		var alert *AlertError
+		if errors.As(err, &alert) {
+			description = alert.Description
+		}
+		s.fail(description, err, out)
+		return
+	}
+	s.note(m)
+	s.state = serverWaitFinished
+}
+
+// judge asks the caller about the client's key.
+func (s *Server) judge() error {
+	switch {
+	case s.peerKey == nil:
+		return nil // by a fault only
+	case s.peerChain != nil:
+		return s.cfg.VerifyChain(s.peerChain)
+	default:
+		return s.cfg.Verify(s.peerSPKI)
+	}
+}
+
+// receiveFinished checks that the client saw the same handshake, and ends it.
+func (s *Server) receiveFinished(now clock.Instant, m *message, out *Out) {
+	want := verifyData(&s.master, labelClient, s.sum())
+	if subtle.ConstantTimeCompare(want[:], m.body) != 1 && !s.cfg.Faults.AcceptBadFinished {
+		s.fail(DecryptError, errors.New("client Finished differs"), out)
+		return
+	}
+	s.note(m)
+	verify := verifyData(&s.master, labelServer, s.sum())
+	if s.cfg.Faults.BadFinished {
+		verify[0] ^= 1
+	}
+	s.session.finished, s.session.finishedNumber, s.session.finalPending = verify, s.next, true
+	s.begin()
+	s.flight.messages = nil
+	s.addFinished(verify[:])
+	s.tx.send(&s.flight, s.session, out)
+	s.session.plainNext = uint32(s.tx.sequence)
+	s.over = true
+	out.Events = append(out.Events, Event{
+		Kind: EventEstablished, Session: s.session, PeerSPKI: s.peerSPKI, PeerChain: s.peerChain, Secrets: s.secrets(s.cfg.KeepSecrets),
+	})
+	s.openEarly(now, out)
+}
+
+// fail ends the handshake with a fatal alert, in epoch 0 as all that a Server
+// sends before its Finished.
+func (s *Server) fail(d AlertDescription, cause error, out *Out) {
+	out.send(func(b []byte) []byte {
+		b = appendRecord(b, TypeAlert, s.tx.sequence, []byte{byte(AlertFatal), byte(d)})
+		s.tx.sequence++
+		return b
+	})
+	s.end(&AlertError{Local: true, Level: AlertFatal, Description: d, Cause: cause}, out)
+}
+
+// end ends the handshake without a session.
+func (s *Server) end(err error, out *Out) {
+	s.over, s.session = true, nil
+	out.Events = append(out.Events, Event{Kind: EventFailed, Err: err})
+}
