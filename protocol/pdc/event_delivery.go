@@ -1,6 +1,10 @@
 package pdc
 
-import "github.com/muster/muster/protocol/coap"
+import (
+	"strings"
+
+	"github.com/muster/muster/protocol/coap"
+)
 
 // An EventDelivery is an event from the cloud (PDC-4.3). A device acknowledges
 // it only when it is CON and over UDP.
@@ -8,7 +12,10 @@ type EventDelivery struct {
 	Token   []byte // 0 to 8 bytes; usually none
 	Private bool   // letter E; a device does not look at it
 	Name    string // at most 64 bytes, not empty (C-26)
-	Data    []byte // nil for none; see [NeedsData]
+	// SplitName sends every part of the name in a path segment of its own, as
+	// RFC 7252 Section 5.10.1 has it. A device joins them again.
+	SplitName bool
+	Data      []byte // nil for none; see [NeedsData]
 	// TTL is in seconds; sent only if HasTTL is set.
 	TTL    uint32
 	HasTTL bool
@@ -25,7 +32,7 @@ func ParseEventDelivery(m coap.Message) (EventDelivery, error) {
 	}
 	e := EventDelivery{
 		Token: m.Token, Private: m.PathChar() == 'E', Name: nameOf(m), Data: dataOf(m),
-		Reliability: reliabilityOf(m.Type),
+		SplitName: segments(m) > 2, Reliability: reliabilityOf(m.Type),
 	}
 	if e.Name == "" {
 		return EventDelivery{}, fault(KindEventDelivery, "C-26", "no event name")
@@ -43,7 +50,14 @@ func (e EventDelivery) Message(d Dialect) coap.Message {
 	if e.Private {
 		letter = "E"
 	}
-	m := request(e.Reliability.coapType(d), coap.POST, letter, e.Token, coap.Text(coap.URIPath, e.Name))
+	m := request(e.Reliability.coapType(d), coap.POST, letter, e.Token)
+	if e.SplitName {
+		for part := range strings.SplitSeq(e.Name, "/") {
+			m.Options = append(m.Options, coap.Text(coap.URIPath, part))
+		}
+	} else {
+		m.Options = append(m.Options, coap.Text(coap.URIPath, e.Name))
+	}
 	if e.HasFormat && d.System >= OS6_2 {
 		// Any further option makes an older device pass no data to its handler.
 		m.Options = append(m.Options, coap.Uint(coap.ContentFormat, uint32(e.Format)))

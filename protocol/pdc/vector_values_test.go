@@ -145,7 +145,7 @@ var vectorValues = map[string]Message{
 		Name: "teacup-overflow", Data: []byte("11404"), TTL: 60, HasTTL: true, Reliability: Unconfirmed,
 	},
 	"delivery/split-path": EventDelivery{
-		Name: "a/b/c/d", Data: []byte("xyz"), TTL: 60, HasTTL: true, Reliability: Unconfirmed,
+		Name: "a/b/c/d", SplitName: true, Data: []byte("xyz"), TTL: 60, HasTTL: true, Reliability: Unconfirmed,
 	},
 	"delivery/con": EventDelivery{Name: "cfg", Private: true, Data: []byte("on"), Reliability: Confirmed},
 	"delivery/updates-forced": EventDelivery{
