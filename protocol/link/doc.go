@@ -1,6 +1,6 @@
 // Package link joins the security of a session with the message layer above
-// it: a [Link] is one established session of one peer, a [dtls.Session] or the
-// [Frames] of package lightssl below and [coap.Exchange] above.
+// it: a [Link] is one established session of one peer, [dtls.Session] or
+// [lightssl.Session] below and [coap.Exchange] above.
 //
 //	wire --Receive--> records opened --> Exchange --> Events
 //	wire <--Packets-- records sealed <-- Exchange <-- Send, Reply, Advance

@@ -6,6 +6,7 @@ import (
 	"github.com/muster/muster/protocol/clock"
 	"github.com/muster/muster/protocol/coap"
 	"github.com/muster/muster/protocol/dtls"
+	"github.com/muster/muster/protocol/lightssl"
 )
 
 // ErrReset reports that the peer ended the session with a CoAP RST
@@ -21,7 +22,7 @@ var ErrReset = errors.New("link: peer sent RST")
 type Link struct {
 	exchange coap.Exchange
 	held     [][]byte // messages that wait for a reservation
-	tcp      Frames
+	tcp      *lightssl.Session
 	over     bool
 	strict   bool // over TCP: a malformed message ends the session
 	udp      dtls.Session
@@ -31,20 +32,8 @@ type Link struct {
 // the one that DTLS returns.
 func OverDTLS(s *dtls.Session, x coap.Exchange) Link { return Link{udp: *s, exchange: x} }
 
-// Frames is what a Link needs of an established session over TCP;
-// lightssl.Session is one.
-type Frames interface {
-	// Seal appends the frame of message, with its length in front, to dst.
-	Seal(dst, message []byte) []byte
-
-	// Receive takes the next bytes of the stream, which it may overwrite, and
-	// calls emit with each message that they complete. An error ends the
-	// session.
-	Receive(b []byte, emit func(message []byte)) error
-}
-
 // OverLightSSL returns a Link over s, which it keeps.
-func OverLightSSL(s Frames, x coap.Exchange) Link {
+func OverLightSSL(s *lightssl.Session, x coap.Exchange) Link {
 	return Link{tcp: s, exchange: x, strict: x.Strict()}
 }
 
@@ -128,16 +117,26 @@ func (l *Link) Advance(now clock.Instant, out *Out) {
 	if l.over {
 		return
 	}
+	if l.tcp != nil {
+		if err := l.tcp.Advance(now); err != nil {
+			l.closed(err, out)
+			return
+		}
+	}
 	l.exchange.Advance(now, &out.coap)
 	l.flush(out)
 }
 
 // Deadline returns when Advance is due, [clock.Never] when nothing waits.
 func (l *Link) Deadline() clock.Instant {
-	if l.over {
+	switch {
+	case l.over:
 		return clock.Never
+	case l.tcp != nil:
+		return min(l.tcp.Deadline(), l.exchange.Deadline())
+	default:
+		return l.exchange.Deadline()
 	}
-	return l.exchange.Deadline()
 }
 
 // Close ends the session. Over DTLS it sends close_notify, which makes a device
@@ -175,9 +174,10 @@ func (l *Link) flush(out *Out) {
 		case e.Ends:
 			l.closed(ErrReset, out)
 			return
-		case l.strict && e.Kind == coap.Malformed:
+		case l.strict && e.Kind == coap.Malformed && e.Err.Reason != coap.TooShort:
 			// There is no tag over TCP: a frame that does not parse is all
-			// that shows an attack or a lost stream.
+			// that shows an attack or a lost stream. Device OS: one byte would
+			// be its keep-alive, which is ignored.
 			l.closed(e.Err, out)
 			return
 		}

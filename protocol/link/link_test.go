@@ -12,6 +12,7 @@ import (
 	"github.com/muster/muster/protocol/clock"
 	"github.com/muster/muster/protocol/coap"
 	"github.com/muster/muster/protocol/dtls"
+	"github.com/muster/muster/protocol/lightssl"
 )
 
 // states returns the two sides of a session, of the device and of the cloud.
@@ -185,6 +186,20 @@ func TestSeveralRecords(t *testing.T) {
 	}
 }
 
+// Device OS: an early board answers a record of an unknown type with an alert,
+// which the Link sends; not when no sequence is reserved for it.
+func TestAlertOfEarlyBoard(t *testing.T) {
+	unknown := [][]byte{{99, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 0, 1, 0, 0}}
+	p := newPair(t, dtls.GenA)
+	if packets := p.receive(p.device, unknown, dtls.DropType); len(packets) != 1 || packets[0][0] != byte(dtls.TypeAlert) {
+		t.Errorf("got %x, want an alert", packets)
+	}
+	p.device.DTLS().ReserveUntil(1)
+	if packets := p.receive(p.device, unknown, dtls.DropType); len(packets) > 0 {
+		t.Errorf("got %x without a sequence", packets)
+	}
+}
+
 // A restored device marks what it sends until the cloud has answered.
 func TestMovedSession(t *testing.T) {
 	for gen, mark := range map[dtls.Generation]byte{dtls.GenE: 254, dtls.GenF: 253} {
@@ -308,37 +323,20 @@ func TestForgetAndClear(t *testing.T) {
 	}
 }
 
-// frames is a stand-in for a session over TCP: a length byte and the message.
-type frames struct{ buf []byte }
-
-var errFrame = errors.New("frame of no length")
-
-func (f *frames) Seal(dst, message []byte) []byte {
-	return append(append(dst, byte(len(message))), message...)
-}
-
-func (f *frames) Receive(b []byte, emit func([]byte)) error {
-	f.buf = append(f.buf, b...)
-	for len(f.buf) > 0 && len(f.buf) > int(f.buf[0]) {
-		n := int(f.buf[0])
-		if n == 0 {
-			return errFrame
-		}
-		emit(f.buf[1 : 1+n])
-		f.buf = f.buf[1+n:]
+// streams returns the two sides of a connection over TCP.
+func streams() (device, cloud *Link) {
+	var c lightssl.Credentials
+	for i := range c {
+		c[i] = byte(i)
 	}
-	return nil
+	d := OverLightSSL(lightssl.NewDeviceSession(&c, 0), coap.NewExchange(&coap.DeviceTCP, c.FirstID()-1, nil, nil))
+	l := OverLightSSL(lightssl.NewCloudSession(&c), coap.NewExchange(&coap.CloudTCP, 0x2000, nil, nil))
+	return &d, &l
 }
 
-func tcpLink(p *coap.Params) *Link {
-	l := OverLightSSL(&frames{}, coap.NewExchange(p, 0, nil, nil))
-	return &l
-}
-
-// Over TCP a frame may come in any pieces, nothing is retransmitted, and a
-// violation of the protocol ends the cloud's side.
+// Over TCP a frame may come in any pieces, and nothing is retransmitted.
 func TestStream(t *testing.T) {
-	device, cloud := tcpLink(&coap.DeviceTCP), tcpLink(&coap.CloudTCP)
+	device, cloud := streams()
 	var out Out
 	device.Send(0, publish, 0, &out)
 	device.Ping(0, 0, &out)
@@ -350,30 +348,82 @@ func TestStream(t *testing.T) {
 	for i := range stream {
 		cloud.Receive(0, stream[i:i+1], &out)
 	}
-	if len(out.Events) != 2 || out.Events[0].CoAP.Kind != coap.Received || out.Events[1].CoAP.Kind != coap.Ping || len(out.Packets) != 1 {
+	if len(out.Events) != 2 || out.Events[0].CoAP.Kind != coap.Received || out.Events[0].CoAP.Message.Path() != "E/x" ||
+		out.Events[1].CoAP.Kind != coap.Ping || len(out.Packets) != 1 {
 		t.Errorf("got %+v", out.Events)
 	}
 	if cloud.DTLS() != nil {
 		t.Error("got a DTLS session over TCP")
 	}
-
-	// A malformed message: the device ignores it, the cloud closes.
-	for l, want := range map[*Link]bool{device: false, cloud: true} {
-		out.Reset()
-		l.Receive(0, []byte{3, 0x40, 0, 0}, &out)
-		if l.Over() != want {
-			t.Errorf("got over %v, want %v", l.Over(), want)
-		}
+	cloud.Close(&out)
+	if len(out.Packets) != 1 || !cloud.Over() {
+		t.Error("closing over TCP sent something, or nothing is over")
 	}
-	out.Reset()
-	device.Receive(0, []byte{0, 1, 2}, &out)
-	if len(out.Events) != 1 || !errors.Is(out.Events[0].Err, errFrame) || !device.Over() {
+}
+
+// What ends a connection over TCP, and what does not.
+func TestStreamViolations(t *testing.T) {
+	for _, tt := range []struct {
+		name          string
+		message       []byte // sealed by the peer
+		raw           []byte // or on the wire as it is
+		device, cloud bool   // is over
+	}{
+		{name: "keep-alive byte", message: []byte{0}},
+		{name: "no message", message: []byte{}},
+		{name: "version 0", message: []byte{0, 2, 0, 1}, cloud: true},
+		{name: "unknown code class", message: []byte{0x40, 0x20, 0, 1}, cloud: true},
+		{name: "length 0", raw: []byte{0, 0}, device: true, cloud: true},
+		{name: "length 17", raw: []byte{0, 17}, cloud: true},
+		{name: "length 65535", raw: []byte{255, 255}, device: true, cloud: true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			device, cloud := streams()
+			for l, peer := range map[*Link]*Link{device: cloud, cloud: device} {
+				var out Out
+				wire := tt.raw
+				if wire == nil {
+					wire = peer.tcp.Seal(nil, tt.message)
+				}
+				want := l == device && tt.device || l == cloud && tt.cloud
+				l.Receive(0, wire, &out)
+				closed := len(out.Events) > 0 && out.Events[len(out.Events)-1].Kind == Closed
+				if l.Over() != want || closed != want {
+					t.Errorf("device %v: got over %v, event %v, want %v", l == device, l.Over(), closed, want)
+				}
+			}
+		})
+	}
+}
+
+// Messages behind the one that ends a connection are not looked at.
+func TestStreamEndsInTheMiddle(t *testing.T) {
+	device, cloud := streams()
+	var out Out
+	wire := cloud.tcp.Seal(nil, []byte{0x70, 0, 0, 1})
+	wire = cloud.tcp.Seal(wire, []byte{0x40, 0, 0, 2})
+	device.Receive(0, wire, &out)
+	if len(out.Events) != 2 || !errors.Is(out.Events[1].Err, ErrReset) || len(out.Packets) > 0 {
 		t.Errorf("got %+v", out.Events)
 	}
-	out.Reset()
-	device.Close(&out)
-	if len(out.Packets) > 0 {
-		t.Errorf("closing sent %x", out.Packets)
+}
+
+// A frame whose rest does not come ends the connection.
+func TestStreamStall(t *testing.T) {
+	_, cloud := streams()
+	var out Out
+	cloud.Receive(0, []byte{0, 32, 1, 2, 3}, &out)
+	due := cloud.Deadline()
+	if due == clock.Never {
+		t.Fatal("nothing is due")
+	}
+	cloud.Advance(due-1, &out)
+	if cloud.Over() {
+		t.Error("over before its time")
+	}
+	cloud.Advance(due, &out)
+	if !cloud.Over() || len(out.Events) != 1 || !errors.Is(out.Events[0].Err, lightssl.ErrStall) || cloud.Deadline() != clock.Never {
+		t.Errorf("got %+v", out.Events)
 	}
 }
 

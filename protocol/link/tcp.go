@@ -5,11 +5,15 @@ import "github.com/muster/muster/protocol/clock"
 // receiveStream takes bytes of the stream, cut at any place. Every violation of
 // the framing ends the session.
 func (l *Link) receiveStream(now clock.Instant, b []byte, out *Out) {
-	err := l.tcp.Receive(b, func(message []byte) {
-		if !l.over {
-			l.exchange.Receive(now, message, &out.coap)
-			l.flush(out)
+	err := l.tcp.Receive(now, b, func(message []byte) {
+		if l.over {
+			return // by a message before it
 		}
+		// A message is valid during this call, an event until Reset.
+		start := len(out.buf)
+		out.buf = append(out.buf, message...)
+		l.exchange.Receive(now, out.buf[start:len(out.buf):len(out.buf)], &out.coap)
+		l.flush(out)
 	})
 	if err != nil && !l.over {
 		l.closed(err, out)
