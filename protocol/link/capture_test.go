@@ -2,10 +2,8 @@ package link
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"math/rand/v2"
-	"strings"
 	"testing"
 
 	"github.com/muster/muster/fixtures"
@@ -169,140 +167,6 @@ func TestRecordedDatagramsSealed(t *testing.T) {
 	if total < 2000 || moved < 100 {
 		t.Errorf("got %d messages, %d of moved sessions, in all", total, moved)
 	}
-}
-
-// A cloudTest plays the cloud's part of a recording with Links: it gives them
-// what the device sent, lets the recorded answers and requests go through Reply
-// and Send, and compares what they send with the wire.
-type cloudTest struct {
-	t     *testing.T
-	links []*Link
-	begun []bool
-	open  map[uint16]coap.Message // Received and not replied to
-	out   Out
-	own   [][]byte // what a Link has sent of its own accord
-	last  *Link
-	sent  int
-}
-
-func (ct *cloudTest) up(it fixtures.Item) {
-	for i, l := range ct.links {
-		ct.out.Reset()
-		arrival := l.Receive(clock.Instant(it.At), bytes.Clone(it.Data), &ct.out)
-		if !arrival.Authentic {
-			continue
-		}
-		ct.last, ct.begun[i] = l, true
-		for _, e := range ct.out.Events {
-			if e.Kind == Exchange && e.CoAP.Kind == coap.Received && e.CoAP.Message.Type == coap.Confirmable {
-				ct.open[e.CoAP.ID] = coap.Message{Type: coap.Confirmable, ID: e.CoAP.ID}
-			}
-		}
-		for _, p := range ct.out.Packets {
-			ct.own = append(ct.own, bytes.Clone(p))
-		}
-	}
-}
-
-// down sends the recorded message as a cloud would and compares the bytes.
-func (ct *cloudTest) down(it fixtures.Item, plaintext []byte) {
-	ct.t.Helper()
-	m, err := coap.Parse(plaintext)
-	if err != nil {
-		ct.t.Fatal(err)
-	}
-	now := clock.Instant(it.At)
-	ct.out.Reset()
-	to, open := ct.open[m.ID]
-	switch {
-	case m.Type == coap.Acknowledgement && open:
-		delete(ct.open, m.ID)
-		ct.last.Reply(now, to, m, &ct.out)
-	case m.Type == coap.Acknowledgement:
-		// A ping or a duplicate: answered by the Exchange.
-		if len(ct.own) == 0 {
-			ct.t.Fatalf("at %v: the Link has not answered with %x", it.At, plaintext)
-		}
-		ct.out.Packets, ct.own = ct.own[:1], ct.own[1:]
-	case m.Type == coap.Reset:
-		ct.last.SendRaw(plaintext, &ct.out)
-	default:
-		if id := ct.last.Send(now, m, 1, &ct.out); id != m.ID {
-			ct.t.Errorf("at %v: sent with ID %#x, want %#x", it.At, id, m.ID)
-		}
-	}
-	if len(ct.out.Packets) != 1 || !bytes.Equal(ct.out.Packets[0], it.Data) {
-		ct.t.Errorf("at %v: sent %x, want %x", it.At, ct.out.Packets, it.Data)
-	}
-	ct.sent++
-}
-
-// Whole recordings, with the cloud's side made by Links.
-func TestRecordedConversations(t *testing.T) {
-	sent := 0
-	udpCaptures(t, func(t *testing.T, c *fixtures.Capture) {
-		switch {
-		case strings.Contains(c.Scenario, "ack"), strings.HasPrefix(c.Scenario, "lost"), c.Scenario == "keepalive":
-			return // the recorded cloud is made to be silent, and a Link is not
-		}
-		ct := &cloudTest{t: t, begun: make([]bool, len(c.Sessions)), open: map[uint16]coap.Message{}}
-		for i, s := range c.Sessions {
-			st := stateOf(c, s, true)
-			st.SendNext = firstSequence(c, s)
-			ct.links = append(ct.links, newLink(st, &coap.CloudUDP, firstID(c, i)-1))
-		}
-		for _, it := range c.Wire() {
-			if it.Op == fixtures.OpUp {
-				ct.up(it)
-				continue
-			}
-			if p := plaintexts(it); len(p) == 1 {
-				ct.down(it, p[0])
-			}
-		}
-		// This recording ends while the server is silent.
-		if len(ct.own) > 0 && c.Name != "v2.3.0-udp-session-mbedtls" {
-			t.Errorf("the Links have sent %d more", len(ct.own))
-		}
-		sent += ct.sent
-	})
-	if sent < 800 {
-		t.Errorf("got %d messages of the cloud in all", sent)
-	}
-}
-
-// firstSequence returns the sequence of the first application record that the
-// cloud sent in s.
-func firstSequence(c *fixtures.Capture, s fixtures.Session) uint64 {
-	for _, it := range c.Wire() {
-		if it.Op != fixtures.OpDown || len(plaintexts(it)) == 0 {
-			continue
-		}
-		var out Out
-		newLink(stateOf(c, s, false), &coap.DeviceUDP, 0).Receive(0, bytes.Clone(it.Data), &out)
-		if len(out.Events) > 0 && out.Events[0].Kind == Exchange {
-			return it.Records()[0].Sequence
-		}
-	}
-	return 1
-}
-
-// firstID returns the ID of the first request that the cloud sent in session i.
-func firstID(c *fixtures.Capture, i int) uint16 {
-	device := newLink(stateOf(c, c.Sessions[i], false), &coap.DeviceUDP, 0)
-	for _, it := range c.Wire() {
-		if it.Op != fixtures.OpDown || len(plaintexts(it)) == 0 {
-			continue
-		}
-		var out Out
-		device.Receive(0, bytes.Clone(it.Data), &out)
-		for _, e := range out.Events {
-			if e.Kind == Exchange && e.CoAP.Message.Type <= coap.NonConfirmable {
-				return binary.BigEndian.Uint16(e.CoAP.Wire[2:])
-			}
-		}
-	}
-	return 1
 }
 
 // The recorded close_notify of a cloud: the Link sends the same bytes, and a
