@@ -1,6 +1,10 @@
 package device
 
-import "time"
+import (
+	"time"
+
+	"github.com/muster/muster/protocol/pdc"
+)
 
 // An App is an application: what it registers with the cloud. Many devices
 // share one; its functions are pure and answer at once. What a function does
@@ -11,7 +15,7 @@ type App struct {
 	Variables []Variable
 
 	// Subscriptions in the order of registration, without the system's own.
-	Subscriptions []Subscription
+	Subscriptions []pdc.Subscribe
 
 	// SetupOnConnect says that setup() runs when the device is connected for
 	// the first time (system mode AUTOMATIC): up to 1.x the subscriptions of
@@ -19,7 +23,7 @@ type App struct {
 	SetupOnConnect bool
 
 	// Vitals are the metrics of the metrics describe. Nil has uptime only.
-	Vitals func(ID) []Metric
+	Vitals func(ID) []pdc.Metric
 }
 
 // A Function is a cloud function.
@@ -31,53 +35,12 @@ type Function struct {
 	Delay time.Duration
 }
 
-// A VariableType is the type of a variable as the describe tells it (PDC-3.4).
-type VariableType uint8
-
-// The types, with the Go type of their values.
-const (
-	Bool   VariableType = 1 // bool
-	Int    VariableType = 2 // int32
-	Text   VariableType = 4 // string
-	Double VariableType = 9 // float64
-)
-
 // A Variable is a cloud variable.
 type Variable struct {
 	Name string
-	Type VariableType
-	// Value returns the present value: bool, int32, string or float64
-	// according to Type.
-	Value func(id ID) any
-}
-
-// A Scope says whose events a subscription wants (PDC-4.2). Since 6.2 every
-// subscription is the owner's.
-type Scope uint8
-
-// The scopes.
-const (
-	MyDevices  Scope = iota // events of the owner's devices
-	AllDevices              // the public firehose, up to 6.1
-	OneDevice               // events of one device, up to 6.1
-)
-
-// A Subscription is a handler for events whose names begin with Filter.
-type Subscription struct {
-	Filter string
-	Scope  Scope
-	Device ID // of OneDevice
-	// Binary and CBOR want typed data, since 6.2; neither wants text.
-	Binary, CBOR bool
-}
-
-// A Metric is one value of the metrics describe (PDC-3.7).
-type Metric struct {
-	ID    uint16
-	Value int32
-	// Failed says that Value is the system error of an item that could not be
-	// read.
-	Failed bool
+	Type pdc.VariableType
+	// Value returns the present value, of the type Type.
+	Value func(ID) pdc.Value
 }
 
 // A Ledger is a ledger of the application (PDC-8.9).

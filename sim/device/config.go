@@ -2,6 +2,7 @@ package device
 
 import (
 	"crypto"
+	"crypto/ecdsa"
 	"encoding/hex"
 	"io"
 	"time"
@@ -65,6 +66,10 @@ type Config struct {
 
 	// ManualConnect waits for Connect after power-on instead of connecting.
 	ManualConnect bool
+
+	// MoveKey verifies ServerMoved: the public half of the key that real
+	// firmware has compiled in. Nil refuses every move.
+	MoveKey *ecdsa.PublicKey
 
 	// Ledgers are the ledgers that the application creates. Releases without
 	// ledgers ignore them.

@@ -1,19 +1,80 @@
 package device
 
 import (
+	"encoding/binary"
+	"math/rand/v2"
 	"time"
 
 	"github.com/muster/muster/protocol/clock"
+	"github.com/muster/muster/protocol/link"
 	"github.com/muster/muster/protocol/pdc"
+	"github.com/muster/muster/sim/profile"
 )
 
 // A Device is one simulated device. It is not safe for concurrent use. While it
 // is online and idle it takes less than a kilobyte, its session included.
 type Device struct {
-	cfg   *Config
-	nv    *NVRAM
-	id    ID
-	state State
+	cfg  *Config
+	prof *profile.Profile // the one of the installed system module
+	nv   *NVRAM
+	rng  *rand.Rand
+	id   ID
+
+	ram
+}
+
+// ram is what a reset clears.
+type ram struct {
+	ch   *link.Link // the secured connection, nil when there is none
+	hs   *handshake // nil unless securing
+	upd  updater    // nil unless a firmware update runs
+	work *work      // nil unless something rare is going on
+
+	timer   clock.Instant // of the state: back-off, Hello, goodbye, wake from sleep
+	pingDue clock.Instant // of the keep-alive
+	booted  clock.Instant
+	rtc     rtc
+
+	known     AppState // what the cloud knows, on the live connection
+	keepAlive time.Duration
+	rate      eventRate
+	extra     []pdc.Subscribe // subscribed at run time
+
+	lastID   uint16 // CoAP message id used last, if hasID
+	attempts uint16 // to connect since the device was online
+	helloID  uint16 // message id that must be acknowledged while deaf
+	after    afterClosing
+	resetWhy pdc.ResetReason
+	sleepFor time.Duration
+	state    State
+	token    uint8
+	uses     uint8 // restores of the session without an answer
+	etag     uint8
+
+	bits
+}
+
+// bits are the yes-or-no part of ram.
+type bits struct {
+	wanted          bool // the application wants to be connected
+	hasID           bool // lastID is valid
+	persistent      bool // Hello was acknowledged: the session may be stored
+	helloSent       bool // since power-up
+	resumed         bool // the connection resumed and skipped Hello
+	answered        bool // something arrived on this connection
+	deaf            bool // only the acknowledgement of helloID is looked at
+	pinging         bool // a keep-alive ping is unanswered
+	setupDone       bool
+	lastReset       bool // last_reset was published
+	timePending     bool // a time request is unanswered
+	subsFailed      bool // a subscription of the burst was refused
+	subsPending     uint8
+	updatesOff      bool // System.disableUpdates()
+	updatesForced   bool
+	updatesPending  bool
+	safeMode        bool
+	moving          bool // ServerMoved was taken
+	networkStranded bool
 }
 
 // A State is where a device stands on its way to the cloud.
@@ -50,7 +111,10 @@ func New(c *Config, id ID, nv *NVRAM) *Device {
 	if nv == nil {
 		nv = &NVRAM{}
 	}
-	return &Device{cfg: c, id: id, nv: nv}
+	d := &Device{cfg: c, prof: c.Profile, id: id, nv: nv}
+	d.rng = d.jitter()
+	d.timer, d.pingDue = clock.Never, clock.Never
+	return d
 }
 
 // ID returns the device's id.
@@ -66,125 +130,34 @@ func (d *Device) Online() bool { return d.state == Connected }
 // no session in use: after [Device.Suspend] or when it is off.
 func (d *Device) NVRAM() *NVRAM { return d.nv }
 
-// Dialect returns what the device speaks at present; its system module may have
-// been updated.
-func (d *Device) Dialect() pdc.Dialect { return d.cfg.dialect() }
+// Profile returns the board and the release that the device runs at present; an
+// update may have changed the release.
+func (d *Device) Profile() *profile.Profile { return d.prof }
 
-// PowerOn boots the device, which then connects unless Config.ManualConnect.
-func (d *Device) PowerOn(now clock.Instant, out *Out) {}
-
-// PowerOff takes the power away. Nothing is sent, and what was not flushed is
-// lost.
-func (d *Device) PowerOff(now clock.Instant, out *Out) {}
-
-// Suspend puts the live session into the NVRAM without a word to the cloud and
-// leaves the device off, as if the process had been killed and its retained
-// memory kept. PowerOn continues with a resume.
-func (d *Device) Suspend(now clock.Instant, out *Out) {}
-
-// Reset restarts the device in an orderly way, saying goodbye if it does.
-func (d *Device) Reset(now clock.Instant, why pdc.ResetReason, out *Out) {}
-
-// Sleep says goodbye for the duration and sleeps; the device wakes by itself
-// and connects again.
-func (d *Device) Sleep(now clock.Instant, duration time.Duration, out *Out) {}
-
-// Connect is Particle.connect().
-func (d *Device) Connect(now clock.Instant, out *Out) {}
-
-// Disconnect is Particle.disconnect().
-func (d *Device) Disconnect(now clock.Instant, out *Out) {}
-
-// NetworkChanged tells that the device has another address: over UDP it goes
-// on from a new source port, over TCP the stream is gone.
-func (d *Device) NetworkChanged(now clock.Instant, out *Out) {}
-
-// SocketFailed tells that sending or receiving failed at the socket.
-func (d *Device) SocketFailed(now clock.Instant, out *Out) {}
-
-// Datagram takes one datagram from the cloud, which it may overwrite.
-func (d *Device) Datagram(now clock.Instant, b []byte, out *Out) {}
-
-// StreamOpened tells that DialStream has succeeded.
-func (d *Device) StreamOpened(now clock.Instant, out *Out) {}
-
-// StreamData takes the next bytes of the stream, which it may overwrite.
-func (d *Device) StreamData(now clock.Instant, b []byte, out *Out) {}
-
-// StreamClosed tells that the stream is closed or could not be opened.
-func (d *Device) StreamClosed(now clock.Instant, out *Out) {}
-
-// Advance does what is due.
-func (d *Device) Advance(now clock.Instant, out *Out) {}
-
-// Deadline returns when Advance is due next, [clock.Never] when the device
-// waits for input only.
-func (d *Device) Deadline() clock.Instant { return clock.Never }
-
-// A Publication is an event of the application.
-type Publication struct {
-	Name string
-	Data []byte
-	// TTL in seconds; 0 means 60, which is not sent.
-	TTL uint32
-	// Public publishes to everybody, up to 6.1.
-	Public bool
-	// NoAck sends it Non-confirmable, WithAck confirmable even over TCP and
-	// reports the outcome within 20 s.
-	NoAck, WithAck bool
-	// Format is the Content-Format, since 6.2; 0 is text.
-	Format uint16
-	// Tag comes back in the events Published and PublishFailed.
-	Tag uint32
+// Dialect returns what the device speaks at present.
+func (d *Device) Dialect() pdc.Dialect {
+	t := d.prof.Dialect()
+	if mtu := d.cfg.MTU; mtu != 0 && mtu < mtuEnough && d.has(profile.BlockwiseDescribes) {
+		// Device OS: since 3.3 the transmit limit shrinks with the MTU.
+		t.MaxMessage = uint16(t.Limits().Message) - (mtuEnough - mtu)
+	}
+	return t
 }
 
-// A PublishError is why an event was refused before it was sent (PDC-4.1).
-type PublishError uint8
+// mtuEnough is the MTU from which on no message is cut.
+const mtuEnough = 1280
 
-// The reasons to refuse an event.
-const (
-	NotConnected PublishError = 1 + iota
-	RateLimited               // five within a second
-	UpdateBusy                // a firmware update is running
-	NameTooLong
-	DataTooLong
-)
+// has reports whether the running release has the feature.
+func (d *Device) has(f profile.Feature) bool { return d.prof.Has(f) }
 
-// Error says why the event was refused.
-func (e PublishError) Error() string {
-	return "device: publish: " + [...]string{"", "not connected", "rate limited", "firmware update running", "name too long", "data too long"}[e]
+// atLeast reports whether the running release is at or after the system module
+// version.
+func (d *Device) atLeast(system uint16) bool { return d.prof.AtLeast(system) }
+
+// jitter returns the device's own random stream for what is no secret.
+func (d *Device) jitter() *rand.Rand {
+	var tail [8]byte
+	copy(tail[:], d.id[4:])
+	head := uint64(binary.BigEndian.Uint32(d.id[:4]))
+	return rand.New(rand.NewPCG(d.cfg.Seed^head<<32, binary.BigEndian.Uint64(tail[:])))
 }
-
-// Publish publishes an event. An error is a [PublishError] and nothing is sent.
-func (d *Device) Publish(now clock.Instant, p Publication, out *Out) error { return NotConnected }
-
-// Subscribe adds a handler while the device runs. It reports false when there
-// is no room for it.
-func (d *Device) Subscribe(now clock.Instant, s Subscription, out *Out) bool { return false }
-
-// Ping sends a ping now, as an application can ask for.
-func (d *Device) Ping(now clock.Instant, out *Out) {}
-
-// SyncTime asks the cloud for the time. Nothing is sent while an earlier
-// request is unanswered (PDC-8.1).
-func (d *Device) SyncTime(now clock.Instant, out *Out) {}
-
-// PublishVitals posts the metrics describe (PDC-3.7), since 0.8.
-func (d *Device) PublishVitals(now clock.Instant, out *Out) {}
-
-// SetUpdatesEnabled is System.enableUpdates() or disableUpdates().
-func (d *Device) SetUpdatesEnabled(now clock.Instant, enabled bool, out *Out) {}
-
-// SetKeepAlive changes the ping interval, which must be above zero.
-func (d *Device) SetKeepAlive(now clock.Instant, interval time.Duration) {}
-
-// ClearSession forgets the stored session; the next connect is a full
-// handshake.
-func (d *Device) ClearSession() {}
-
-// Updating reports whether a firmware update is running.
-func (d *Device) Updating() bool { return false }
-
-// Unix returns the device's idea of the time in seconds since 1970, 0 while its
-// clock is not set.
-func (d *Device) Unix(now clock.Instant) int64 { return 0 }

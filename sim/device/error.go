@@ -61,7 +61,3 @@ func (e Error) String() string {
 
 // Error makes e an error.
 func (e Error) Error() string { return "device: " + e.String() }
-
-// A SystemError is an error of the system layer of Device OS, negative, as
-// diagnostic payloads carry it (PDC-6.8). Zero is success.
-type SystemError int32

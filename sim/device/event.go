@@ -3,6 +3,7 @@ package device
 import (
 	"fmt"
 
+	"github.com/muster/muster/protocol/coap"
 	"github.com/muster/muster/protocol/pdc"
 )
 
@@ -99,9 +100,9 @@ type Event struct {
 	Kind      EventKind
 	Resumed   bool
 	Discarded bool
-	Format    uint16 // Content-Format of EventReceived
+	Format    pdc.ContentFormat // of EventReceived
 	Err       Error
-	Code      uint8 // CoAP code byte
+	Code      coap.Code
 	Count     int
 	Name      string
 	Data      []byte // holds until Out.Reset
@@ -110,5 +111,5 @@ type Event struct {
 	Size      uint32
 	Offset    uint32
 	Reset     pdc.ResetReason
-	System    SystemError
+	System    pdc.SystemError
 }

@@ -2,7 +2,6 @@ package device
 
 import (
 	"github.com/muster/muster/protocol/pdc"
-	"github.com/muster/muster/sim/profile"
 )
 
 // NVRAM is what survives a reset of a device: retained memory, configuration
@@ -18,7 +17,10 @@ type NVRAM struct {
 	ClaimCode string
 
 	// Modules are what is installed, nil for the factory's.
-	Modules []Module
+	Modules []pdc.ModuleInfo
+
+	// Assets are what the asset storage holds.
+	Assets []pdc.AssetInfo
 
 	// Applied says that the last update was applied (Hello flag 0x01), until
 	// the cloud has seen it.
@@ -29,6 +31,10 @@ type NVRAM struct {
 
 	// Reset is why the device restarted last; 0 is reported as a power-on.
 	Reset pdc.ResetReason
+
+	// MovedTo is the server address that a ServerMoved has set, empty for the
+	// configured one. The driver changes Config and address accordingly.
+	MovedTo string
 
 	// KeyErrors is the bit set that spark/device/key/error reports once.
 	KeyErrors uint32
@@ -49,18 +55,4 @@ type Partial struct {
 	Data   []byte   // the contiguous prefix that is stored
 	// Flushed is how much of Data is in flash. Loss of power keeps only that.
 	Flushed uint32
-}
-
-// A Module is a firmware module on a device, with what its describe says of it.
-type Module struct {
-	Function, Index uint8
-	Version         uint16
-	Store           uint8
-	MaxSize         uint32
-	Size            uint32
-	Checked, Passed uint32
-	Hash            []byte // SHA-256, user parts only
-	Dependencies    []profile.Dependency
-	// Name is that of an asset.
-	Name string
 }

@@ -1,5 +1,11 @@
 package device
 
+import (
+	"github.com/muster/muster/protocol/dtls"
+	"github.com/muster/muster/protocol/lightssl"
+	"github.com/muster/muster/protocol/link"
+)
+
 // An ActionKind says what a driver is to do.
 type ActionKind uint8
 
@@ -43,6 +49,18 @@ type Action struct {
 type Out struct {
 	Actions []Action
 	Events  []Event
+
+	// Ciphers, if not nil, spares the expansion of recently used keys.
+	Ciphers *dtls.Ciphers
+
+	link link.Out
+	dtls dtls.Out
+	ssl  lightssl.Out
+	// How many packets of each became actions, and how many events were
+	// handled.
+	sent, seen         int
+	dtlsSent, dtlsSeen int
+	sslSent, sslSeen   int
 }
 
 // Reset empties out and keeps its storage.
@@ -51,6 +69,11 @@ func (out *Out) Reset() {
 	out.Actions = out.Actions[:0]
 	clear(out.Events)
 	out.Events = out.Events[:0]
+	out.link.Reset()
+	out.dtls.Reset()
+	out.ssl.Reset()
+	out.sent, out.seen, out.dtlsSent, out.dtlsSeen = 0, 0, 0, 0
+	out.sslSent, out.sslSeen = 0, 0
 }
 
 func (out *Out) event(e Event) { out.Events = append(out.Events, e) }

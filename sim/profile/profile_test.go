@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/muster/muster/protocol/dtls"
 	"github.com/muster/muster/protocol/pdc"
 )
 
@@ -27,7 +28,7 @@ func TestHelloFlags(t *testing.T) {
 		{"photon@2.3.1", 0x36}, {"electron@3.1.0", 0x36}, {"boron@2.3.1", 0x76}, {"boron@3.1.0", 0xf6}, {"p2@6.2.0", 0xf6},
 		{"gcc@1.4.4", 0x06}, {"gcc@2.3.0", 0x36}, {"gcc-udp@6.2.0", 0x36}, {"gcc-udp-ota3@6.2.0", 0xb6},
 	} {
-		if got := must(t, c.name).HelloFlags(); got != c.want {
+		if got := uint16(must(t, c.name).Dialect().HelloFlags()); got != c.want {
 			t.Errorf("%s: got %#04x, want %#04x", c.name, got, c.want)
 		}
 	}
@@ -156,4 +157,24 @@ func TestFactoryModulesSatisfyOneAnother(t *testing.T) {
 		}
 	}
 	_ = pdc.GCC
+}
+
+// TRN-0.2 and TRN-3.3.
+func TestDTLS(t *testing.T) {
+	for _, c := range []struct {
+		name, gen string
+		mark      dtls.Mark
+	}{
+		{"electron@0.5.3", "A", dtls.Mark254}, {"electron@1.0.1", "B", dtls.Mark254}, {"boron@1.2.1", "C", dtls.Mark254},
+		{"boron@1.4.4", "D", dtls.Mark254}, {"gcc-udp@2.3.0", "E", dtls.Mark254}, {"boron@3.0.0", "E", dtls.Mark254},
+		{"boron@3.1.0", "F", dtls.Mark25}, {"boron@3.3.1", "F", dtls.Mark25}, {"boron@4.0.2", "F", dtls.Mark253}, {"p2@6.2.0", "F", dtls.Mark253},
+	} {
+		p := must(t, c.name)
+		if p.Generation().String() != c.gen || p.Mark() != c.mark {
+			t.Errorf("%s: got generation %v and mark %v", c.name, p.Generation(), p.Mark())
+		}
+	}
+	if must(t, "boron@1.4.4").HandshakeTimers() != dtls.DeviceTimers || must(t, "boron@1.2.1").HandshakeTimers() != dtls.EarlyDeviceTimers {
+		t.Error("handshake timers")
+	}
 }

@@ -63,15 +63,3 @@ func (p *Profile) UpdateTimeout() time.Duration {
 	}
 	return 30 * time.Second
 }
-
-// MissedMax returns how many missing chunks the device lists in one message
-// (PDC-6.2).
-func (p *Profile) MissedMax() int {
-	switch {
-	case !p.AtLeast(pdc.OS0_8):
-		return 50
-	case p.Board.Platform == pdc.Argon || p.Board.Platform == pdc.ASoM:
-		return 20
-	}
-	return 40
-}

@@ -50,3 +50,19 @@ func lookupVersion(name string) (*Version, error) {
 	}
 	return &Version{Name: name, System: module}, nil
 }
+
+// OfModule returns the profile of p's board with the release whose system
+// module has the version, nil when that is p's own release or none is known.
+func OfModule(p *Profile, system uint16) *Profile {
+	if system == p.Version.System {
+		return nil
+	}
+	for i := range versions {
+		if versions[i].System == system {
+			if q := (&Profile{Board: p.Board, Version: &versions[i]}); q.exists() {
+				return q
+			}
+		}
+	}
+	return nil
+}

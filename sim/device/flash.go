@@ -1,0 +1,90 @@
+package device
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/muster/muster/protocol/pdc"
+)
+
+// assetStorage is the size of the asset storage in bytes: simulator's choice.
+const assetStorage = 512 << 10
+
+// modules returns what is installed.
+func (d *Device) modules() []pdc.ModuleInfo {
+	if d.nv.Modules == nil {
+		return d.factory()
+	}
+	return d.nv.Modules
+}
+
+// Checks that every module undergoes; the virtual device skips one (captures).
+const (
+	checksBoard   = pdc.CheckIntegrity | pdc.CheckDependencies | pdc.CheckRange | pdc.CheckPlatform | pdc.CheckProduct
+	checksVirtual = pdc.CheckIntegrity | pdc.CheckDependencies | pdc.CheckRange | pdc.CheckPlatform
+)
+
+// factory returns what the board has from the factory.
+func (d *Device) factory() []pdc.ModuleInfo {
+	checks := checksBoard
+	if d.prof.Board.Virtual {
+		checks = checksVirtual
+	}
+	var all []pdc.ModuleInfo
+	for _, m := range d.cfg.Profile.Factory() {
+		info := pdc.ModuleInfo{
+			Function: pdc.ModuleFunction(m.Function), Index: uint32(m.Index), Version: uint32(m.Version),
+			MaxSize: m.Size, Size: m.Size, Checked: checks, Passed: checks,
+		}
+		if info.Function == pdc.ModuleUserPart {
+			info.Hash = make([]byte, 32)
+		}
+		for _, dep := range m.Dependencies {
+			info.Dependencies = append(info.Dependencies, pdc.ModuleDependency{
+				Function: pdc.ModuleFunction(dep.Function), Index: uint32(dep.Index), Version: uint32(dep.Version),
+			})
+		}
+		all = append(all, info)
+	}
+	return all
+}
+
+// systemVersion returns the version of the system module, which Hello carries.
+func (d *Device) systemVersion() uint16 {
+	for _, m := range d.nv.Modules {
+		if m.Function == pdc.ModuleMonolithic || m.Function == pdc.ModuleSystemPart {
+			return uint16(m.Version)
+		}
+	}
+	return d.cfg.Profile.Version.System
+}
+
+// dependenciesMet reports whether every installed module has what it needs;
+// otherwise the device runs in safe mode (PDC-6.10).
+func (d *Device) dependenciesMet() bool {
+	return len(pdc.SystemDescribe{Modules: d.modules()}.Missing()) == 0
+}
+
+// install puts a module in its slot, in place of what was there.
+func (d *Device) install(m pdc.ModuleInfo) {
+	d.nv.Modules = slices.Clone(d.modules())
+	d.nv.Applied = !d.prof.Board.Virtual
+	for i, old := range d.nv.Modules {
+		if old.Function == m.Function && old.Index == m.Index {
+			d.nv.Modules[i] = m
+			return
+		}
+	}
+	d.nv.Modules = append(d.nv.Modules, m)
+}
+
+// reportedModule is the object in which a legacy update of 0.8 to 1.x reports
+// the user part. The virtual device has nothing to tell (captures).
+func (d *Device) reportedModule(image []byte) string {
+	m := pdc.ModuleInfo{}
+	if !d.prof.Board.Virtual {
+		m = d.describeImage(image)
+	}
+	return fmt.Sprintf(`{"s":%d,"l":"m","vc":%d,"vv":%d,"f":"%c","n":"%d","v":%d,"p":%d,"d":[]}`,
+		m.MaxSize, m.Checked, m.Passed, "nrbmsunrca"[min(m.Function, 9)], m.Index, m.Version, 0)
+}
