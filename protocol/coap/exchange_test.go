@@ -2,7 +2,6 @@ package coap
 
 import (
 	"encoding/hex"
-	"fmt"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -12,7 +11,9 @@ import (
 )
 
 // factors is a source whose draws of IntN(256) are the given numbers, again and
+
 // again.
+
 type factors []uint64
 
 func (f *factors) Uint64() uint64 {
@@ -22,13 +23,16 @@ func (f *factors) Uint64() uint64 {
 }
 
 // fixed returns a generator for which IntN(256) yields r in turn.
+
 func fixed(r ...uint64) *rand.Rand {
 	f := factors(r)
 	return rand.New(&f)
 }
 
 // An exchangeTest tells the story of one Exchange in virtual time. What it
+
 // sends and reports must be consumed by want verbs before time goes on.
+
 type exchangeTest struct {
 	t   *testing.T
 	x   Exchange
@@ -42,6 +46,7 @@ func newExchangeTest(t *testing.T, p Params, f Faults) *exchangeTest {
 }
 
 // settle fails on anything that was not wanted and empties out.
+
 func (e *exchangeTest) settle() {
 	e.t.Helper()
 	if len(e.out.Messages) > 0 {
@@ -76,6 +81,7 @@ func (e *exchangeTest) reply(to string, m Message) {
 }
 
 // wait lets time pass and advances at every deadline on the way.
+
 func (e *exchangeTest) wait(d time.Duration) {
 	e.t.Helper()
 	e.settle()
@@ -127,7 +133,9 @@ const (
 )
 
 // RFC 7252 Section 4.2 with the numbers of Device OS: four transmissions, the
+
 // wait doubled after each, and failure after the fourth wait.
+
 func TestRetransmission(t *testing.T) {
 	e := newExchangeTest(t, DeviceUDP, Faults{})
 	e.send(publish)
@@ -145,6 +153,7 @@ func TestRetransmission(t *testing.T) {
 }
 
 // The factor is 1 + r/512, drawn anew for each transmission.
+
 func TestRetransmissionFactors(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -175,6 +184,7 @@ func TestRetransmissionFactors(t *testing.T) {
 }
 
 // Every schedule lies in the ranges of Device OS: 4-6, 12-18, 28-42, 60-90 s.
+
 func TestRetransmissionRanges(t *testing.T) {
 	for seed := range uint64(200) {
 		x := NewExchange(&DeviceUDP, 0, rand.New(rand.NewPCG(seed, 1)), nil)
@@ -192,6 +202,7 @@ func TestRetransmissionRanges(t *testing.T) {
 }
 
 // What waits does not live in the driver's buffers.
+
 func TestRetransmissionRetains(t *testing.T) {
 	e := newExchangeTest(t, DeviceUDP, Faults{})
 	e.send(publish)
@@ -222,6 +233,7 @@ func TestAcknowledged(t *testing.T) {
 }
 
 // A response in the ACK, and one that comes separately, before the ACK.
+
 func TestResponses(t *testing.T) {
 	e := newExchangeTest(t, CloudUDP, Faults{})
 	call := Message{Code: POST, Token: []byte{0x61}, Options: Options{Text(URIPath, "f"), Text(URIPath, "len")}}
@@ -250,84 +262,14 @@ func TestResponses(t *testing.T) {
 }
 
 // A message is executed once; its duplicates get the same reply for 45 s on a
+
 // device and 93 s in the cloud, nothing before there is one.
-func TestDuplicates(t *testing.T) {
-	const request = "41 02 20 01 61 b1 66 03 6c 65 6e"
-	for _, tt := range []struct {
-		name     string
-		params   Params
-		reply    Message
-		wire     string
-		lifetime time.Duration
-	}{
-		{"device/empty", DeviceUDP, Message{}, "60 00 20 01", 45 * time.Second},
-		{"device/response", DeviceUDP, Message{Code: BadRequest, Token: []byte{0x61}}, "61 80 20 01 61", 45 * time.Second},
-		{"device/reset", DeviceUDP, Message{Type: Reset}, "70 00 20 01", 45 * time.Second},
-		{"cloud/empty", CloudUDP, Message{}, "60 00 20 01", 93 * time.Second},
-		{"cloud/response", CloudUDP, Message{Code: Content, Token: []byte{0x61}, Payload: []byte{1}}, "61 45 20 01 61 ff 01", 93 * time.Second},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			e := newExchangeTest(t, tt.params, Faults{})
-			e.receive(request)
-			e.wantEvent(Received)
-			e.receive(request) // in progress
-			e.wantEvent(Duplicate)
-			e.wait(time.Second)
-			e.reply(request, tt.reply)
-			e.wantMessage(tt.wire)
-			for e.now < clock.Instant(tt.lifetime) {
-				e.receive(request)
-				e.wantEvent(Duplicate)
-				e.wantMessage(tt.wire)
-				e.wait(11 * time.Second)
-			}
-			e.wait(tt.lifetime + 200*time.Millisecond - time.Duration(e.now))
-			e.receive(request)
-			e.wantEvent(Received)
-			e.settle()
-		})
-	}
-}
 
 // An ID is remembered for the whole lifetime, and not much longer, whenever it
+
 // came.
-func TestDedupeLifetime(t *testing.T) {
-	wire := unhex(t, "40 02 00 01 b1 45")
-	for ms := -300; ms < 300; ms += 7 {
-		born := clock.Instant(time.Duration(ms) * time.Millisecond)
-		for after, want := range map[time.Duration]EventKind{
-			45 * time.Second:                      Duplicate,
-			45*time.Second + 135*time.Millisecond: Received,
-		} {
-			x := NewExchange(&DeviceUDP, 0, nil, nil)
-			var out Out
-			x.Receive(born, wire, &out)
-			out.Reset()
-			x.Receive(born.Add(after), wire, &out)
-			if got := out.Events[0].Kind; got != want {
-				t.Errorf("born at %v, %v later: got %v, want %v", born, after, got, want)
-			}
-		}
-	}
-}
 
 // A Non-confirmable message is executed each time and never acknowledged.
-func TestNonConfirmable(t *testing.T) {
-	e := newExchangeTest(t, CloudTCP, Faults{})
-	const result = "51 44 15 71 61 ff 00 00 00 03"
-	for range 2 {
-		e.receive(result)
-		e.wantEvent(Received)
-		e.reply(result, Message{})
-	}
-	e.reply(result, Message{Code: BadRequest, Token: []byte{0x61}})
-	e.wantMessage("51 80 10 00 61")
-	e.reply(result, Message{Type: Reset})
-	e.wantMessage("70 00 15 71")
-	e.receive("50 00 15 72")
-	e.wantEvent(Unmatched)
-	e.settle()
-}
 
 func TestPing(t *testing.T) {
 	for name, tt := range map[string]struct {
@@ -351,6 +293,7 @@ func TestPing(t *testing.T) {
 }
 
 // On a device a RST ends everything, whatever it is about; the cloud reports it.
+
 func TestReset(t *testing.T) {
 	e := newExchangeTest(t, DeviceUDP, Faults{})
 	e.send(publish)
@@ -378,6 +321,7 @@ func TestReset(t *testing.T) {
 }
 
 // TCP: an ACK is matched when it comes and nobody waits for one.
+
 func TestReliable(t *testing.T) {
 	e := newExchangeTest(t, CloudTCP, Faults{})
 	e.send(publish)
@@ -423,285 +367,17 @@ func TestMalformed(t *testing.T) {
 }
 
 // Device OS: what arrives before the ACK of Hello is thrown away, and its
-// retransmission is processed.
-func TestForget(t *testing.T) {
-	const request = "41 01 20 02 5a b1 64 41 02"
-	e := newExchangeTest(t, DeviceUDP, Faults{})
-	e.receive(request)
-	e.x.Forget(e.wantEvent(Received).Message)
-	e.receive(request)
-	e.wantEvent(Received)
-	e.settle()
-}
 
-func TestClear(t *testing.T) {
-	e := newExchangeTest(t, CloudUDP, Faults{})
-	e.send(publish)
-	e.wantMessage(publishWire)
-	e.receive("40 02 00 01 b1 45")
-	e.wantEvent(Received)
-	e.x.Clear()
-	e.receive("40 02 00 01 b1 45")
-	e.wantEvent(Received)
-	e.wait(time.Hour)
-	e.send(publish)
-	e.wantMessage("40 02 10 01 b1 45 01 78")
-}
+// retransmission is processed.
 
 // What is remembered is bounded: of IDs, and of replies.
-func TestDedupeBounds(t *testing.T) {
-	p := CloudUDP
-	p.ReplyBytesMax = 100
-	x := NewExchange(&p, 0, fixed(0), nil)
-	var out Out
-	for id := range 10000 {
-		out.Reset()
-		x.Receive(0, unhex(t, fmt.Sprintf("41 01 %04x 61 b1 74", id)), &out)
-		x.Reply(0, out.Events[0].Message, Message{Code: Content, Payload: make([]byte, 20)}, &out)
-	}
-	if len(x.seen) != p.DedupeMax || cap(x.seen) > 2*p.DedupeMax {
-		t.Errorf("got %d remembered, storage for %d, want %d", len(x.seen), cap(x.seen), p.DedupeMax)
-	}
-	if len(x.replies) != 4 {
-		t.Errorf("got %d replies of 25 bytes, want 4", len(x.replies))
-	}
-	x.Advance(clock.Instant(time.Hour), &out)
-	if x.seen != nil || x.replies != nil {
-		t.Errorf("got %d IDs and %d replies after an hour, want none", len(x.seen), len(x.replies))
-	}
-}
 
 // IDs count up by one and wrap; a cloud skips what it used in the last 45 s.
-func TestIDs(t *testing.T) {
-	var out Out
-	x := NewExchange(&DeviceTCP, 0xfffe, nil, nil)
-	for _, want := range []uint16{0xffff, 0, 1} {
-		if got := x.Send(0, publish, 0, &out); got != want {
-			t.Errorf("got ID %#x, want %#x", got, want)
-		}
-	}
-
-	x = NewExchange(&CloudUDP, 0x7fff, fixed(0), nil)
-	chunk := Message{Type: NonConfirmable, Code: POST}
-	if got := x.Send(0, publish, 0, &out); got != 0x8000 {
-		t.Errorf("got ID %#x, want 0x8000", got)
-	}
-	for id := uint16(0x8001); id != 0x8000; id++ {
-		out.Reset()
-		if got := x.Send(clock.Instant(time.Second), chunk, 0, &out); got != id {
-			t.Fatalf("got ID %#x, want %#x", got, id)
-		}
-	}
-	if got := x.Send(clock.Instant(time.Second), publish, 0, &out); got != 0xc000 {
-		t.Errorf("after a round within 45 s: got ID %#x, want 0xc000", got)
-	}
-}
 
 // No two Confirmable messages of 45 s share an ID, at 1000 messages a second.
-func TestIDsNotReused(t *testing.T) {
-	x := NewExchange(&CloudUDP, 12345, rand.New(rand.NewPCG(1, 1)), nil)
-	used := map[uint16]clock.Instant{}
-	var out Out
-	for i := range 200_000 {
-		now := clock.Instant(i) * clock.Instant(time.Millisecond)
-		m := Message{Type: Confirmable, Code: POST}
-		if i%3 > 0 {
-			m.Type = NonConfirmable
-		}
-		id := x.Send(now, m, 0, &out)
-		x.Clear()
-		out.Reset()
-		if m.Type != Confirmable {
-			continue
-		}
-		if last, ok := used[id]; ok && now.Sub(last) < 45*time.Second {
-			t.Fatalf("ID %#x used at %v and %v", id, last, now)
-		}
-		used[id] = now
-	}
-}
-
-func TestFaults(t *testing.T) {
-	const request = "40 02 20 01 b1 45"
-	for _, tt := range []struct {
-		name   string
-		faults Faults
-		story  func(e *exchangeTest)
-	}{
-		{"keep timeout", Faults{KeepTimeout: true}, func(e *exchangeTest) {
-			e.send(publish)
-			e.wantMessage(publishWire)
-			for range 3 {
-				e.wantMessageAfter(4*time.Second, publishWire)
-			}
-			e.wait(4 * time.Second)
-			e.wantEvent(TimedOut)
-		}},
-		{"never retransmit", Faults{NeverRetransmit: true}, func(e *exchangeTest) {
-			e.send(publish)
-			e.wantMessage(publishWire)
-			e.wait(60 * time.Second)
-			e.wantEvent(TimedOut)
-		}},
-		{"retransmit forever", Faults{RetransmitForever: true, KeepTimeout: true}, func(e *exchangeTest) {
-			e.send(publish)
-			e.wantMessage(publishWire)
-			for range 20 {
-				e.wantMessageAfter(4*time.Second, publishWire)
-			}
-		}},
-		{"new ID on retransmit", Faults{NewIDOnRetransmit: true}, func(e *exchangeTest) {
-			e.send(publish)
-			e.wantMessage(publishWire)
-			e.wantMessageAfter(4*time.Second, "40 02 10 01 b1 45 01 78")
-		}},
-		{"reuse ID", Faults{ReuseID: true}, func(e *exchangeTest) {
-			for range 2 {
-				e.send(publish)
-				e.wantMessage("40 02 0f ff b1 45 01 78")
-			}
-		}},
-		{"skip ID", Faults{SkipID: true}, func(e *exchangeTest) {
-			e.send(publish)
-			e.wantMessage("40 02 10 01 b1 45 01 78")
-		}},
-		{"no dedupe", Faults{NoDedupe: true}, func(e *exchangeTest) {
-			for range 2 {
-				e.receive(request)
-				e.wantEvent(Received)
-				e.reply(request, Message{})
-				e.wantMessage("60 00 20 01")
-			}
-		}},
-		{"drop duplicates", Faults{DropDuplicates: true}, func(e *exchangeTest) {
-			e.receive(request)
-			e.wantEvent(Received)
-			e.reply(request, Message{})
-			e.wantMessage("60 00 20 01")
-			e.receive(request)
-			e.wantEvent(Duplicate)
-		}},
-		{"no reply", Faults{NoReply: true}, func(e *exchangeTest) {
-			e.receive(request)
-			e.wantEvent(Received)
-			e.reply(request, Message{})
-			e.receive("40 00 20 02")
-			e.wantEvent(Ping)
-		}},
-		{"double reply", Faults{DoubleReply: true}, func(e *exchangeTest) {
-			e.receive(request)
-			e.wantEvent(Received)
-			e.reply(request, Message{})
-			e.wantMessage("60 00 20 01")
-			e.wantMessage("60 00 20 01")
-		}},
-		{"wrong ack ID", Faults{WrongAckID: true}, func(e *exchangeTest) {
-			e.receive(request)
-			e.wantEvent(Received)
-			e.reply(request, Message{})
-			e.wantMessage("60 00 20 02")
-		}},
-		{"answer ping with reset", Faults{AnswerPingWithReset: true}, func(e *exchangeTest) {
-			e.receive("40 00 20 02")
-			e.wantEvent(Ping)
-			e.wantMessage("70 00 20 02")
-		}},
-		{"ignore ping", Faults{IgnorePing: true}, func(e *exchangeTest) {
-			e.receive("40 00 20 02")
-			e.wantEvent(Ping)
-		}},
-		{"ack non-confirmable", Faults{AckNonConfirmable: true}, func(e *exchangeTest) {
-			e.receive("50 02 20 01 b1 45")
-			e.wantEvent(Received)
-			e.wantMessage("60 00 20 01")
-		}},
-		{"reset unmatched", Faults{ResetUnmatched: true}, func(e *exchangeTest) {
-			e.receive("60 00 20 01")
-			e.wantEvent(Unmatched)
-			e.wantMessage("70 00 20 01")
-		}},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			e := newExchangeTest(t, CloudUDP, tt.faults)
-			tt.story(e)
-			e.settle()
-		})
-	}
-}
 
 // Equal arguments give an equal trace.
-func TestDeterminism(t *testing.T) {
-	trace := func(seed uint64) string {
-		x := NewExchange(&DeviceUDP, 0, rand.New(rand.NewPCG(seed, 0)), nil)
-		var out Out
-		s := ""
-		for range 3 {
-			x.Send(0, publish, 0, &out)
-		}
-		for x.Deadline() != clock.Never {
-			now := x.Deadline()
-			out.Reset()
-			x.Advance(now, &out)
-			s += fmt.Sprintf("%v %x %d\n", now, out.Messages, len(out.Events))
-		}
-		return s
-	}
-	if trace(1) != trace(1) {
-		t.Error("one seed gave two traces")
-	}
-	if trace(1) == trace(2) {
-		t.Error("two seeds gave one trace")
-	}
-}
 
 // An Exchange fed anything: no panic, a bounded answer, and a deadline that
+
 // moves on.
-func FuzzExchange(f *testing.F) {
-	for _, tt := range wellFormed {
-		f.Add([]byte{0}, unhex(f, tt.wire))
-		f.Add([]byte{3, 1, 2, 0, 9}, unhex(f, tt.wire))
-	}
-	params := []*Params{&CloudUDP, &DeviceUDP, &CloudTCP, &DeviceTCP}
-	f.Fuzz(func(t *testing.T, script, wire []byte) {
-		if len(script) == 0 || len(script) > 200 {
-			return
-		}
-		x := NewExchange(params[script[0]%4], 0xfffe, rand.New(rand.NewPCG(1, 1)), nil)
-		var out Out
-		var now clock.Instant
-		for _, step := range script[1:] {
-			out.Reset()
-			switch step % 6 {
-			case 0:
-				x.Receive(now, wire, &out)
-			case 1:
-				x.Send(now, publish, 1, &out)
-			case 2:
-				x.Receive(now, wire, &out)
-				for _, e := range out.Events {
-					if e.Kind == Received {
-						x.Reply(now, e.Message, Message{Code: Content, Token: e.Message.Token}, &out)
-					}
-				}
-			case 3:
-				now = now.Add(time.Duration(step) * time.Second)
-				x.Advance(now, &out)
-			case 4:
-				if due := x.Deadline(); due != clock.Never {
-					now = max(now, due)
-					x.Advance(now, &out)
-					if x.Deadline() <= now {
-						t.Fatalf("the deadline %v has not moved on", due)
-					}
-				}
-			default:
-				if len(wire) > 3 {
-					wire[3] ^= step
-				}
-			}
-			if len(out.Messages) > 200 || len(out.Events) > 200 {
-				t.Fatalf("%d messages and %d events of one step", len(out.Messages), len(out.Events))
-			}
-		}
-	})
-}

@@ -17,12 +17,7 @@ func (l *Link) receiveDatagram(now clock.Instant, datagram []byte, out *Out) dtl
 	arrival := l.udp.Receive(datagram, &out.dtls)
 	datagrams, events := out.dtls.Datagrams, out.dtls.Events
 	out.dtls.Datagrams, out.dtls.Events = datagrams[:0], events[:0]
-	for _, d := range datagrams {
-		// It is empty when the sequence for it was not reserved.
-		if len(d) > 0 {
-			out.Packets = append(out.Packets, d)
-		}
-	}
+	out.Packets = append(out.Packets, datagrams...)
 	for _, e := range events {
 		if l.over {
 			break // by a RST in an earlier record
