@@ -19,7 +19,7 @@ import (
 func states(gen dtls.Generation) (device, cloud dtls.State) {
 	device = dtls.State{Gen: gen}
 	for i := range device.ReadKey {
-		device.ReadKey[i], device.WriteKey[i] = byte(i), byte(0x80+i)
+		device.ReadKey[i], device.WriteKey[i] = byte(i), byte(0x81+i)
 	}
 	device.ReadSalt, device.WriteSalt = [4]byte{1}, [4]byte{2}
 	device.DeviceID = [12]byte{0xe0, 0x0f, 0xce, 0x68}
