@@ -148,6 +148,9 @@ func oldEvent(wire []byte) (EventDelivery, error) {
 // oldOption takes one option off b by its length nibble alone, with the
 // extensions 13 and 14.
 func oldOption(b []byte) (value, rest []byte, ok bool) {
+	if len(b) == 0 {
+		return nil, nil, false
+	}
 	n, at := int(b[0]&15), 1
 	switch {
 	case n == 13 && len(b) >= 2:
