@@ -2,6 +2,7 @@ package pdc
 
 import (
 	"bytes"
+	"encoding/hex"
 	"fmt"
 	"strconv"
 	"strings"
@@ -37,8 +38,8 @@ func messages(c *fixtures.Capture) []captured {
 }
 
 func hexBytes(text string) []byte {
-	b := make([]byte, len(text)/2)
-	if _, err := fmt.Sscanf(text, "%x", &b); err != nil {
+	b, err := hex.DecodeString(text)
+	if err != nil {
 		panic(err)
 	}
 	return b
