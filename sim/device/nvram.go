@@ -7,7 +7,7 @@ import (
 // NVRAM is what survives a reset of a device: retained memory, configuration
 // and flash. A device without one starts from the factory. It belongs to one
 // Device, which changes it; a driver that wants to keep it across processes
-// calls [Device.Suspend] first and then AppendNVRAM.
+// calls [Device.Suspend] first and then Append.
 type NVRAM struct {
 	// Session is the stored session, nil when there is none or while it is in
 	// use.
