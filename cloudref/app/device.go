@@ -83,9 +83,6 @@ func (d *Device) UpdateFlags() UpdateFlags {
 func (d *Device) Resumed(now clock.Instant, out *Out) bool {
 	d.abandon(now, "the device began a new connection", out)
 	d.ready = d.profile.greeted
-	if d.ready {
-		d.resumeFlash(now, out)
-	}
 	return d.ready
 }
 

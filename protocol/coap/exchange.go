@@ -63,6 +63,14 @@ func (x *Exchange) Waiting() int { return len(x.waiting) }
 // are forgotten, not repeated.
 func (x *Exchange) Clear() { x.waiting, x.seen, x.replies = nil, nil, nil }
 
+// ForgetSent forgets the Confirmable messages that wait for an acknowledgement,
+// without any event. What was received stays remembered, so that nothing is
+// done twice.
+//
+// Device OS: a device that has resumed its session forgot what the cloud asked
+// on the connection before, and would answer late or never.
+func (x *Exchange) ForgetSent() { x.waiting = nil }
+
 // Deadline returns when Advance is due, [clock.Never] when nothing waits.
 func (x *Exchange) Deadline() clock.Instant {
 	due := clock.Never

@@ -63,6 +63,10 @@ func (l *Link) Forget(received coap.Message) { l.exchange.Forget(received) }
 // reconnected and resumed.
 func (l *Link) Clear() { l.exchange.Clear(); l.held = nil }
 
+// ForgetSent forgets what was sent and is not acknowledged, as when the device
+// has restored its session. See [coap.Exchange.ForgetSent].
+func (l *Link) ForgetSent() { l.exchange.ForgetSent(); l.held = nil }
+
 // Receive takes one datagram, or any piece of the stream, and opens what is in
 // it, in place. Over UDP no bytes end the session but those that the peer
 // authenticated. The Arrival says what a datagram proved about its sender; over

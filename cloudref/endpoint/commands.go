@@ -1,0 +1,99 @@
+package endpoint
+
+import (
+	"github.com/muster/muster/cloudref/app"
+	"github.com/muster/muster/cloudref/store"
+	"github.com/muster/muster/protocol/clock"
+	"github.com/muster/muster/protocol/pdc"
+	"github.com/muster/muster/transport"
+)
+
+// Command gives a device a command of the application layer, such as
+// app.Device.Call. Its outcome is an Observation. A device that this node never
+// saw takes commands too: they fail as not online.
+func (n *Node) Command(now clock.Instant, id store.DeviceID, f func(now clock.Instant, d *app.Device, out *app.Out), out *transport.Out) {
+	w := n.work(out)
+	defer n.release(w)
+	d := n.device(id)
+	d.do(now, w, func() {
+		f(now, d.app, &w.app)
+		d.applied(now, d.current, w)
+	})
+	n.drain(now, w)
+}
+
+// Publish delivers an event of the API to the devices of an account that want
+// it. The caller has stored it.
+func (n *Node) Publish(now clock.Instant, owner store.AccountID, e app.Event, out *transport.Out) {
+	w := n.work(out)
+	defer n.release(w)
+	n.deliver(owner, e, store.DeviceID{})
+	n.drain(now, w)
+}
+
+// A Status is what the node knows of a device right now.
+type Status struct {
+	Device    store.DeviceID
+	Online    bool
+	Transport string // "udp", "tcp", "" without a session
+	Peer      string
+	Heard     clock.Instant // -1: never since the node started
+	Hello     pdc.Hello
+	Dialect   pdc.Dialect
+	Describe  *app.Describe
+	SafeMode  bool
+	Updates   app.UpdateFlags
+	Subs      []pdc.Subscribe
+}
+
+// Status returns what the node knows of a device, and whether it knows any.
+func (n *Node) Status(id store.DeviceID) (Status, bool) {
+	d := n.index.device(id)
+	if d == nil {
+		return Status{Device: id, Heard: -1}, false
+	}
+	return d.status(), true
+}
+
+// Statuses returns what the node knows of every device that it has seen or
+// restored, in no order.
+func (n *Node) Statuses() []Status {
+	devices := n.index.all()
+	list := make([]Status, 0, len(devices))
+	for _, d := range devices {
+		list = append(list, d.status())
+	}
+	return list
+}
+
+func (d *device) status() Status {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	st := Status{
+		Device: d.id, Online: d.online, Heard: d.heard, Hello: d.app.LastHello(), Dialect: d.app.Dialect(),
+		Describe: d.app.Describe(), SafeMode: d.app.SafeMode(), Updates: d.app.UpdateFlags(),
+		Subs: d.app.Subscriptions().All(),
+	}
+	if s := d.current; s != nil {
+		info := s.info(false)
+		st.Transport, st.Peer = info.Transport, info.Peer
+	}
+	return st
+}
+
+// PendingImages returns the devices whose firmware transfer was cut off by a
+// restart of the cloud, with the image that each was getting.
+func (n *Node) PendingImages() map[store.DeviceID]store.ImageID {
+	pending := make(map[store.DeviceID]store.ImageID)
+	for _, d := range n.index.all() {
+		d.mu.Lock()
+		if id, ok := d.app.FlashPending(); ok {
+			pending[d.id] = id
+		}
+		d.mu.Unlock()
+	}
+	return pending
+}
+
+// HalfOpen returns the number of handshakes under way.
+func (n *Node) HalfOpen() int { return n.half.len() }

@@ -1,0 +1,191 @@
+package endpoint
+
+import (
+	"crypto/ecdsa"
+	"crypto/rsa"
+	"io"
+	"time"
+
+	"github.com/muster/muster/cloudref/app"
+	"github.com/muster/muster/cloudref/store"
+	"github.com/muster/muster/protocol/clock"
+	"github.com/muster/muster/protocol/coap"
+	"github.com/muster/muster/protocol/dtls"
+	"github.com/muster/muster/protocol/lightssl"
+	"github.com/muster/muster/transport"
+)
+
+// Config is what a node needs. Zero fields mean the default that is stated.
+type Config struct {
+	// Store holds what must survive. Required.
+	Store *store.Store
+	// ECKey proves the cloud to devices over UDP. Nil: no UDP.
+	ECKey *ecdsa.PrivateKey
+	// RSAKey proves the cloud to devices over TCP, 2048 bits. Nil: no TCP.
+	RSAKey *rsa.PrivateKey
+	// Rand yields keys, nonces and connection ids; it must be safe for
+	// concurrent use if the node is used so. Required.
+	Rand io.Reader
+	// Seed of everything random that is not secret: retransmission jitter and
+	// message ids.
+	Seed uint64
+	// App configures what the cloud does with messages.
+	App app.Config
+	// WallClock returns the time of day at an Instant of this run. Required.
+	WallClock func(clock.Instant) time.Time
+
+	// HalfOpenMax bounds the handshakes under way. 8192.
+	HalfOpenMax int
+	// HalfOpenPerAddress bounds those of one IP address. 256: many devices may
+	// share one behind a NAT.
+	HalfOpenPerAddress int
+	// StreamsMax bounds the TCP connections. 65536.
+	StreamsMax int
+	// Reservation is how many send sequences are reserved in the store at a
+	// time. 1024.
+	Reservation uint64
+	// WindowEvery is after how many received records the replay window is
+	// stored. 256.
+	WindowEvery int
+	// SilenceCellular, SilenceOther and SilenceTCP are how long a device may be
+	// silent before it counts as offline: two of the longest intervals between
+	// pings that its firmware has by default. 46 min, 46 min, 40 s.
+	//
+	// Device OS: an application may choose any interval, so this is a guess; the
+	// session stays valid.
+	SilenceCellular, SilenceOther, SilenceTCP time.Duration
+	// ProbesPerSecond bounds the echoes to one IP address, ProbeBurst how many
+	// may come at once. 20 and 40.
+	ProbesPerSecond, ProbeBurst int
+
+	// Spawn runs handshake work on another goroutine and reports whether it was
+	// taken; a node whose pool is full drops the datagram, which the device will
+	// repeat. What the work puts into the Out is to be sent. Nil: the work is done
+	// at once.
+	Spawn func(work func(now clock.Instant, out *transport.Out)) bool
+	// Wake says that a job waits which no call of the node will run: call Run
+	// soon. Nil: jobs wait for the next call.
+	Wake func()
+	// Observe hears of everything that happens to a device. It is called with
+	// the device locked: it must be quick and must not call the node.
+	Observe func(Observation)
+	// KeepSecrets makes Observations carry the secrets of new sessions, for a
+	// key log. Never in a cloud that serves others.
+	KeepSecrets bool
+
+	// ClassicStale makes the node answer an unknown session of an old device
+	// with the datagram that makes it connect anew.
+	ClassicStale bool
+
+	Faults         Faults
+	GateFaults     dtls.GateFaults
+	ServerFaults   dtls.ServerFaults
+	RecordFaults   dtls.RecordFaults
+	ExchangeFaults *coap.Faults
+	LightFaults    lightssl.ServerFaults
+}
+
+// Faults make the node misbehave, to prove the suites. The zero value is correct
+// behaviour.
+type Faults struct {
+	// AcceptUnknownKey lets a device in whose key nobody registered.
+	AcceptUnknownKey bool
+	// NeverMove keeps sending to the address of the handshake.
+	NeverMove bool
+	// MoveUnproven switches to the address of any record, authentic or not.
+	MoveUnproven bool
+	// ForgetSessions forgets every session when the node restarts.
+	ForgetSessions bool
+	// RewindSequence restores sessions without their reservation.
+	RewindSequence bool
+	// ForgetState restores sessions without their application state.
+	ForgetState bool
+	// AckBeforeStore acknowledges before what was acknowledged is durable.
+	AckBeforeStore bool
+	// ShareAccounts routes events to every account's devices (S9, S14).
+	ShareAccounts bool
+	// TwoSessions keeps the old session beside a new one.
+	TwoSessions bool
+	// AlertUnknown answers an unknown connection id with an alert.
+	AlertUnknown bool
+	// NoProbe ignores reachability probes.
+	NoProbe bool
+}
+
+func (c Config) defaults() Config {
+	setInt(&c.HalfOpenMax, 8192)
+	setInt(&c.HalfOpenPerAddress, 256)
+	setInt(&c.StreamsMax, 65536)
+	setInt(&c.WindowEvery, 256)
+	setInt(&c.ProbesPerSecond, 20)
+	setInt(&c.ProbeBurst, 40)
+	if c.Reservation == 0 {
+		c.Reservation = 1024
+	}
+	setDuration(&c.SilenceCellular, 46*time.Minute)
+	setDuration(&c.SilenceOther, 46*time.Minute)
+	setDuration(&c.SilenceTCP, 40*time.Second)
+	if c.Observe == nil {
+		c.Observe = func(Observation) {}
+	}
+	if c.Wake == nil {
+		c.Wake = func() {}
+	}
+	return c
+}
+
+func setInt(n *int, value int) {
+	if *n == 0 {
+		*n = value
+	}
+}
+
+func setDuration(d *time.Duration, value time.Duration) {
+	if *d == 0 {
+		*d = value
+	}
+}
+
+// An Observation is something that happened to a device.
+type Observation struct {
+	At     clock.Instant
+	Device store.DeviceID
+	Owner  store.AccountID
+	What   What
+	// Effect is what the application layer said, of What Application.
+	Effect app.Effect
+	// Event is what was published, of What Published.
+	Event app.Event
+	// Detail says why, in words.
+	Detail string
+	// Session describes the session, of What Secured and Online.
+	Session SessionInfo
+}
+
+// What happened.
+type What uint8
+
+// The observations.
+const (
+	Application What = 1 + iota // an effect of the application layer
+	Published                   // an event was published and stored
+	Secured                     // a handshake was completed; no Hello yet
+	Online                      // a Hello was accepted, or a session resumed
+	Offline                     // silent, gone or said goodbye; the session may stay
+	Refused                     // a connection was refused; Detail says what to do
+	Ended                       // the session is over
+)
+
+// SessionInfo describes a session.
+type SessionInfo struct {
+	Transport string // "udp" or "tcp"
+	Peer      string // address and port
+	Resumed   bool
+	CID       []byte
+	// DTLS are the secrets of a session over UDP, if Config.KeepSecrets.
+	DTLS *dtls.Secrets
+	// Credentials are those of a session over TCP, if Config.KeepSecrets.
+	Credentials []byte
+}
+
+var _ transport.Host = (*Node)(nil)

@@ -1,0 +1,388 @@
+package endpoint
+
+import (
+	"net/netip"
+	"sync"
+
+	"github.com/muster/muster/cloudref/app"
+	"github.com/muster/muster/cloudref/store"
+	"github.com/muster/muster/protocol/clock"
+	"github.com/muster/muster/protocol/coap"
+	"github.com/muster/muster/protocol/dtls"
+	"github.com/muster/muster/protocol/link"
+	"github.com/muster/muster/transport"
+)
+
+// A device is one device as this node knows it: its application state, and the
+// session that carries it.
+//
+//	fresh: secured, its Hello not accepted yet. The old session stays usable.
+//	current: the session of the last accepted Hello, or one that was restored.
+//
+// There is at most one of each.
+type device struct {
+	mu      sync.Mutex
+	n       *Node
+	id      store.DeviceID
+	app     *app.Device
+	current *session
+	fresh   *session
+	held    []*heldOut // in order, waiting for the store
+	routed  *app.Subscriptions
+	owner   store.AccountID // under which it is routed
+	heard   clock.Instant
+	online  bool
+	leaving transport.StreamID // of the session that was replaced, to be closed
+	timer   timerSlot
+}
+
+// A session is one secured connection of a device.
+type session struct {
+	device *device
+	link   link.Link
+	local  netip.AddrPort
+	peer   netip.AddrPort
+	stream transport.StreamID // 0 over UDP
+	key    store.Fingerprint
+	id     store.CID // its name in the store
+
+	reserved  uint64 // send sequences below are stored as used
+	unstored  int    // records received since the window was stored
+	reserving bool
+	stored    bool // in the store
+	restored  bool // nothing was received since the node started
+	moved     bool // the last record was marked as moved
+}
+
+func (s *session) udp() bool { return s.stream == 0 }
+
+// cid is the connection id by which records name the session, empty over TCP
+// and for devices without.
+func (s *session) cid() dtls.CID {
+	if !s.udp() {
+		return dtls.CID{}
+	}
+	return s.link.DTLS().ReadCID()
+}
+
+// named reports whether the session's records carry a connection id.
+func (s *session) named() bool {
+	cid := s.cid()
+	return cid.Len() > 0
+}
+
+func (n *Node) device(id store.DeviceID) *device {
+	return n.index.deviceOrNew(id, func() *device {
+		return &device{n: n, id: id, app: app.New(app.DeviceID(id), &n.app), heard: -1}
+	})
+}
+
+// do runs f with the device locked, then sees to its timer.
+func (d *device) do(now clock.Instant, w *work, f func()) {
+	d.mu.Lock()
+	f()
+	due := d.deadline()
+	d.mu.Unlock()
+	d.n.timers.arm(d, due)
+}
+
+func (d *device) slot() *timerSlot { return &d.timer }
+
+// fire does what is due.
+func (d *device) fire(now clock.Instant, w *work) clock.Instant {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, s := range []*session{d.current, d.fresh} {
+		if s != nil && s.link.Deadline() <= now {
+			s.link.Advance(now, &w.in)
+			d.linked(now, s, w)
+		}
+	}
+	if d.app.Deadline() <= now {
+		d.app.Advance(now, &w.app)
+		d.applied(now, d.current, w)
+	}
+	if d.online && d.silentAt() <= now {
+		d.goOffline(now, "nothing was heard of it")
+	}
+	return max(d.deadline(), now+1)
+}
+
+func (d *device) deadline() clock.Instant {
+	due := d.app.Deadline()
+	for _, s := range []*session{d.current, d.fresh} {
+		if s != nil {
+			due = min(due, s.link.Deadline())
+		}
+	}
+	if d.online {
+		due = min(due, d.silentAt())
+	}
+	return due
+}
+
+// silentAt is when the device counts as offline, unless something is heard.
+func (d *device) silentAt() clock.Instant {
+	c := &d.n.c
+	switch {
+	case d.current == nil:
+		return clock.Never
+	case !d.current.udp():
+		return d.heard.Add(c.SilenceTCP)
+	case d.app.LastHello().Platform.Cellular():
+		return d.heard.Add(c.SilenceCellular)
+	default:
+		return d.heard.Add(c.SilenceOther)
+	}
+}
+
+// receive takes a datagram or bytes of a stream for session s, and reports
+// whether they prove to be from its device. marked says that the record came with
+// the mark of a moved session.
+func (d *device) receive(now clock.Instant, s *session, wire []byte, from transport.Packet, marked bool, w *work) (authentic bool) {
+	arrival := s.link.Receive(now, wire, &w.in)
+	if s.udp() {
+		if !arrival.Authentic {
+			d.strayed(s, from)
+			d.linked(now, s, w)
+			return false
+		}
+		d.follow(s, from, arrival, w)
+		d.noteResume(now, s, marked, w)
+	}
+	d.heard = now
+	if !d.online && s == d.current && !s.link.Over() {
+		d.goOnline(now, s)
+	}
+	s.unstored++
+	d.linked(now, s, w)
+	d.keepWindow(s)
+	return true
+}
+
+// follow moves the session to the address that its newest record came from
+// (RFC 9146 Section 6). An authentic record that is not the newest is answered
+// at the address that is known.
+func (d *device) follow(s *session, from transport.Packet, a dtls.Arrival, w *work) {
+	if !a.Newest || s.peer == from.Peer && s.local == from.Local || d.n.c.Faults.NeverMove {
+		return
+	}
+	old := s.peer
+	s.peer, s.local = from.Peer, from.Local
+	if old != s.peer {
+		d.n.index.move(s, old, s.peer)
+		d.n.counts.Moved.Add(1)
+		s.unstored = d.n.c.WindowEvery // store the address with the next record
+	}
+}
+
+// strayed handles a record that did not prove itself. Nothing happens, but for
+// the fault that suites must find.
+func (d *device) strayed(s *session, from transport.Packet) {
+	if d.n.c.Faults.MoveUnproven {
+		s.peer, s.local = from.Peer, from.Local
+	}
+}
+
+// noteResume finds out that the device has restored its session: then it has
+// forgotten what was asked of it before.
+func (d *device) noteResume(now clock.Instant, s *session, marked bool, w *work) {
+	resumed := s.restored || marked && !s.moved
+	s.moved = marked
+	if !resumed || s != d.current {
+		return
+	}
+	s.restored = false
+	s.link.ForgetSent()
+	if !d.app.Resumed(now, &w.app) {
+		d.endSession(now, s, "the state of the session is lost", w)
+		w.app.Reset()
+		return
+	}
+	d.n.counts.Resumed.Add(1)
+	d.online = false // so that it is seen to come online
+	d.applied(now, s, w)
+}
+
+// linked handles what the link of session s said about what it received.
+func (d *device) linked(now clock.Instant, s *session, w *work) {
+	d.transmit(s, w.in.Packets, w)
+	for i := range w.in.Events {
+		e := &w.in.Events[i]
+		switch e.Kind {
+		case link.Exchange:
+			d.exchanged(now, s, &e.CoAP, w)
+		case link.Dropped:
+			d.n.counts.Records.add(int(e.Reason))
+		case link.Closed:
+			d.endSession(now, s, e.Err.Error(), w)
+		case link.NeedReservation:
+			d.reserve(s)
+		default:
+			panic("endpoint: unknown event of a link")
+		}
+	}
+	w.in.Reset()
+	if s.udp() && s.stored && s.link.DTLS().Remaining() < d.n.c.Reservation/2 {
+		d.reserve(s)
+	}
+}
+
+// flush sends what was given to the link of session s. It never runs inside
+// itself: the output of receiving and that of sending are apart.
+func (d *device) flush(now clock.Instant, s *session, w *work) {
+	d.transmit(s, w.send.Packets, w)
+	var closed error
+	for i := range w.send.Events {
+		switch e := &w.send.Events[i]; e.Kind {
+		case link.NeedReservation:
+			d.reserve(s)
+		case link.Closed:
+			closed = e.Err
+		default:
+			// Sending gives no other events.
+		}
+	}
+	w.send.Reset()
+	if closed != nil {
+		d.endSession(now, s, closed.Error(), w)
+	}
+}
+
+// transmit hands packets of a session to the transport.
+func (d *device) transmit(s *session, packets [][]byte, w *work) {
+	for _, packet := range packets {
+		if s.udp() {
+			w.out.Send(s.local, s.peer, packet)
+		} else {
+			w.out.Write(s.stream, packet)
+		}
+	}
+}
+
+// exchanged handles one event of the message layer.
+func (d *device) exchanged(now clock.Instant, s *session, e *coap.Event, w *work) {
+	if s != d.current && s != d.fresh {
+		return // it ended with an earlier event
+	}
+	switch e.Kind {
+	case coap.Received:
+		d.message(now, s, e.Message, w)
+	case coap.Acknowledged:
+		if s == d.current {
+			d.app.Acknowledged(now, e.Tag, e.Message, &w.app)
+		}
+	case coap.TimedOut:
+		if s == d.current {
+			d.app.TimedOut(now, &w.app)
+		}
+	case coap.Malformed:
+		d.n.counts.Malformed.Add(1)
+		if e.Message.Type == coap.Confirmable && s.udp() {
+			// C-4: an error in an ACK; a Reset would end the session.
+			s.link.Reply(now, e.Message, coap.Message{Code: coap.BadRequest}, &w.send)
+			d.flush(now, s, w)
+		}
+	case coap.WasReset:
+		// A board rejects one message, or does not know what it answers. Its
+		// session stays.
+		d.n.counts.Rejected.Add(1)
+	default:
+		// Ping, Duplicate, Unmatched: answered or dropped already.
+	}
+	d.applied(now, s, w)
+}
+
+// message takes a message. The first of a new session must be a Hello.
+func (d *device) message(now clock.Instant, s *session, m coap.Message, w *work) {
+	if s == d.current {
+		d.app.Receive(now, m, &w.app)
+		return
+	}
+	if s == d.fresh {
+		d.app.Hello(now, s.udp(), m, &w.app)
+	}
+}
+
+// applied handles what the application layer said: what must be durable goes to
+// the store first, and everything else follows in order.
+func (d *device) applied(now clock.Instant, s *session, w *work) {
+	if len(w.app.Replies)+len(w.app.Sends)+len(w.app.Effects) == 0 && !w.app.Durable() {
+		return
+	}
+	h := d.hold(s, &w.app)
+	w.app.Reset()
+	if h.refused() {
+		d.releaseOne(now, h, w) // at once: nothing was changed
+		return
+	}
+	d.held = append(d.held, h)
+	d.store(h)
+	d.releaseHeld(now, w)
+}
+
+// goOnline and goOffline tell observers, once for each change.
+func (d *device) goOnline(now clock.Instant, s *session) {
+	d.online = true
+	d.n.observe(now, d, Observation{What: Online, Session: s.info(true)})
+}
+
+func (d *device) goOffline(now clock.Instant, why string) {
+	if d.online {
+		d.online = false
+		d.n.observe(now, d, Observation{What: Offline, Detail: why})
+	}
+}
+
+// endSession ends one session of the device. Over UDP the device is told with
+// close_notify: it must not resume what the cloud does not keep.
+func (d *device) endSession(now clock.Instant, s *session, why string, w *work) {
+	s.link.Close(&w.send)
+	d.transmit(s, w.send.Packets, w)
+	w.send.Reset()
+	d.forget(now, s, w)
+	d.n.observe(now, d, Observation{What: Ended, Detail: why, Session: s.info(false)})
+}
+
+// forget removes a session from everything that knows it.
+func (d *device) forget(now clock.Instant, s *session, w *work) {
+	d.n.index.remove(s)
+	if !s.udp() {
+		d.n.streams.drop(s.stream)
+		w.out.Close(s.stream)
+	}
+	if s == d.fresh {
+		d.fresh = nil
+	}
+	if s != d.current {
+		return
+	}
+	d.current = nil
+	if s.stored {
+		d.n.c.Store.Write([]store.Op{store.DropSession(d.id)}, func(error) {})
+	}
+	d.app.Lost(now, &w.app)
+	d.goOffline(now, "its session ended")
+	d.applied(now, nil, w)
+	d.n.router.remove(d)
+}
+
+// info describes the session for observers.
+func (s *session) info(resumed bool) SessionInfo {
+	info := SessionInfo{Transport: "udp", Peer: s.peer.String(), Resumed: resumed}
+	if !s.udp() {
+		info.Transport = "tcp"
+		return info
+	}
+	cid := s.link.DTLS().ReadCID()
+	info.CID = append([]byte(nil), cid.Bytes()...)
+	return info
+}
+
+func (n *Node) observe(now clock.Instant, d *device, o Observation) {
+	o.At, o.Device = now, d.id
+	if identity, known := n.c.Store.Identity(d.id); known {
+		o.Owner = identity.Owner
+	}
+	n.c.Observe(o)
+}

@@ -1,0 +1,236 @@
+package endpoint
+
+import (
+	"encoding/binary"
+	"errors"
+
+	"github.com/muster/muster/cloudref/app"
+	"github.com/muster/muster/cloudref/store"
+	"github.com/muster/muster/protocol/clock"
+	"github.com/muster/muster/protocol/dtls"
+)
+
+// The parts of a device's application state in the store.
+const (
+	partSession  store.Part = 1
+	partDescribe store.Part = 2
+)
+
+// A heldOut is what the application layer wants done, waiting until what it
+// depends on is durable. Those of one device are released in their order, so
+// nothing overtakes the acknowledgement of a Hello (C-1).
+type heldOut struct {
+	session *session
+	replies []app.Reply
+	sends   []app.Send
+	effects []app.Effect
+	publish []app.Event
+	save    app.Parts
+	done    bool
+	err     error
+}
+
+// hold takes over what out says.
+func (d *device) hold(s *session, out *app.Out) *heldOut {
+	return &heldOut{
+		session: s, save: out.Save,
+		replies: append([]app.Reply(nil), out.Replies...),
+		sends:   append([]app.Send(nil), out.Sends...),
+		effects: append([]app.Effect(nil), out.Effects...),
+		publish: append([]app.Event(nil), out.Publish...),
+	}
+}
+
+// refused reports whether the Hello was refused: then nothing else follows.
+func (h *heldOut) refused() bool {
+	for _, e := range h.effects {
+		if _, refused := e.(app.HelloRefused); refused {
+			return true
+		}
+	}
+	return false
+}
+
+func (h *heldOut) greets() bool {
+	for _, e := range h.effects {
+		if _, greets := e.(app.HelloAccepted); greets {
+			return true
+		}
+	}
+	return false
+}
+
+// store writes what h depends on, and marks it done when that is durable.
+func (d *device) store(h *heldOut) {
+	ops := d.ops(h)
+	if len(ops) == 0 || d.n.c.Faults.AckBeforeStore {
+		h.done = true
+		if len(ops) == 0 {
+			return
+		}
+	}
+	d.n.c.Store.Write(ops, func(err error) {
+		// The store may call back at once, with the device still locked.
+		d.n.later(d, func(now clock.Instant, d *device, w *work) {
+			h.done, h.err = true, err
+			d.releaseHeld(now, w)
+		})
+	})
+}
+
+func (d *device) ops(h *heldOut) []store.Op {
+	var ops []store.Op
+	if h.greets() {
+		d.accept(h.session)
+		if s := h.session; s.udp() {
+			ops = append(ops, store.PutSession(s.record(d.n.c.Reservation)))
+		}
+	}
+	// The application state of a TCP connection dies with it, but for what an
+	// update needs; it is kept all the same, so that people see the device.
+	if h.save&app.SaveSession != 0 {
+		ops = append(ops, store.PutApp(d.id, partSession, d.app.AppendState(app.SaveSession, nil)))
+	}
+	if h.save&app.SaveDescribe != 0 {
+		ops = append(ops, store.PutApp(d.id, partDescribe, d.app.AppendState(app.SaveDescribe, nil)))
+	}
+	for _, e := range h.publish {
+		ops = append(ops, store.Append(d.n.storedEvent(d, e)))
+	}
+	return ops
+}
+
+// accept makes the session of an accepted Hello the current one. The one before
+// ends silently: its device has left it.
+func (d *device) accept(s *session) {
+	if s == nil || s == d.current {
+		return
+	}
+	if old := d.current; old != nil && !d.n.c.Faults.TwoSessions {
+		d.n.index.remove(old)
+		if !old.udp() {
+			d.leaving = old.stream
+		}
+	}
+	d.current, d.fresh = s, nil
+	d.online = false
+}
+
+// record returns the session as it is stored, with reserve send sequences
+// reserved.
+func (s *session) record(reserve uint64) *store.Session {
+	state := s.link.DTLS().Export()
+	state.SendLimit = max(s.reserved, state.SendNext+reserve)
+	s.reserved = state.SendLimit
+	b := state.Append(make([]byte, 2, 256))
+	binary.BigEndian.PutUint16(b, uint16(len(b)-2))
+	b = appendAddrPort(b, s.local)
+	b = appendAddrPort(b, s.peer)
+	return &store.Session{
+		Device: s.device.id, CID: s.id, Key: s.key, Reserved: state.SendLimit,
+		Top: state.WindowTop, Window: state.Window, Record: b,
+	}
+}
+
+// releaseHeld lets go what is durable, in order.
+func (d *device) releaseHeld(now clock.Instant, w *work) {
+	for len(d.held) > 0 && d.held[0].done {
+		h := d.held[0]
+		d.held = d.held[1:]
+		d.releaseOne(now, h, w)
+	}
+	if len(d.held) == 0 {
+		d.held = nil
+	}
+}
+
+// releaseOne sends the answers of h and carries its effects out.
+func (d *device) releaseOne(now clock.Instant, h *heldOut, w *work) {
+	if h.err != nil {
+		d.unstored(now, h)
+		return
+	}
+	if d.leaving != 0 {
+		d.n.streams.drop(d.leaving)
+		w.out.Close(d.leaving)
+		d.leaving = 0
+	}
+	if s := h.session; s != nil && !s.link.Over() {
+		if h.greets() && s.udp() {
+			s.stored = true
+			s.link.Reserve(s.reserved, &w.send)
+		}
+		for _, r := range h.replies {
+			s.link.Reply(now, r.To, r.Message, &w.send)
+		}
+		for _, m := range h.sends {
+			s.link.Send(now, m.Message, m.Tag, &w.send)
+		}
+		d.flush(now, s, w)
+	}
+	for _, e := range h.effects {
+		d.effect(now, h.session, e, w)
+	}
+	for _, e := range h.publish {
+		d.n.observe(now, d, Observation{What: Published, Event: e})
+		d.n.route(d, e)
+	}
+	d.reroute()
+}
+
+// unstored drops what could not be stored: without an answer the device sends
+// again, and then it is tried again. Its session stays.
+func (d *device) unstored(now clock.Instant, h *heldOut) {
+	d.n.counts.Unstored.Add(1)
+	if s := h.session; s != nil {
+		for _, r := range h.replies {
+			s.link.Forget(r.To)
+		}
+	}
+	why := "the store failed: " + h.err.Error()
+	if errors.Is(h.err, store.ErrRevoked) {
+		why = "the key of the device was revoked"
+	}
+	d.n.observe(now, d, Observation{What: Refused, Detail: why})
+}
+
+// reserve asks the store for more send sequences. They may be used when they
+// are durable, so that no crash can make the sequence go back.
+func (d *device) reserve(s *session) {
+	if s.reserving || !s.udp() {
+		return
+	}
+	s.reserving = true
+	state := s.link.DTLS().Export()
+	limit := max(state.SendNext, s.reserved) + d.n.c.Reservation
+	d.writeProgress(s, limit, &state, func(err error, w *work) {
+		s.reserving = false
+		if err == nil {
+			s.reserved = limit
+			s.link.Reserve(limit, &w.send)
+		}
+	})
+}
+
+// keepWindow stores the replay window every so many records. It may lag behind
+// by that much: duplicates of messages are found by the message layer too.
+func (d *device) keepWindow(s *session) {
+	if !s.udp() || !s.stored || s.reserving || s.unstored < d.n.c.WindowEvery {
+		return
+	}
+	s.unstored = 0
+	state := s.link.DTLS().Export()
+	d.writeProgress(s, s.reserved, &state, func(error, *work) {})
+}
+
+func (d *device) writeProgress(s *session, limit uint64, state *dtls.State, then func(error, *work)) {
+	op := store.Reserve(store.Progress{
+		Device: d.id, CID: s.id, Reserved: limit, Top: state.WindowTop, Window: state.Window,
+	})
+	d.n.c.Store.Write([]store.Op{op}, func(err error) {
+		d.n.later(d, func(now clock.Instant, d *device, w *work) {
+			then(err, w)
+			d.flush(now, s, w)
+		})
+	})
+}

@@ -1,0 +1,110 @@
+package endpoint
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+
+	"github.com/muster/muster/cloudref/app"
+	"github.com/muster/muster/cloudref/store"
+	"github.com/muster/muster/protocol/coap"
+	"github.com/muster/muster/protocol/dtls"
+	"github.com/muster/muster/protocol/link"
+)
+
+// restore makes the sessions that the store holds live again: their devices do
+// not notice that the cloud was away. A session whose application state is gone
+// is left out, because its device would wait for what the cloud forgot; it makes
+// a new handshake.
+func (n *Node) restore(ctx context.Context) error {
+	states := make(map[store.DeviceID][2][]byte)
+	for i, part := range []store.Part{partSession, partDescribe} {
+		for state, err := range n.c.Store.Apps(ctx, part) {
+			if err != nil {
+				return fmt.Errorf("endpoint: reading application state: %w", err)
+			}
+			parts := states[state.Device]
+			parts[i] = state.Value
+			states[state.Device] = parts
+		}
+	}
+	for id, parts := range states {
+		n.restoreDevice(id, parts)
+	}
+	for stored, err := range n.c.Store.Sessions(ctx) {
+		if err != nil {
+			return fmt.Errorf("endpoint: reading sessions: %w", err)
+		}
+		n.restoreSession(stored)
+	}
+	return nil
+}
+
+func (n *Node) restoreDevice(id store.DeviceID, parts [2][]byte) {
+	if n.c.Faults.ForgetState || len(parts[0]) == 0 {
+		return
+	}
+	a, err := app.Restore(app.DeviceID(id), &n.app, parts[0], parts[1])
+	if err != nil {
+		n.counts.Unrestored.Add(1)
+		return
+	}
+	d := n.device(id)
+	d.app = a
+}
+
+func (n *Node) restoreSession(stored *store.Session) {
+	d := n.index.device(stored.Device)
+	if d == nil && !n.c.Faults.ForgetState {
+		n.counts.Unrestored.Add(1)
+		return
+	}
+	if d == nil {
+		d = n.device(stored.Device)
+	}
+	s, err := d.thaw(stored, n.c.Faults.RewindSequence)
+	if err != nil {
+		n.counts.Unrestored.Add(1)
+		return
+	}
+	d.current = s
+	n.index.add(s)
+	d.reroute()
+	n.counts.Restored.Add(1)
+}
+
+// thaw makes a session of its stored form. It sends nothing until sequence
+// numbers behind the stored reservation are reserved.
+func (d *device) thaw(stored *store.Session, rewind bool) (*session, error) {
+	rest := stored.Record
+	if len(rest) < 2 {
+		return nil, dtls.ErrState
+	}
+	size := int(binary.BigEndian.Uint16(rest))
+	if rest = rest[2:]; len(rest) < size {
+		return nil, dtls.ErrState
+	}
+	state, err := dtls.ParseState(rest[:size])
+	if err != nil {
+		return nil, err
+	}
+	rest = rest[size:]
+	s := &session{device: d, key: stored.Key, id: stored.CID, stored: true, restored: true}
+	var ok bool
+	if s.local, rest, ok = parseAddrPort(rest); !ok {
+		return nil, dtls.ErrState
+	}
+	if s.peer, rest, ok = parseAddrPort(rest); !ok || len(rest) != 0 {
+		return nil, dtls.ErrState
+	}
+	state.SendLimit = max(state.SendLimit, stored.Reserved)
+	state.WindowTop, state.Window = stored.Top, stored.Window
+	if rewind {
+		state.SendNext, state.SendLimit = 1, 0
+	}
+	s.reserved = state.SendLimit
+	session := dtls.Import(state)
+	session.SetFaults(d.n.c.RecordFaults)
+	s.link = link.OverDTLS(session, d.n.exchange(&coap.CloudUDP))
+	return s, nil
+}
