@@ -119,3 +119,15 @@ func (s *Store) putDevice(op *Op, done func(Revision, error)) {
 		}
 	})
 }
+
+// ReadDevice reads the record of a device and calls done, under the rules of
+// [Store.Write]. The error is [ErrNotFound] if there is none.
+func (s *Store) ReadDevice(id DeviceID, done func(*Device, error)) {
+	s.backend.read(bucketDevices, id.String(), func(e entry, err error) {
+		if err != nil {
+			done(nil, fmt.Errorf("device %s: %w", id, err))
+			return
+		}
+		done(parseDevice(id, e))
+	})
+}
