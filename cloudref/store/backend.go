@@ -74,8 +74,7 @@ type backend interface {
 
 	appendEvent(e Event, done func(Revision, error))
 	// follow calls fn with every event from sequence number from on (0: only
-	// those to come), in order, until stop is called. No call begins after
-	// stop returned.
+	// those to come), in order, until stop is called.
 	follow(f filter, from uint64, fn func(Event)) (stop func(), err error)
 
 	putImage(ctx context.Context, id ImageID, data []byte) error

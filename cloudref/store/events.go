@@ -39,10 +39,10 @@ type Selection struct {
 	From uint64
 }
 
-// Follow calls fn with every selected event, in order, until stop is called; no
-// call begins after stop returned. The calls come one after another, from one
-// goroutine of the store (in a store in memory: from [Store.Write]). fn may
-// block, which delays nobody else, but must not keep e.Body.
+// Follow calls fn with every selected event, in order, until stop is called; one
+// call may then still be under way. The calls come one after another, from one
+// goroutine of the store, where fn may block without delaying anyone else. (In a
+// store in memory they come from [Store.Write].) fn must not change e.Body.
 func (s *Store) Follow(sel Selection, fn func(e Event)) (stop func(), err error) {
 	stop, err = s.backend.follow(filter{account: sel.Account, device: sel.Device}, sel.From, fn)
 	if err != nil {

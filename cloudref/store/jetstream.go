@@ -87,11 +87,6 @@ func connect(ctx context.Context, c Config, dial func(...nats.Option) (*nats.Con
 		nats.ReconnectWait(250*time.Millisecond),
 		// A write that cannot leave fails at once: its device will try again.
 		nats.ReconnectBufSize(-1),
-		nats.DisconnectErrHandler(func(*nats.Conn, error) {
-			if j.requests != nil {
-				j.requests.disconnected()
-			}
-		}),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			c.Warn("storage: " + err.Error())
 		}),

@@ -118,6 +118,11 @@ func (a acknowledged) collect(t *testing.T, said []byte) {
 		var value uint64
 		if n, _ := fmt.Sscanf(lines.Text(), "%c %d %d.", &key.kind, &key.device, &value); n == 3 && bytes.HasSuffix(lines.Bytes(), []byte(".")) {
 			a[key] = max(a[key], value)
+			continue
+		}
+		// Only the last line can be torn. Nobody else may write there.
+		if lines.Scan() {
+			t.Fatalf("someone wrote to the standard output: %q", lines.Text())
 		}
 	}
 }

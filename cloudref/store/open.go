@@ -112,6 +112,9 @@ func openDir(ctx context.Context, c Config) (*jet, error) {
 	j, err := connect(ctx, c, e.dial, d.key)
 	if err != nil {
 		e.stop()
+		if why := e.log.lastError(); why != "" {
+			err = fmt.Errorf("%w: %s", err, why)
+		}
 		return nil, errors.Join(fmt.Errorf("store: data directory %s: %w", c.Dir, err), d.close())
 	}
 	j.embedded, j.datadir = e, d

@@ -62,6 +62,10 @@ func newRequests(conn *nats.Conn) (*requests, error) {
 	if err := sub.SetPendingLimits(-1, -1); err != nil {
 		return nil, err
 	}
+	// No answer finds its way to a new connection.
+	conn.SetDisconnectErrHandler(func(*nats.Conn, error) {
+		q.fail(func(request) bool { return true })
+	})
 	go q.sweep()
 	return q, nil
 }
@@ -187,9 +191,6 @@ func (q *requests) fail(which func(request) bool) {
 		}
 	}
 }
-
-// disconnected ends all requests in flight: no answer will find its way.
-func (q *requests) disconnected() { q.fail(func(request) bool { return true }) }
 
 // close refuses further requests and waits for those under way.
 func (q *requests) close() {

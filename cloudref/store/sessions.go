@@ -125,9 +125,7 @@ func (s *Store) loadProgress(ctx context.Context) (progressTable, error) {
 		if err == nil {
 			var p Progress
 			if p, err = parseProgress(id, e.value); err == nil {
-				if at, ok := s.dir.at(id); ok && int(at) < len(t.rows) {
-					t.rows[at] = p
-				}
+				s.keepProgress(t, p, e)
 				return nil
 			}
 		}
@@ -135,6 +133,21 @@ func (s *Store) loadProgress(ctx context.Context) (progressTable, error) {
 		return nil
 	})
 	return t, err
+}
+
+// keepProgress enters p into the table, or removes it if it belongs to nobody.
+func (s *Store) keepProgress(t progressTable, p Progress, e entry) {
+	at, ok := s.dir.at(p.Device)
+	switch {
+	case !ok:
+		s.count(func(r *Report) { r.Homeless++ })
+		s.backend.write(write{
+			bucket: bucketProgress, key: e.key, delete: true,
+			cas: true, expect: e.revision,
+		}, func(Revision, error) {})
+	case int(at) < len(t.rows): // else a device that was made just now
+		t.rows[at] = p
+	}
 }
 
 func (s *Store) putSession(op *Op, done func(Revision, error)) {

@@ -1,0 +1,173 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+)
+
+// keyFileTest makes a key for sessions.
+func keyFileTest(t *testing.T) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "key")
+	if err := NewKeyFile(name); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+func startNATS(t *testing.T, o *server.Options) *server.Server {
+	t.Helper()
+	o.Host, o.JetStream, o.NoSigs, o.NoLog = "127.0.0.1", true, true, true
+	if o.StoreDir == "" {
+		o.StoreDir = t.TempDir()
+	}
+	s, err := server.NewServer(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	if !s.ReadyForConnections(10 * time.Second) {
+		t.Fatal("the NATS server does not start")
+	}
+	return s
+}
+
+func TestExternalServer(t *testing.T) {
+	dir := t.TempDir()
+	nats := startNATS(t, &server.Options{Port: server.RANDOM_PORT, StoreDir: dir})
+	c := Config{URL: nats.ClientURL(), KeyFile: keyFileTest(t)}
+	x := openTest(t, c)
+	x.want(nil, x.Do(x.ctx, PutDevice(device(1))))
+	x.want(nil, x.Do(x.ctx, PutSession(session(1))))
+
+	// Another node with another key must not start: to it the sessions of the
+	// first are noise.
+	other := c
+	other.KeyFile = keyFileTest(t)
+	openFails(t, other, ErrKeyLost)
+
+	// A second node adopts the session; the first then finds that it lost it.
+	second := mustOpen(t, c)
+	defer second.Close()
+	adopted, err := second.Session(x.ctx, deviceID(1))
+	x.want(nil, err)
+	x.want(nil, second.Do(x.ctx, PutSession(adopted).If(adopted.Revision)))
+	x.want(ErrConflict, x.Do(x.ctx, PutSession(session(1)).If(adopted.Revision)))
+
+	// The server goes away and comes back.
+	port := nats.Addr().(*net.TCPAddr).Port
+	nats.Shutdown()
+	nats.WaitForShutdown()
+	x.want(ErrUnavailable, x.Do(x.ctx, PutDevice(device(2))))
+	startNATS(t, &server.Options{Port: port, StoreDir: dir})
+	for err = ErrUnavailable; errors.Is(err, ErrUnavailable); {
+		err = x.Do(x.ctx, PutDevice(device(2))) // fails at once until connected
+	}
+	x.want(nil, err)
+	x.restart()
+	if len(x.sessions()) != 1 || x.Report().Devices != 2 {
+		t.Errorf("got %+v", x.Report())
+	}
+}
+
+func TestNoServer(t *testing.T) {
+	c := Config{URL: "nats://user:sesame@127.0.0.1:1", KeyFile: keyFileTest(t)}
+	s, err := Open(t.Context(), c)
+	if err == nil {
+		s.Close()
+		t.Fatal("opened")
+	}
+	if strings.Contains(err.Error(), "sesame") || !strings.Contains(err.Error(), "127.0.0.1:1") {
+		t.Errorf("got %q", err)
+	}
+	t.Log(err)
+}
+
+// TestCluster stores on a quorum of three servers and loses one of them.
+func TestCluster(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds: elections")
+	}
+	var ports [3]int
+	var routes []*url.URL
+	for i := range ports {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ports[i] = l.Addr().(*net.TCPAddr).Port
+		l.Close()
+		routes = append(routes, &url.URL{Scheme: "nats", Host: fmt.Sprint("127.0.0.1:", ports[i])})
+	}
+	var servers []*server.Server
+	var urls []string
+	for i, port := range ports {
+		s := startNATS(t, &server.Options{
+			ServerName: fmt.Sprint("n", i), Port: server.RANDOM_PORT, Routes: routes,
+			Cluster: server.ClusterOpts{Name: "muster", Host: "127.0.0.1", Port: port},
+		})
+		servers, urls = append(servers, s), append(urls, s.ClientURL())
+	}
+	waitForLeader(t, servers)
+
+	c := Config{URL: strings.Join(urls, ","), KeyFile: keyFileTest(t)}
+	x := openTest(t, c)
+	info, err := x.backend.(*jet).js.Stream(x.ctx, bucketStream+bucketSessions.String())
+	x.want(nil, err)
+	if n := info.CachedInfo().Config.Replicas; n != 3 {
+		t.Errorf("got %d replicas, want 3", n)
+	}
+	for i := range 50 {
+		x.want(nil, x.Do(x.ctx, PutDevice(device(i))))
+		x.want(nil, x.Do(x.ctx, PutSession(session(i)), Reserve(Progress{Device: deviceID(i), CID: cidOf(i), Reserved: 1000})))
+	}
+	servers[0].Shutdown()
+	servers[0].WaitForShutdown()
+	waitForLeader(t, servers[1:])
+	retry := func(op Op) {
+		t.Helper()
+		for try := 0; ; try++ {
+			err := x.Do(x.ctx, op)
+			if err == nil {
+				return
+			}
+			if try == 1e5 || !errors.Is(err, ErrUnavailable) {
+				t.Fatal(err)
+			}
+		}
+	}
+	retry(PutDevice(device(50)))
+	retry(PutSession(session(50)))
+	retry(Reserve(Progress{Device: deviceID(50), CID: cidOf(50), Reserved: 1000}))
+	all := x.sessions()
+	for i := range 51 {
+		if s := all[deviceID(i)]; s == nil || s.Reserved != 1000 {
+			t.Errorf("session %d: got %+v", i, s)
+		}
+	}
+}
+
+// waitForLeader polls, as the server has no other way to tell.
+func waitForLeader(t *testing.T, servers []*server.Server) {
+	t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for range 1000 {
+		<-tick.C
+		for _, s := range servers {
+			if s.JetStreamIsLeader() && len(s.JetStreamClusterPeers()) >= len(servers) {
+				return
+			}
+		}
+	}
+	t.Fatal("no leader was elected")
+}
