@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"math/big"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -43,6 +44,9 @@ var (
 	vectorDevice = key("device")
 	vectorID     = DeviceID(vector(vectorKeys, "device-id"))
 )
+
+// otherCloud is another cloud's key.
+var otherCloud = sync.OnceValue(func() *rsa.PrivateKey { return GenerateCloudKey(seed.Bytes(2, "another cloud")) })
 
 // counting returns 1, 2, 3 … n, the padding of the vectors.
 func counting(n int) []byte {
