@@ -12,7 +12,8 @@ import (
 // it.
 func (n *Network) send(node *Node, p *transport.Packet) {
 	local := node.source(p.Local)
-	f := Flight{
+	f := &n.flight
+	*f = Flight{
 		At:     n.now,
 		Kind:   transport.DatagramSeen,
 		Sender: node,
@@ -20,7 +21,7 @@ func (n *Network) send(node *Node, p *transport.Packet) {
 		To:     p.Peer,
 		Data:   n.buffers.copy(p.Data),
 	}
-	n.depart(&f)
+	n.depart(f)
 	if n.config.Tap != nil {
 		n.config.Tap(transport.Sighting{At: n.now, Kind: transport.DatagramSeen, Sent: true, Lost: f.Lost,
 			Packet: transport.Packet{Local: local, Peer: p.Peer, Data: p.Data}})

@@ -189,7 +189,8 @@ func TestHooks(t *testing.T) {
 		t.Errorf("the sender's sighting shows %q, want what it sent", last.Data)
 	}
 	w.Hook(func(f *Flight) { // an attacker repeats what passes
-		w.At(w.Now().Add(time.Second), func() { w.Inject(f.From, f.To, []byte("again")) })
+		from, to := f.From, f.To
+		w.At(w.Now().Add(time.Second), func() { w.Inject(from, to, []byte("again")) })
 	})
 	w.say("once")
 	w.wantHeard(w.cld, "1s once", "2s again")

@@ -10,7 +10,7 @@ import (
 )
 
 // A Flight is a packet that has just left its sender, for hooks to look at and
-// to change. Addresses are those of the open network: behind the sender's NAT,
+// to change, and not to keep. Addresses are those of the open network: behind the sender's NAT,
 // before the receiver's.
 type Flight struct {
 	At   clock.Instant

@@ -36,6 +36,7 @@ type Network struct {
 	nextPort uint16 // of a dialled stream
 
 	out     *transport.Out
+	flight  Flight // of the datagram that is being sent; here, it is not garbage
 	busy    bool   // a host is being called
 	steps   uint64 // since the network began
 	instant uint64 // steps since time last moved
