@@ -155,8 +155,8 @@ func TestMissingDependencies(t *testing.T) {
 // TestModuleProto reads the worked example of PDC-3.6, which has an explicit
 // zero, and writes it without.
 func TestModuleProto(t *testing.T) {
-	body := hexBytes("0804100118b83020002880802a353e0000003d3e000000")
-	payload := append([]byte{0x0a, byte(len(body))}, body...)
+	payload := mustParse(t, vector(t, "describe-post/system-module").Bytes).Payload
+	body := payload[2:]
 	s, err := ParseSystemDescribe(payload)
 	if err != nil {
 		t.Fatal(err)

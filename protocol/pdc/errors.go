@@ -53,10 +53,12 @@ func (r Reaction) String() string {
 // at fault. From a cloud-side parser it never ends a session; from an
 // OnDevice function Reaction says what the board does.
 type Error struct {
-	Kind     Kind
-	Rule     string    // requirement broken, such as "PDC-5.1" or "N-24"
-	Reason   string    // what is wrong, never a secret
-	Answer   coap.Code // response code to answer with, 0 for none
+	Kind   Kind
+	Rule   string // requirement broken, such as "PDC-5.1" or "N-24"
+	Reason string // what is wrong, never a secret
+	// Answer is the response code to answer with, 0 for none; for an
+	// UpdateChunk 0 stands for a RST.
+	Answer   coap.Code
 	Reaction Reaction
 }
 

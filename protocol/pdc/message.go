@@ -1,7 +1,6 @@
 package pdc
 
 import (
-	"bytes"
 	"strings"
 
 	"github.com/muster/muster/protocol/coap"
@@ -97,6 +96,3 @@ func nameOf(m coap.Message) string { return string(m.AppendPath(nil, 1)) }
 
 // deviceIDSize is the size of a device id in bytes.
 const deviceIDSize = 12
-
-// clone copies b, keeping nil and empty apart.
-func clone(b []byte) []byte { return bytes.Clone(b) }

@@ -78,11 +78,18 @@ func (r typeRule) allows(d Dialect, t coap.Type) bool {
 
 // possible reports whether some dialect allows type t: what a parser, which
 // knows no dialect, can ask.
-func (r typeRule) possible(t coap.Type) bool {
-	for _, system := range [...]uint16{OS0_5, OS1_5, OS2_0, OS6_2} {
-		if r.allows(Dialect{System: system, UDP: true}, t) || r.allows(Dialect{System: system}, t) {
-			return true
+func (r typeRule) possible(t coap.Type) bool { return possibleTypes[r]&(1<<(t&3)) != 0 }
+
+// possibleTypes has a bit for every type that a rule allows to some dialect.
+var possibleTypes = func() (sets [numTypeRules]uint8) {
+	for r := range numTypeRules {
+		for t := coap.Confirmable; t <= coap.Reset; t++ {
+			for _, system := range [...]uint16{OS0_5, OS1_5, OS2_0, OS6_2} {
+				if r.allows(Dialect{System: system, UDP: true}, t) || r.allows(Dialect{System: system}, t) {
+					sets[r] |= 1 << t
+				}
+			}
 		}
 	}
-	return false
-}
+	return sets
+}()

@@ -86,20 +86,18 @@ type Value struct {
 //
 // Device OS: an int is big-endian, a double little-endian.
 func DecodeVariable(t VariableType, payload []byte) (Value, error) {
-	v := Value{Type: t}
-	want := map[VariableType]int{VariableBool: 1, VariableInt: 4, VariableString: len(payload), VariableDouble: 8}
-	if n, known := want[t]; !known || n != len(payload) {
-		return Value{}, faultf(KindVariableValue, "C-36", "%d bytes for a variable of type %v", len(payload), t)
-	}
-	switch t {
-	case VariableBool:
+	v, n := Value{Type: t}, len(payload)
+	switch {
+	case t == VariableBool && n == 1:
 		v.Bool = payload[0] != 0
-	case VariableInt:
+	case t == VariableInt && n == 4:
 		v.Int = int32(binary.BigEndian.Uint32(payload))
-	case VariableString:
+	case t == VariableString:
 		v.String = string(payload)
-	case VariableDouble:
+	case t == VariableDouble && n == 8:
 		v.Double = math.Float64frombits(binary.LittleEndian.Uint64(payload))
+	default:
+		return Value{}, faultf(KindVariableValue, "C-36", "%d bytes for a variable of type %v", n, t)
 	}
 	return v, nil
 }
