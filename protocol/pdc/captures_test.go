@@ -183,7 +183,7 @@ func summary(text string) string {
 // summarize prints a message as the decoder does, from the parsed struct where
 // that has the field.
 func summarize(m coap.Message, parsed Message) string {
-	type_ := map[coap.Type]string{
+	kind := map[coap.Type]string{
 		coap.Confirmable: "CON", coap.NonConfirmable: "NON", coap.Acknowledgement: "ACK", coap.Reset: "RST",
 	}[m.Type]
 	code := fmt.Sprintf("%d.%02d", m.Code>>5, m.Code&31)
@@ -197,7 +197,7 @@ func summarize(m coap.Message, parsed Message) string {
 	case coap.PUT:
 		code = "PUT"
 	}
-	s := type_ + " " + code
+	s := kind + " " + code
 	if path := m.Path(); path != "" {
 		s += " /" + path
 	}

@@ -10,12 +10,13 @@
 // ParseX judges as a cloud or a harness does: strict about what the field
 // means, tolerant of what a later version may append. Where a board reads a
 // message differently (fixed offsets, options skipped unread), a function
-// OnDevice... beside it does the same. Departures from an RFC are marked
-// "Device OS:".
+// OnDevice... beside it does the same; it takes a message that
+// DispatchOnDevice has named, of four bytes at least. Departures from an RFC
+// are marked "Device OS:".
 //
 // Rule labels name their source: "PDC-5.1" is section 5.1 of the application
 // protocol reference (application.md), "C-33", "D-14" and "N-24" are its
-// conformance points.
+// conformance points; "TRN-5.5" and "R-85" are of the transport reference.
 //
 // What this package is not: a client or a server. It does no I/O, retransmits
 // nothing, keeps no state between messages and decides nothing: what a device
