@@ -24,6 +24,10 @@ const (
 	checksVirtual = pdc.CheckIntegrity | pdc.CheckDependencies | pdc.CheckRange | pdc.CheckPlatform
 )
 
+// crcSize is the size of the CRC behind a module. The virtual device counts it
+// twice (captures).
+const crcSize = 4
+
 // factory returns what the board has from the factory.
 func (d *Device) factory() []pdc.ModuleInfo {
 	checks := checksBoard
@@ -35,6 +39,9 @@ func (d *Device) factory() []pdc.ModuleInfo {
 		info := pdc.ModuleInfo{
 			Function: pdc.ModuleFunction(m.Function), Index: uint32(m.Index), Version: uint32(m.Version),
 			MaxSize: m.Size, Size: m.Size, Checked: checks, Passed: checks,
+		}
+		if d.prof.Board.Virtual {
+			info.Size += crcSize
 		}
 		if info.Function == pdc.ModuleUserPart {
 			info.Hash = make([]byte, 32)

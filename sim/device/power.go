@@ -57,6 +57,7 @@ func (d *Device) boot(now clock.Instant, out *Out) {
 // lost.
 func (d *Device) PowerOff(now clock.Instant, out *Out) {
 	if d.state == Off {
+		d.off() // out of sleep
 		return
 	}
 	if p := d.nv.Partial; p != nil {
@@ -117,7 +118,14 @@ func (d *Device) restart(now clock.Instant, why pdc.ResetReason, out *Out) {
 	d.flushUpdate()
 	d.upd = nil
 	d.drop(now, DisconnectWanted, false, out)
+	if d.prof.Board.Virtual {
+		d.nv.Session = nil // kept by its process only (TRN-3.2)
+	}
 	d.nv.Reset = why
 	out.event(Event{Kind: Restarting, Reset: why})
+	if why == pdc.ResetDFU {
+		d.off() // until somebody takes it out of DFU mode
+		return
+	}
 	d.boot(now, out)
 }

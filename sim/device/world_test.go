@@ -89,6 +89,7 @@ type peer struct {
 
 	silent bool // drops everything
 	deaf   bool // receives, answers nothing
+	stale  bool // answers what it cannot open with the datagram of R-81
 	time   uint32
 	next   uint16
 	token  byte
@@ -313,7 +314,15 @@ func (p *peer) datagram(b []byte) {
 	}
 	if p.link != nil {
 		p.link.Receive(p.w.now, b, &p.lout)
+		for _, e := range p.lout.Events {
+			if e.Kind == link.Dropped {
+				p.w.t.Logf("%v: cloud dropped a record: %v", p.w.now, e.Reason)
+			}
+		}
 		p.received(mark)
+	}
+	if p.stale {
+		p.w.down([]byte{0x16, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0x10, 0, 0})
 	}
 }
 
@@ -324,8 +333,9 @@ func (p *peer) handshaken() {
 	for _, e := range p.dout.Events {
 		switch e.Kind {
 		case dtls.EventEstablished:
-			l := link.OverDTLS(e.Session, coap.NewExchange(&coap.CloudUDP, p.next, seed.Stream(1, "cloud"), nil))
-			p.link = &l
+			e.Session.SetDeviceID(p.w.dev.ID())
+			l := link.OverDTLS(e.Session, coap.NewExchange(&coap.CloudUDP, p.next, seed.Stream(1, "cloud"), &coap.Faults{IgnorePing: true}))
+			p.link, p.stale = &l, false
 		case dtls.EventFailed:
 			p.server = nil
 		}
@@ -364,7 +374,7 @@ func (p *peer) streamed() {
 	p.sout.Reset()
 	for _, e := range events {
 		if e.Kind == lightssl.EventEstablished {
-			l := link.OverLightSSL(e.Session, coap.NewExchange(&coap.CloudTCP, p.next, nil, nil))
+			l := link.OverLightSSL(e.Session, coap.NewExchange(&coap.CloudTCP, p.next, nil, &coap.Faults{IgnorePing: true}))
 			p.link = &l
 			p.link.Receive(p.w.now, bytes.Clone(e.Rest), &p.lout)
 			p.received(0)
