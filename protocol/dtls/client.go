@@ -58,7 +58,7 @@ func NewClient(cfg *ClientConfig) *Client {
 	if c.habit.packed {
 		packing = PackFull
 	}
-	c.tx = newTransmitter(cfg.MTU, cfg.Faults.FragmentSize, cfg.Faults.Packing, packing)
+	c.tx = newTransmitter(cfg.MTU, 0, cfg.Faults.Packing, packing)
 	c.tx.overlap = cfg.Faults.OverlapFragments
 	return c
 }

@@ -35,6 +35,7 @@ func (c *Client) sendFlight(now clock.Instant, out *Out) {
 	}
 	c.addFinished(verify[:])
 	c.state = clientWaitFinished
+	c.tx.limit(c.cfg.Faults.FragmentSize)
 	c.send(now, out)
 }
 

@@ -76,7 +76,8 @@ type ClientFaults struct {
 	// KeepTimeout does not double the timeout of retransmissions, against R-47.
 	KeepTimeout bool
 	// FragmentSize, if positive, is the most bytes of a handshake message that
-	// go into one record.
+	// go into one record. ClientHello is not concerned: a server without state
+	// must see the cookie at once.
 	FragmentSize int
 	// OverlapFragments, with FragmentSize, lets each fragment begin that many
 	// bytes before the end of the one before (RFC 6347 Section 4.2.3 allows it).

@@ -36,13 +36,18 @@ func newTransmitter(mtu, fragment int, packing, usual Packing) transmitter {
 	}
 	t := transmitter{mtu: max(mtu, minMTU), packing: packing}
 	t.fragment = t.mtu - headerSize - fragmentHeaderSize
-	if fragment > 0 {
-		t.fragment = min(t.fragment, fragment)
-	}
+	t.limit(fragment)
 	if packing == PackDefault {
 		t.packing = usual
 	}
 	return t
+}
+
+// limit makes fragments of at most n bytes, if n is positive.
+func (t *transmitter) limit(n int) {
+	if n > 0 {
+		t.fragment = min(t.fragment, n)
+	}
 }
 
 // send sends a flight. A Finished is sealed by s; when its sequence is not

@@ -28,6 +28,7 @@ type Server struct {
 	ephemeral              *ecdh.PrivateKey
 	clientType, serverType int
 	clientCID, serverCID   []byte // in the records of each
+	cid                    []byte // drawn for ServerHello
 
 	echo helloEcho
 

@@ -55,6 +55,14 @@ func (s *Server) firstSequence() uint64 {
 // negotiate chooses what ServerHello will say, or returns the alert that tells
 // why it cannot.
 func (s *Server) negotiate(h *clientHello) (AlertDescription, error) {
+	s.echo = helloEcho{
+		renegotiated: h.renegotiated || hasUint16(h.suites, suiteRenegotiated),
+		pointFormats: h.pointFormats != nil,
+		clientType:   h.clientTypes != nil,
+		serverType:   h.serverTypes != nil,
+		deviceOSCID:  h.deviceOSCID != nil && s.cfg.Profile == DeviceOS,
+	}
+	s.clientType, s.serverType = typeRawKey, typeRawKey
 	if !hasUint16(h.suites, suiteCCM8) {
 		return HandshakeFailure, errors.New("no common cipher suite")
 	}
@@ -69,12 +77,6 @@ func (s *Server) negotiate(h *clientHello) (AlertDescription, error) {
 	if !hasUint16(h.algorithms, algorithmP256) {
 		return HandshakeFailure, errors.New("no common signature algorithm")
 	}
-	s.echo = helloEcho{
-		renegotiated: h.renegotiated || hasUint16(h.suites, suiteRenegotiated),
-		pointFormats: h.pointFormats != nil,
-		clientType:   h.clientTypes != nil,
-		serverType:   h.serverTypes != nil,
-	}
 	if s.cfg.Profile == DeviceOS {
 		return s.negotiateDeviceOS(h)
 	}
@@ -84,14 +86,12 @@ func (s *Server) negotiate(h *clientHello) (AlertDescription, error) {
 // negotiateDeviceOS insists on a raw key of the client. There is no server
 // certificate whose type would matter.
 func (s *Server) negotiateDeviceOS(h *clientHello) (AlertDescription, error) {
-	s.clientType, s.serverType = typeRawKey, typeRawKey
 	if bytes.IndexByte(h.clientTypes, typeRawKey) < 0 {
 		return HandshakeFailure, errors.New("client without raw keys")
 	}
 	if h.serverTypes != nil && bytes.IndexByte(h.serverTypes, typeRawKey) < 0 {
 		return HandshakeFailure, errors.New("client does not take raw keys")
 	}
-	s.echo.deviceOSCID = h.deviceOSCID != nil
 	return 0, nil
 }
 
@@ -201,10 +201,13 @@ func (s *Server) extension(t uint16) []byte {
 	case extServerType:
 		return []byte{byte(s.serverType)}
 	case extCID, extDeviceOSCID:
-		if s.clientCID == nil {
-			s.clientCID = s.newCID()
+		if s.cid == nil {
+			s.cid = s.newCID()
 		}
-		return appendVector8(nil, s.clientCID)
+		if t == extCID && s.echo.cid || t == extDeviceOSCID && s.echo.deviceOSCID {
+			s.clientCID = s.cid // by a fault, it may be sent unasked
+		}
+		return appendVector8(nil, s.cid)
 	default:
 		return nil
 	}
