@@ -63,6 +63,8 @@ func (s Sighting) String() string {
 		line += fmt.Sprintf(" %d", len(s.Data))
 	case StreamEnded:
 		line += fmt.Sprintf(" (%v)", s.Cause)
+	case StreamOpened:
+		// The kind says it all.
 	}
 	if s.Lost != "" {
 		line += " lost: " + s.Lost
