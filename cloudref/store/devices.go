@@ -32,6 +32,18 @@ func (s *Store) Device(ctx context.Context, id DeviceID) (*Device, error) {
 	return parseDevice(id, e)
 }
 
+// ReadDevice reads the record of a device and calls done, under the rules of
+// [Store.Write]. The error is [ErrNotFound] if there is none.
+func (s *Store) ReadDevice(id DeviceID, done func(*Device, error)) {
+	s.backend.read(bucketDevices, id.String(), func(e entry, err error) {
+		if err != nil {
+			done(nil, fmt.Errorf("device %s: %w", id, err))
+			return
+		}
+		done(parseDevice(id, e))
+	})
+}
+
 // Devices yields the records of all devices, oldest change first. It ends with
 // an error if the storage fails, and skips records that do not decode.
 func (s *Store) Devices(ctx context.Context) iter.Seq2[*Device, error] {
@@ -117,17 +129,5 @@ func (s *Store) putDevice(op *Op, done func(Revision, error)) {
 		if revoked {
 			s.onRevoke(h.id)
 		}
-	})
-}
-
-// ReadDevice reads the record of a device and calls done, under the rules of
-// [Store.Write]. The error is [ErrNotFound] if there is none.
-func (s *Store) ReadDevice(id DeviceID, done func(*Device, error)) {
-	s.backend.read(bucketDevices, id.String(), func(e entry, err error) {
-		if err != nil {
-			done(nil, fmt.Errorf("device %s: %w", id, err))
-			return
-		}
-		done(parseDevice(id, e))
 	})
 }

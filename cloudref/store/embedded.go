@@ -74,7 +74,7 @@ type serverLog struct {
 
 	mu     sync.Mutex
 	last   string // error
-	fatal_ string
+	reason string // of the server's end
 }
 
 var _ server.Logger = (*serverLog)(nil)
@@ -98,7 +98,7 @@ func (l *serverLog) Errorf(format string, v ...any) {
 func (l *serverLog) Fatalf(format string, v ...any) {
 	line := fmt.Sprintf(format, v...)
 	l.mu.Lock()
-	l.fatal_ = line
+	l.reason = line
 	l.mu.Unlock()
 	l.warn("storage: " + line)
 }
@@ -106,10 +106,10 @@ func (l *serverLog) Fatalf(format string, v ...any) {
 func (l *serverLog) fatal() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.fatal_ == "" {
+	if l.reason == "" {
 		return nil
 	}
-	return errors.New(strings.TrimSpace(l.fatal_))
+	return errors.New(strings.TrimSpace(l.reason))
 }
 
 // lastError returns the last error that the server logged, empty if none.

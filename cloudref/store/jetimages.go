@@ -9,34 +9,13 @@ import (
 	"strings"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-func (j *jet) appendEvent(e Event, done func(Revision, error)) {
-	if s := j.requests.space; s != nil {
-		if err := s.check(time.Now()); err != nil {
-			done(0, err)
-			return
-		}
-	}
-	msg := &nats.Msg{
-		Subject: eventSubjectOf(&e),
-		Data:    e.append(make([]byte, 0, eventHeadLen+len(e.Body))),
-	}
-	j.requests.send(msg, func(m *nats.Msg, err error) {
-		if err != nil {
-			done(0, err)
-			return
-		}
-		done(parseAck(m.Data))
-	})
-}
-
 func (j *jet) needImages(ctx context.Context, c Config) (err error) {
-	j.images_, err = j.js.ObjectStore(ctx, imageBucket)
+	j.objects, err = j.js.ObjectStore(ctx, imageBucket)
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
-		j.images_, err = j.js.CreateObjectStore(ctx, jetstream.ObjectStoreConfig{
+		j.objects, err = j.js.CreateObjectStore(ctx, jetstream.ObjectStoreConfig{
 			Bucket:      imageBucket,
 			Description: "firmware images, by SHA-256",
 			Storage:     jetstream.FileStorage,
@@ -52,24 +31,24 @@ func (j *jet) putImage(ctx context.Context, id ImageID, data []byte) error {
 			return err
 		}
 	}
-	info, err := j.images_.GetInfo(ctx, id.String())
+	info, err := j.objects.GetInfo(ctx, id.String())
 	if err == nil && info.Size == uint64(len(data)) {
 		return nil
 	}
 	if err != nil && !errors.Is(err, jetstream.ErrObjectNotFound) {
 		return imageError(id, err)
 	}
-	_, err = j.images_.Put(ctx, jetstream.ObjectMeta{Name: id.String()}, bytes.NewReader(data))
+	_, err = j.objects.Put(ctx, jetstream.ObjectMeta{Name: id.String()}, bytes.NewReader(data))
 	return imageError(id, err)
 }
 
 func (j *jet) image(ctx context.Context, id ImageID) ([]byte, error) {
-	data, err := j.images_.GetBytes(ctx, id.String())
+	data, err := j.objects.GetBytes(ctx, id.String())
 	return data, imageError(id, err)
 }
 
 func (j *jet) deleteImage(ctx context.Context, id ImageID) error {
-	return imageError(id, j.images_.Delete(ctx, id.String()))
+	return imageError(id, j.objects.Delete(ctx, id.String()))
 }
 
 func imageError(id ImageID, err error) error {
@@ -83,7 +62,7 @@ func imageError(id ImageID, err error) error {
 }
 
 func (j *jet) images(ctx context.Context) ([]Image, error) {
-	list, err := j.images_.List(ctx)
+	list, err := j.objects.List(ctx)
 	if errors.Is(err, jetstream.ErrNoObjectsFound) {
 		return nil, nil
 	}
@@ -119,7 +98,7 @@ func (j *jet) sweepImages(ctx context.Context) (int, error) {
 		return 0, err
 	}
 	known := map[string]bool{}
-	list, err := j.images_.List(ctx)
+	list, err := j.objects.List(ctx)
 	if err != nil && !errors.Is(err, jetstream.ErrNoObjectsFound) {
 		return 0, err
 	}

@@ -3,8 +3,6 @@ package store
 import (
 	"context"
 	"fmt"
-	"strings"
-	"sync/atomic"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -54,69 +52,4 @@ func (j *jet) scan(ctx context.Context, b bucket, pattern string, yield func(ent
 			return nil
 		}
 	}
-}
-
-func eventSubjectOf(e *Event) string {
-	return eventSubject + e.Account.String() + "." + e.Device.String()
-}
-
-func (f filter) subject() string {
-	account, device := "*", "*"
-	if f.account != nil {
-		account = f.account.String()
-	}
-	if f.device != nil {
-		device = f.device.String()
-	}
-	return eventSubject + account + "." + device
-}
-
-func (j *jet) follow(f filter, from uint64, fn func(Event)) (func(), error) {
-	config := jetstream.OrderedConsumerConfig{
-		FilterSubjects: []string{f.subject()},
-		DeliverPolicy:  jetstream.DeliverNewPolicy,
-	}
-	if from > 0 {
-		config.DeliverPolicy = jetstream.DeliverByStartSequencePolicy
-		config.OptStartSeq = from
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
-	defer cancel()
-	consumer, err := j.js.OrderedConsumer(ctx, eventStream, config)
-	if err != nil {
-		return nil, err
-	}
-	var stopped atomic.Bool
-	consuming, err := consumer.Consume(func(m jetstream.Msg) {
-		if stopped.Load() {
-			return
-		}
-		if e, err := eventOf(m); err == nil {
-			fn(e)
-		}
-		// Else a record of a newer version: the one that reads it is not us.
-	})
-	if err != nil {
-		return nil, err
-	}
-	return func() {
-		stopped.Store(true)
-		consuming.Stop()
-	}, nil
-}
-
-func eventOf(m jetstream.Msg) (e Event, err error) {
-	meta, err := m.Metadata()
-	if err != nil {
-		return e, err
-	}
-	account, device, _ := strings.Cut(strings.TrimPrefix(m.Subject(), eventSubject), ".")
-	if e.Account, err = ParseAccountID(account); err != nil {
-		return e, err
-	}
-	if e.Device, err = ParseDeviceID(device); err != nil {
-		return e, err
-	}
-	e.Sequence = meta.Sequence.Stream
-	return e, e.parse(m.Data())
 }

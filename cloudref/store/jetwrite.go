@@ -1,0 +1,105 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+func (j *jet) subject(b bucket, key string) string {
+	return bucketSubject + b.String() + "." + key
+}
+
+func (j *jet) write(w write, done func(Revision, error)) {
+	if s := j.requests.space; s != nil && !w.delete {
+		if err := s.check(time.Now()); err != nil {
+			done(0, err)
+			return
+		}
+	}
+	j.publish(w, func(r Revision, err error) {
+		if w.cas && w.expect == 0 && errors.Is(err, ErrConflict) {
+			j.writeOverTombstone(w, done)
+			return
+		}
+		done(r, err)
+	})
+}
+
+func (j *jet) publish(w write, done func(Revision, error)) {
+	msg := &nats.Msg{Subject: j.subject(w.bucket, w.key), Data: w.value}
+	if w.delete {
+		msg.Data = nil
+		msg.Header = nats.Header{headerOperation: {operationDelete}, headerTTL: {tombstoneTTL}}
+	}
+	if w.cas {
+		if msg.Header == nil {
+			msg.Header = nats.Header{}
+		}
+		msg.Header[headerExpect] = []string{strconv.FormatUint(uint64(w.expect), 10)}
+	}
+	j.requests.send(msg, func(m *nats.Msg, err error) {
+		if err != nil {
+			done(0, err)
+			return
+		}
+		done(parseAck(m.Data))
+	})
+}
+
+// writeOverTombstone repeats a write that asked for a new key: to JetStream a
+// deleted key is not new.
+func (j *jet) writeOverTombstone(w write, done func(Revision, error)) {
+	j.last(w.bucket, w.key, func(m *nats.Msg, err error) {
+		switch {
+		case errors.Is(err, ErrNotFound): // the mark has just gone
+		case err != nil:
+			done(0, err)
+			return
+		case m.Header.Get(headerOperation) != operationDelete:
+			done(0, ErrConflict)
+			return
+		default:
+			w.expect = sequenceOf(m)
+		}
+		j.publish(w, done)
+	})
+}
+
+// last gets the last message of a key, which may be the mark of its deletion.
+func (j *jet) last(b bucket, key string, done func(*nats.Msg, error)) {
+	api := "$JS.API.DIRECT.GET." + bucketStream + b.String() + "." + j.subject(b, key)
+	j.requests.send(&nats.Msg{Subject: api}, func(m *nats.Msg, err error) {
+		switch {
+		case err != nil:
+			done(nil, err)
+		case m.Header.Get("Status") == "404":
+			done(nil, ErrNotFound)
+		case m.Header.Get("Status") != "":
+			done(nil, fmt.Errorf("%w: %s %s", ErrUnavailable, m.Header.Get("Status"), m.Header.Get("Description")))
+		default:
+			done(m, nil)
+		}
+	})
+}
+
+func sequenceOf(m *nats.Msg) Revision {
+	n, _ := strconv.ParseUint(m.Header.Get(headerSequence), 10, 64)
+	return Revision(n)
+}
+
+func (j *jet) read(b bucket, key string, done func(entry, error)) {
+	j.last(b, key, func(m *nats.Msg, err error) {
+		if err == nil && m.Header.Get(headerOperation) == operationDelete {
+			err = ErrNotFound
+		}
+		if err != nil {
+			done(entry{}, err)
+			return
+		}
+		done(entry{key: key, value: m.Data, revision: sequenceOf(m)}, nil)
+	})
+}
