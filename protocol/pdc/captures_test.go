@@ -196,6 +196,7 @@ func summarize(m coap.Message, parsed Message) string {
 		code = "POST"
 	case coap.PUT:
 		code = "PUT"
+	default:
 	}
 	s := kind + " " + code
 	if path := m.Path(); path != "" {

@@ -68,6 +68,8 @@ func deviceRequest(m coap.Message, char byte) Kind {
 		case 'm':
 			return KindMesh
 		}
+	default:
+		// Neither side has another method.
 	}
 	return KindUnknown
 }
@@ -107,6 +109,8 @@ func cloudRequest(code coap.Code, char byte) Kind {
 		return cloudPost(char)
 	case coap.PUT:
 		return cloudPut(char)
+	default:
+		// Neither side has another method.
 	}
 	return KindUnknown
 }
@@ -194,6 +198,8 @@ func ClassifyResponse(request Kind, m coap.Message) Kind {
 		return KindLedgerResponse
 	case KindLedgerNotify:
 		return KindLedgerNotifyResponse
+	default:
+		// Answered by an ACK or not at all.
+		return KindUnknown
 	}
-	return KindUnknown
 }

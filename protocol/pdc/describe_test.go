@@ -253,7 +253,7 @@ func TestOnDeviceDescribeRequest(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			wire := hexBytes(test.wire)
 			r, err := OnDeviceDescribeRequest(wire, mustParse(t, wire), test.d)
-			e, _ := err.(*Error)
+			e := asError(err)
 			if test.answer == 0 && test.then == Refuse {
 				if err != nil || r.Flags != test.want {
 					t.Errorf("got %+v, %v, want flags %d", r, err, test.want)

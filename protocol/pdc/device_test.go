@@ -89,7 +89,7 @@ func TestOnDeviceFunctionCallQuirks(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c, tooLong, err := OnDeviceFunctionCall(test.wire, test.d)
-			if e, _ := err.(*Error); test.drop {
+			if e := asError(err); test.drop {
 				if e == nil || e.Reaction != Disconnect {
 					t.Errorf("got %v, want a disconnect", err)
 				}
@@ -137,7 +137,7 @@ func TestOnDeviceEventQuirks(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			e, err := OnDeviceEvent(test.wire, test.d)
 			if test.bad {
-				if bad, _ := err.(*Error); bad == nil || bad.Reaction != test.reaction {
+				if bad := asError(err); bad == nil || bad.Reaction != test.reaction {
 					t.Errorf("got %+v, %v, want %v", e, err, test.reaction)
 				}
 				return
@@ -183,13 +183,13 @@ func TestOnDeviceServerMoved(t *testing.T) {
 	} {
 		m.Type, m.Token = test.typ, fill(1, test.tkl)
 		_, err := OnDeviceServerMoved(m)
-		if e, _ := err.(*Error); e == nil || e.Reaction != test.want {
+		if e := asError(err); e == nil || e.Reaction != test.want {
 			t.Errorf("%s: got %v, want %v", test.name, err, test.want)
 		}
 	}
 	m.Token, m.Payload = tok(1), []byte{0x0a, 9}
 	_, err := OnDeviceServerMoved(m)
-	if e, _ := err.(*Error); e == nil || e.Answer != coap.BadRequest || e.Reaction != Refuse {
+	if e := asError(err); e == nil || e.Answer != coap.BadRequest || e.Reaction != Refuse {
 		t.Errorf("garbage: got %v, want 4.00", err)
 	}
 }

@@ -86,8 +86,9 @@ func (r Reliability) coapType(d Dialect) coap.Type {
 		return coap.Confirmable
 	case Unconfirmed:
 		return coap.NonConfirmable
+	default:
+		return d.con()
 	}
-	return d.con()
 }
 
 // reliabilityOf is what a parsed message shows: what was meant by default

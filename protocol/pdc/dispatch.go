@@ -27,6 +27,8 @@ func DispatchOnDevice(wire []byte) Kind {
 		return KindAcknowledgement
 	case coap.Content:
 		return KindTimeResponse
+	default:
+		// A request, or nothing that the dispatcher knows.
 	}
 	// Behind a short message a board reads what the last one left in its
 	// buffer. Nothing there has a meaning, so nothing is what is seen here.

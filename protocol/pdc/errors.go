@@ -23,8 +23,9 @@ func (p Party) String() string {
 		return "device"
 	case Cloud:
 		return "cloud"
+	default:
+		return "either"
 	}
-	return "either"
 }
 
 // A Reaction is what the receiver of a bad message does about its session.

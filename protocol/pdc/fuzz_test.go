@@ -42,7 +42,7 @@ func readOne(t *testing.T, k Kind, m coap.Message) {
 	t.Helper()
 	parsed, err := Parse(k, m)
 	if err != nil {
-		if e, ok := err.(*Error); !ok || e.Reason == "" || e.Rule == "" || e.Error() == "" {
+		if e := asError(err); e == nil || e.Reason == "" || e.Rule == "" || e.Error() == "" {
 			t.Errorf("%v: %#v", k, err)
 		}
 		return

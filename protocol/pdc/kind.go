@@ -207,6 +207,7 @@ func (k Kind) SpokenBy(d Dialect) bool {
 		return d.OTA3
 	case KindLedgerRequest, KindLedgerNotify, KindLedgerResponse, KindLedgerNotifyResponse:
 		return d.Ledger()
+	default:
+		return true
 	}
-	return true
 }

@@ -62,6 +62,7 @@ func codeText(c coap.Code) string {
 		return "POST"
 	case coap.PUT:
 		return "PUT"
+	default:
 	}
 	return fmt.Sprintf("%d.%02d", c>>5, c&31)
 }

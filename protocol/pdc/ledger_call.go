@@ -43,7 +43,7 @@ func ParseLedgerCall(payload []byte) (LedgerCall, error) {
 		case f.num == ledgerType:
 			c.Method = LedgerMethod(f.value)
 			return f.isVarint() && f.value >= uint64(LedgerGetInfo) && f.value <= uint64(LedgerResetInfo)
-		case f.num >= 2 && f.num <= protowire.Number(LedgerResetInfo)+1:
+		case f.num >= 2 && f.num <= int(LedgerResetInfo)+1:
 			data[f.num-1] = f.bytes
 			return f.isBytes()
 		}
@@ -67,7 +67,7 @@ func (c *LedgerCall) parse(b []byte) error {
 		c.Ledgers = []LedgerRef{ref}
 		return err
 	}
-	scope, updated := protowire.Number(2), protowire.Number(0)
+	scope, updated := 2, 0
 	if c.Method == LedgerNotifyUpdate {
 		scope, updated = 0, 2
 	}
@@ -92,7 +92,7 @@ func (c *LedgerCall) parse(b []byte) error {
 
 // parseLedgerRef reads a message with a name in field 1 and the others in the
 // given fields, 0 for none. Data is in field 10.
-func parseLedgerRef(b []byte, scope, updated protowire.Number, data *[]byte) (LedgerRef, error) {
+func parseLedgerRef(b []byte, scope, updated int, data *[]byte) (LedgerRef, error) {
 	var ref LedgerRef
 	err := protoFields(KindLedgerRequest, b, func(f protoField) bool {
 		switch {
@@ -143,6 +143,8 @@ func (c LedgerCall) body() []byte {
 		for _, ref := range c.Ledgers {
 			b = appendProtoBytesAlways(b, 1, ref.append(nil, 0, 2))
 		}
+	default:
+		// Reset info has no body.
 	}
 	return b
 }

@@ -76,7 +76,7 @@ func ParseLedgerReply(payload []byte) (LedgerReply, error) {
 			return f.isVarint()
 		case f.num == ledgerMessage:
 			return f.string(&r.Message)
-		case f.num >= 3 && f.num <= protowire.Number(LedgerResetInfo)+2:
+		case f.num >= 3 && f.num <= int(LedgerResetInfo)+2:
 			r.Method, body = LedgerMethod(f.num-2), f.bytes
 			return f.isBytes()
 		}
@@ -111,6 +111,8 @@ func (r *LedgerReply) parse(b []byte) error {
 			case ledgerDataField:
 				return f.raw(&r.Data)
 			}
+		default:
+			// The other replies have no body.
 		}
 		return true
 	})
@@ -118,7 +120,7 @@ func (r *LedgerReply) parse(b []byte) error {
 
 func parseLedgerInfo(b []byte, method LedgerMethod) (LedgerInfo, error) {
 	var info LedgerInfo
-	updated := protowire.Number(5)
+	updated := 5
 	if method == LedgerSubscribe {
 		updated = 2
 	}
@@ -167,6 +169,8 @@ func (r LedgerReply) body() []byte {
 		if r.Data != nil {
 			b = appendProtoBytesAlways(b, ledgerDataField, r.Data)
 		}
+	default:
+		// The other replies have no body.
 	}
 	return b
 }

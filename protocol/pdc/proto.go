@@ -8,7 +8,7 @@ import (
 
 // A protoField is one field of a protobuf message.
 type protoField struct {
-	num   protowire.Number
+	num   int
 	typ   protowire.Type
 	value uint64 // of a varint, fixed32 or fixed64 field
 	bytes []byte // of a length-delimited field
@@ -56,7 +56,7 @@ func protoFields(k Kind, b []byte, field func(protoField) bool) error {
 			return fault(k, "protobuf", "broken tag")
 		}
 		b = b[n:]
-		f := protoField{num: num, typ: typ}
+		f := protoField{num: int(num), typ: typ}
 		switch typ {
 		case protowire.VarintType:
 			f.value, n = protowire.ConsumeVarint(b)

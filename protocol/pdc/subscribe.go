@@ -92,6 +92,8 @@ func (s Subscribe) Message(d Dialect) coap.Message {
 			m.Options = append(m.Options, coap.Text(coap.URIQuery, "b"))
 		case HandlerStructured:
 			m.Options = append(m.Options, coap.Text(coap.URIQuery, "c"))
+		default:
+			// Text is what no query means.
 		}
 		return m
 	}
@@ -100,6 +102,8 @@ func (s Subscribe) Message(d Dialect) coap.Message {
 		m.Options = append(m.Options, coap.Text(coap.URIQuery, "u"))
 	case ScopeOneDevice:
 		m.Payload = hex.AppendEncode(nil, s.DeviceID[:])
+	default:
+		// The firehose says nothing.
 	}
 	return m
 }
@@ -115,6 +119,7 @@ func (t HandlerType) Takes(f ContentFormat) bool {
 		return true
 	case HandlerStructured:
 		return f == FormatCBOR
+	default:
+		return f.Text()
 	}
-	return f.Text()
 }

@@ -54,7 +54,8 @@ const (
 // ParticleSource is the device id of events that the cloud makes itself.
 const ParticleSource = "particle-internal"
 
-// The claim code of [EventClaimCode] has this many characters.
+// ClaimCodeSize is the number of characters in the claim code of
+// [EventClaimCode].
 const ClaimCodeSize = 63
 
 // A Command is the data of [EventReset], compared exactly.

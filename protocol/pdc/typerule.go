@@ -72,8 +72,9 @@ func (r typeRule) allows(d Dialect, t coap.Type) bool {
 		return d.System < OS2_0 && ack || d.System >= OS2_0 && con
 	case typeAckBefore15:
 		return d.System < OS1_5 && ack || d.System >= OS1_5 && t == d.con()
+	default:
+		return true
 	}
-	return true
 }
 
 // possible reports whether some dialect allows type t: what a parser, which

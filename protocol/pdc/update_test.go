@@ -121,14 +121,14 @@ func TestOnDeviceUpdateStart(t *testing.T) {
 			t.Errorf("%s: got %v", test.name, err)
 			continue
 		}
-		if e, _ := err.(*Error); e != nil && (e.Answer != coap.ServiceUnavailable || e.Reaction != Refuse) {
+		if e := asError(err); e != nil && (e.Answer != coap.ServiceUnavailable || e.Reaction != Refuse) {
 			t.Errorf("%s: got answer %v and %v, want 5.03", test.name, e.Answer, e.Reaction)
 		}
 	}
 	m := good.Message(d)
 	m.Type = coap.NonConfirmable
 	_, err := OnDeviceUpdateStart(m, d)
-	if e, _ := err.(*Error); e == nil || e.Reaction != Disconnect {
+	if e := asError(err); e == nil || e.Reaction != Disconnect {
 		t.Errorf("N-24/NON: got %v, want a disconnect", err)
 	}
 	withUnknown := good.Message(d)
@@ -153,7 +153,7 @@ func TestOnDeviceUpdateChunk(t *testing.T) {
 		m := UpdateChunk{Index: 1, Data: fill(1, 512)}.Message(Dialect{})
 		test.change(&m)
 		_, err := OnDeviceUpdateChunk(m)
-		if e, _ := err.(*Error); e == nil || e.Answer != test.answer || e.Reaction != test.then {
+		if e := asError(err); e == nil || e.Answer != test.answer || e.Reaction != test.then {
 			t.Errorf("%s: got %+v, want %v and %v", test.name, err, test.answer, test.then)
 		}
 	}

@@ -51,6 +51,13 @@ func vector(t testing.TB, name string) fixtures.Vector {
 	return fixtures.Vector{}
 }
 
+// asError returns the *Error in err, nil when there is none.
+func asError(err error) *Error {
+	var e *Error
+	errors.As(err, &e)
+	return e
+}
+
 func mustParse(t testing.TB, wire []byte) coap.Message {
 	t.Helper()
 	m, err := coap.Parse(wire)
@@ -106,8 +113,8 @@ func TestVectors(t *testing.T) {
 
 func wantRefused(t *testing.T, v fixtures.Vector, got Message, err error) {
 	t.Helper()
-	var e *Error
-	if !errors.As(err, &e) {
+	e := asError(err)
+	if e == nil {
 		t.Fatalf("got %#v and %v, want an *Error: %s", got, err, v.Expect)
 	}
 	if rule, _, _ := strings.Cut(v.Expect, " "); e.Rule != rule && e.Rule != "protobuf" {

@@ -11,7 +11,7 @@ import (
 // release, so a version at or above one of these has the feature that the
 // release brought. The first number of a release series is used, so that its
 // release candidates count as the release.
-const (
+const ( //nolint:staticcheck // OS1_2 is 1.2; OS12 would be twelve
 	OS0_5 = 11
 	OS0_6 = 100
 	OS0_7 = 200
