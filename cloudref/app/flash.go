@@ -119,6 +119,20 @@ func (d *Device) FlashPending() (id [32]byte, pending bool) {
 	return p.id, true
 }
 
+// RestoreFlash takes up an update that a restart of the cloud cut off. It begins
+// when the device is back.
+func (d *Device) RestoreFlash(now clock.Instant, image *Image, out *Out) {
+	if id, pending := d.FlashPending(); !pending || id != image.ID {
+		return
+	}
+	f := &flash{image: image, patience: now.Add(d.c.RestartPatience)}
+	d.busy().flash = f
+	d.reportFlash(f, FlashInterrupted, nil, out)
+	if d.ready {
+		d.resumeFlash(now, out)
+	}
+}
+
 // mayFlash reports whether the application allows updates or was overruled
 // (C-50).
 func (d *Device) mayFlash() bool { return d.profile.enabled || d.profile.forced }

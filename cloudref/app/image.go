@@ -10,3 +10,6 @@ type Image struct {
 }
 
 func (d *Device) refuseImage(image *Image) *Failure { return nil }
+
+// ParseImage reads a firmware image.
+func ParseImage(data []byte) (*Image, error) { return &Image{Data: data}, nil }

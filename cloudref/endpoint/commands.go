@@ -5,30 +5,34 @@ import (
 	"github.com/muster/muster/cloudref/store"
 	"github.com/muster/muster/protocol/clock"
 	"github.com/muster/muster/protocol/pdc"
-	"github.com/muster/muster/transport"
 )
 
 // Command gives a device a command of the application layer, such as
-// app.Device.Call. Its outcome is an Observation. A device that this node never
-// saw takes commands too: they fail as not online.
-func (n *Node) Command(now clock.Instant, id store.DeviceID, f func(now clock.Instant, d *app.Device, out *app.Out), out *transport.Out) {
-	w := n.work(out)
-	defer n.release(w)
-	d := n.device(id)
-	d.do(now, w, func() {
+// app.Device.Call. It runs soon, on whoever drives the node; its outcome is an
+// Observation. A device that this node never saw takes commands too: they fail
+// as not online.
+func (n *Node) Command(id store.DeviceID, f func(now clock.Instant, d *app.Device, out *app.Out)) {
+	n.later(n.device(id), func(now clock.Instant, d *device, w *work) {
 		f(now, d.app, &w.app)
 		d.applied(now, d.current, w)
 	})
-	n.drain(now, w)
 }
 
 // Publish delivers an event of the API to the devices of an account that want
 // it. The caller has stored it.
-func (n *Node) Publish(now clock.Instant, owner store.AccountID, e app.Event, out *transport.Out) {
-	w := n.work(out)
-	defer n.release(w)
+func (n *Node) Publish(owner store.AccountID, e app.Event) {
 	n.deliver(owner, e, store.DeviceID{})
-	n.drain(now, w)
+	n.c.Wake()
+}
+
+// Disconnect ends the session of a device. Over UDP the device is told, and
+// makes a full handshake next.
+func (n *Node) Disconnect(id store.DeviceID, why string) {
+	n.later(n.device(id), func(now clock.Instant, d *device, w *work) {
+		if d.current != nil {
+			d.endSession(now, d.current, why, w)
+		}
+	})
 }
 
 // A Status is what the node knows of a device right now.

@@ -83,7 +83,7 @@ func (d *device) do(now clock.Instant, w *work, f func()) {
 	f()
 	due := d.deadline()
 	d.mu.Unlock()
-	d.n.timers.arm(d, due)
+	d.n.arm(d, due)
 }
 
 func (d *device) slot() *timerSlot { return &d.timer }

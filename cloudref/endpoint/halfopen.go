@@ -213,7 +213,7 @@ func (hs *handshake) step(now clock.Instant, w *work) {
 	over := hs.over
 	hs.mu.Unlock()
 	if !over {
-		n.timers.arm(hs, due)
+		n.arm(hs, due)
 	}
 }
 

@@ -77,9 +77,13 @@ type work struct {
 	dtls dtls.Out
 }
 
+// cipherCache is how many expanded keys a work keeps: those of a burst of one
+// device are used again at once, and more would cost memory for nothing.
+const cipherCache = 16
+
 func newWork(n *Node) *work {
 	w := &work{n: n}
-	ciphers := new(dtls.Ciphers)
+	ciphers := dtls.NewCiphers(cipherCache)
 	w.in.Ciphers, w.send.Ciphers, w.dtls.Ciphers = ciphers, ciphers, ciphers
 	return w
 }

@@ -106,7 +106,7 @@ func (n *Node) StreamOpened(now clock.Instant, s transport.Stream, out *transpor
 	st.handle(now, w)
 	due := st.server.Deadline()
 	st.mu.Unlock()
-	n.timers.arm(st, due)
+	n.arm(st, due)
 }
 
 // StreamData takes the next bytes of a connection.
@@ -128,7 +128,7 @@ func (n *Node) StreamData(now clock.Instant, id transport.StreamID, b []byte, ou
 	if s != nil {
 		s.device.do(now, w, func() { s.device.receive(now, s, b, transport.Packet{}, false, w) })
 	} else {
-		n.timers.arm(st, due)
+		n.arm(st, due)
 	}
 	n.drain(now, w)
 }
@@ -194,7 +194,7 @@ func (st *stream) work(now clock.Instant, job *lightssl.Work, w *work) {
 		}
 		due := st.server.Deadline()
 		st.mu.Unlock()
-		st.n.timers.arm(st, due)
+		st.n.arm(st, due)
 		st.n.drain(now, w)
 	})
 	if !taken {

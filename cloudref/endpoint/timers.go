@@ -30,9 +30,11 @@ type timers struct {
 	heap timerHeap
 }
 
-func (t *timers) arm(x timed, at clock.Instant) {
+// It reports whether x is now the first, so that whoever waits for the first must
+// wake earlier.
+func (t *timers) arm(x timed, at clock.Instant) (first bool) {
 	if at == clock.Never {
-		return
+		return false
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -44,6 +46,16 @@ func (t *timers) arm(x timed, at clock.Instant) {
 	case at < s.at:
 		s.at = at
 		heap.Fix(&t.heap, s.index-1)
+	default:
+		return false
+	}
+	return s.index == 1
+}
+
+// arm sets the timer of x, and wakes the driver if it would sleep too long.
+func (n *Node) arm(x timed, at clock.Instant) {
+	if n.timers.arm(x, at) {
+		n.c.Wake()
 	}
 }
 

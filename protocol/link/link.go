@@ -65,7 +65,7 @@ func (l *Link) Clear() { l.exchange.Clear(); l.held = nil }
 
 // ForgetSent forgets what was sent and is not acknowledged, as when the device
 // has restored its session. See [coap.Exchange.ForgetSent].
-func (l *Link) ForgetSent() { l.exchange.ForgetSent(); l.held = nil }
+func (l *Link) ForgetSent() { l.exchange.ForgetSent() }
 
 // Receive takes one datagram, or any piece of the stream, and opens what is in
 // it, in place. Over UDP no bytes end the session but those that the peer

@@ -1,0 +1,167 @@
+package cloudref
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/muster/muster/cloudref/app"
+	"github.com/muster/muster/cloudref/endpoint"
+	"github.com/muster/muster/cloudref/store"
+	"github.com/muster/muster/protocol/clock"
+	"github.com/muster/muster/transport"
+)
+
+// A Cloud is a running reference cloud. It is safe for concurrent use.
+type Cloud struct {
+	o      Options
+	store  *store.Store
+	node   *endpoint.Node
+	driver *driver
+	calls  calls
+	events events
+}
+
+// Start runs a cloud until Stop. The error says what to do.
+func Start(ctx context.Context, o Options) (*Cloud, error) {
+	if o.Clock == nil {
+		o.Clock = transport.NewClock()
+	}
+	if o.Log == nil {
+		o.Log = func(string) {}
+	}
+	if o.Dir != "" {
+		if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+			return nil, fmt.Errorf("cloud: making the data directory: %w", err)
+		}
+	}
+	if err := o.loadKeys(); err != nil {
+		return nil, err
+	}
+	st, err := openStore(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	c := &Cloud{o: o, store: st}
+	c.calls.init()
+	c.events.init()
+	c.driver = newDriver(&o)
+	if err := c.startNode(ctx); err != nil {
+		return nil, errors.Join(err, st.Close())
+	}
+	if err := c.driver.start(c.node); err != nil {
+		return nil, errors.Join(err, st.Close())
+	}
+	c.resumeFlashes()
+	return c, nil
+}
+
+func openStore(ctx context.Context, o Options) (*store.Store, error) {
+	switch {
+	case o.NATS != "":
+		return store.Open(ctx, store.Config{URL: o.NATS, KeyFile: o.keyFile(), Warn: o.Log})
+	case o.Dir != "":
+		return store.Open(ctx, store.Config{Dir: o.storeDir(), SyncAlways: o.SyncAlways, Warn: o.Log})
+	default:
+		return store.NewMemory(), nil
+	}
+}
+
+func (c *Cloud) startNode(ctx context.Context) error {
+	config := endpoint.Config{
+		Store: c.store, Rand: rand.Reader, Seed: randomSeed(), KeepSecrets: c.o.KeepSecrets,
+		WallClock:    func(at clock.Instant) time.Time { return c.o.Clock.Start().Add(time.Duration(at)) },
+		Observe:      c.observe,
+		Spawn:        c.driver.spawn,
+		Wake:         c.driver.wake,
+		ClassicStale: true,
+		App:          app.Config{Epoch: c.o.Clock.Start().Unix(), AnswerTimeout: c.o.AnswerTimeout, Share: newShare()},
+	}
+	if c.o.UDP.IsValid() {
+		config.ECKey = c.o.ECKey
+	}
+	if c.o.TCP.IsValid() {
+		config.RSAKey = c.o.RSAKey
+	}
+	if c.o.Adjust != nil {
+		c.o.Adjust(&config)
+	}
+	node, err := endpoint.New(ctx, config)
+	c.node = node
+	return err
+}
+
+// Stop closes the sockets and the store. Sessions stay: devices resume them when
+// a cloud with the same state is back.
+func (c *Cloud) Stop() error {
+	c.driver.stop()
+	c.calls.cancel()
+	c.events.close()
+	return c.store.Close()
+}
+
+// UDP and TCP return the addresses that the cloud listens on, the zero AddrPort
+// for a transport that is off.
+func (c *Cloud) UDP() netip.AddrPort { return c.driver.udpAddr }
+
+// TCP returns the address for boards over TCP, see [Cloud.UDP].
+func (c *Cloud) TCP() netip.AddrPort { return c.driver.tcpAddr }
+
+// PublicKeyUDP returns the key that devices over UDP pin, SubjectPublicKeyInfo
+// in DER, 91 bytes.
+func (c *Cloud) PublicKeyUDP() []byte { return spki(&c.o.ECKey.PublicKey) }
+
+// PublicKeyTCP returns the key that devices over TCP pin, SubjectPublicKeyInfo in
+// DER, 294 bytes.
+func (c *Cloud) PublicKeyTCP() []byte { return spki(&c.o.RSAKey.PublicKey) }
+
+func spki(key any) []byte {
+	der, err := x509.MarshalPKIXPublicKey(key)
+	if err != nil {
+		panic(fmt.Sprintf("cloudref: encoding our own key: %v", err))
+	}
+	return der
+}
+
+// Node returns what drives the sessions, for counters and for tests.
+func (c *Cloud) Node() *endpoint.Node { return c.node }
+
+// Store returns what the cloud remembers.
+func (c *Cloud) Store() *store.Store { return c.store }
+
+// Clock returns the time of the run.
+func (c *Cloud) Clock() *transport.Clock { return c.o.Clock }
+
+// share keeps one copy of what many devices have alike. It is bounded: when
+// devices bring more different documents than that, sharing begins anew.
+type share struct {
+	mu     sync.Mutex
+	values map[string]any
+}
+
+const shareMax = 1 << 16
+
+func newShare() func(string, func() any) any {
+	s := &share{values: make(map[string]any)}
+	return s.get
+}
+
+func (s *share) get(key string, make func() any) any {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if value, known := s.values[key]; known {
+		return value
+	}
+	if len(s.values) >= shareMax {
+		clear(s.values)
+	}
+	value := make()
+	s.values[key] = value
+	return value
+}

@@ -1,0 +1,95 @@
+package cloudref
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/muster/muster/cloudref/endpoint"
+	"github.com/muster/muster/cloudref/store"
+)
+
+// Account returns the account with that user name, made if there is none.
+func (c *Cloud) Account(ctx context.Context, username string) (store.AccountID, error) {
+	if a, known := c.store.AccountByName(username); known {
+		return a.ID, nil
+	}
+	a := &store.Account{Username: username, Created: time.Now()}
+	if _, err := rand.Read(a.ID[:]); err != nil {
+		return a.ID, fmt.Errorf("cloud: making an account: %w", err)
+	}
+	if err := c.store.PutAccount(ctx, a); err != nil {
+		return a.ID, fmt.Errorf("cloud: making an account: %w", err)
+	}
+	return a.ID, nil
+}
+
+// A Registration says who a device is: its id, its public keys and its owner.
+type Registration struct {
+	ID    store.DeviceID
+	Name  string
+	Owner store.AccountID
+	// P256 is the key over UDP, RSA the key over TCP, SubjectPublicKeyInfo in
+	// DER; nil where the device has none. A field that is nil leaves a key that is
+	// registered already as it is.
+	P256, RSA []byte
+}
+
+// Register makes devices known, or changes what is known of them: only a device
+// whose key is registered gets in. It returns when all of them are durable.
+func (c *Cloud) Register(ctx context.Context, list ...Registration) error {
+	ops := make([]store.Op, 0, len(list))
+	for _, r := range list {
+		d, err := c.store.Device(ctx, r.ID)
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+			d = &store.Device{ID: r.ID, Created: time.Now()}
+		case err != nil:
+			return fmt.Errorf("cloud: registering device %s: %w", r.ID, err)
+		}
+		r.apply(d)
+		ops = append(ops, store.PutDevice(d))
+	}
+	err := c.store.Do(ctx, ops...)
+	var op *store.OpError
+	if errors.As(err, &op) {
+		return fmt.Errorf("cloud: registering device %s: %w", list[op.Index].ID, op.Err)
+	}
+	if err != nil {
+		return fmt.Errorf("cloud: registering: %w", err)
+	}
+	return nil
+}
+
+func (r *Registration) apply(d *store.Device) {
+	if r.Name != "" {
+		d.Name = r.Name
+	}
+	if r.Owner != (store.AccountID{}) && r.Owner != d.Owner {
+		d.Owner, d.Claimed = r.Owner, time.Now()
+	}
+	if r.P256 != nil {
+		d.P256 = r.P256
+	}
+	if r.RSA != nil {
+		d.RSA = r.RSA
+	}
+}
+
+// ClaimCode returns a code with which a device can be claimed for an account: the
+// device publishes it when it connects. It can be used once, until it expires.
+func (c *Cloud) ClaimCode(ctx context.Context, owner store.AccountID, valid time.Duration) (string, error) {
+	code, err := store.NewClaimCode(rand.Reader)
+	if err != nil {
+		return "", err
+	}
+	return code, c.store.PutClaimCode(ctx, code, owner, time.Now().Add(valid))
+}
+
+// Status returns what the cloud knows of a device right now.
+func (c *Cloud) Status(id store.DeviceID) endpoint.Status {
+	st, _ := c.node.Status(id)
+	return st
+}

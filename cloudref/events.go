@@ -1,0 +1,167 @@
+package cloudref
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/muster/muster/cloudref/app"
+	"github.com/muster/muster/cloudref/endpoint"
+	"github.com/muster/muster/cloudref/store"
+	"github.com/muster/muster/protocol/pdc"
+)
+
+// An Event is one event on an account's stream.
+type Event struct {
+	Name      string
+	Data      []byte
+	Content   pdc.ContentFormat
+	TTL       uint32 // seconds
+	Published time.Time
+	// Device published it; zero for the API.
+	Device store.DeviceID
+}
+
+// events are the readers of event streams.
+type events struct {
+	mu      sync.Mutex
+	readers map[*Stream]struct{}
+	closed  bool
+}
+
+func (x *events) init() { x.readers = make(map[*Stream]struct{}) }
+
+// A Stream receives the events of one account. A reader that does not keep up is
+// cut off: its channel is closed and Err says so.
+type Stream struct {
+	// C yields the events. It is closed when the stream ends.
+	C <-chan Event
+
+	c      chan Event
+	x      *events
+	owner  store.AccountID
+	prefix string
+	err    error
+}
+
+// streamBuffer is how many events may wait for a reader.
+const streamBuffer = 1024
+
+// Subscribe opens a stream of the events of an account whose names begin with
+// prefix. Those of the system (spark/status and so on) are among them.
+func (c *Cloud) Subscribe(owner store.AccountID, prefix string) *Stream {
+	ch := make(chan Event, streamBuffer)
+	s := &Stream{C: ch, c: ch, x: &c.events, owner: owner, prefix: prefix}
+	c.events.mu.Lock()
+	defer c.events.mu.Unlock()
+	if c.events.closed {
+		close(ch)
+		return s
+	}
+	c.events.readers[s] = struct{}{}
+	return s
+}
+
+// Close ends the stream.
+func (s *Stream) Close() {
+	s.x.mu.Lock()
+	defer s.x.mu.Unlock()
+	s.x.drop(s, nil)
+}
+
+// Err returns why the stream ended, nil if it did not or was closed.
+func (s *Stream) Err() error {
+	s.x.mu.Lock()
+	defer s.x.mu.Unlock()
+	return s.err
+}
+
+func (x *events) drop(s *Stream, err error) {
+	if _, open := x.readers[s]; open {
+		delete(x.readers, s)
+		s.err = err
+		close(s.c)
+	}
+}
+
+func (x *events) emit(owner store.AccountID, e Event) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for s := range x.readers {
+		if s.owner != owner || !strings.HasPrefix(e.Name, s.prefix) {
+			continue
+		}
+		select {
+		case s.c <- e:
+		default:
+			x.drop(s, fmt.Errorf("cloud: the reader was cut off: %d events waited for it", streamBuffer))
+		}
+	}
+}
+
+func (x *events) close() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.closed = true
+	for s := range x.readers {
+		x.drop(s, nil)
+	}
+}
+
+// Publish publishes an event of an account. It returns when the event is durable;
+// devices and readers get it right after.
+func (c *Cloud) Publish(ctx context.Context, owner store.AccountID, e app.Event) error {
+	if e.Name == "" {
+		return fmt.Errorf("cloud: an event needs a name")
+	}
+	at := time.Now()
+	op := store.Append(store.Event{Account: owner, At: at, Body: endpoint.AppendEvent(nil, e)})
+	if err := c.store.Do(ctx, op); err != nil {
+		return fmt.Errorf("cloud: the event was not stored: %w", err)
+	}
+	c.node.Publish(owner, e)
+	c.events.emit(owner, Event{Name: e.Name, Data: e.Data, Content: e.Content, TTL: e.TTL, Published: at})
+	return nil
+}
+
+// observe hears of everything that happens to devices.
+func (c *Cloud) observe(o endpoint.Observation) {
+	if c.o.Observe != nil {
+		c.o.Observe(o)
+	}
+	switch o.What {
+	case endpoint.Application:
+		c.calls.tell(o.Effect)
+	case endpoint.Published:
+		c.stream(o, o.Event.Name, o.Event.Data, o.Event.Content, o.Event.TTL)
+	case endpoint.Online:
+		c.stream(o, pdc.EventStatus, []byte(pdc.StatusOnline), pdc.FormatText, pdc.DefaultTTL)
+	case endpoint.Offline:
+		c.stream(o, pdc.EventStatus, []byte(pdc.StatusOffline), pdc.FormatText, pdc.DefaultTTL)
+	case endpoint.Refused:
+		c.o.Log(refusal(o))
+	default:
+		// Of interest to Options.Observe only.
+	}
+}
+
+func (c *Cloud) stream(o endpoint.Observation, name string, data []byte, content pdc.ContentFormat, ttl uint32) {
+	c.events.emit(o.Owner, Event{
+		Name: name, Data: data, Content: content, TTL: ttl, Device: o.Device,
+		Published: c.o.Clock.Start().Add(time.Duration(o.At)),
+	})
+}
+
+// refusal names the device and what to do.
+func refusal(o endpoint.Observation) string {
+	who := "a device"
+	if o.Device != (store.DeviceID{}) {
+		who = "device " + o.Device.String()
+	}
+	if o.Session.Peer != "" {
+		who += " at " + o.Session.Peer
+	}
+	return who + " refused: " + o.Detail
+}

@@ -1,0 +1,76 @@
+package cloudref
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/muster/muster/cloudref/app"
+	"github.com/muster/muster/cloudref/store"
+	"github.com/muster/muster/protocol/clock"
+)
+
+// Flash sends a firmware image to a device and returns when the device runs it,
+// or with an error. progress, if not nil, hears of each stage; it must be quick.
+// The image is kept in the store until then: if the cloud restarts meanwhile, the
+// transfer goes on by itself.
+//
+// An image that cannot work on this device is refused before anything is sent.
+func (c *Cloud) Flash(ctx context.Context, id store.DeviceID, data []byte, progress func(app.FlashProgress)) error {
+	image, err := app.ParseImage(data)
+	if err != nil {
+		return err
+	}
+	if _, err := c.store.PutImage(ctx, image.Data); err != nil {
+		return fmt.Errorf("cloud: storing the image: %w", err)
+	}
+	done := make(chan error, 1)
+	ref := c.calls.begin(func(e app.Effect) {
+		p, ok := e.(app.FlashProgress)
+		switch {
+		case !ok:
+			done <- errStopped
+			return
+		case progress != nil:
+			progress(p)
+		}
+		switch p.Stage {
+		case app.FlashDone:
+			done <- nil
+		case app.FlashFailed:
+			done <- p.Err
+		default:
+			// On its way.
+		}
+	})
+	defer c.calls.end(ref)
+	c.node.Command(id, func(now clock.Instant, d *app.Device, out *app.Out) { d.Flash(now, ref, image, out) })
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		c.node.Command(id, func(now clock.Instant, d *app.Device, out *app.Out) { d.CancelFlash(now, out) })
+		return fmt.Errorf("cloud: device %s: update given up: %w", id, ctx.Err())
+	}
+}
+
+// resumeFlashes goes on with the transfers that the last stop of the cloud cut
+// off.
+func (c *Cloud) resumeFlashes() {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	for id, image := range c.node.PendingImages() {
+		data, err := c.store.Image(ctx, image)
+		if err == nil {
+			var parsed *app.Image
+			if parsed, err = app.ParseImage(data); err == nil {
+				c.node.Command(id, func(now clock.Instant, d *app.Device, out *app.Out) { d.RestoreFlash(now, parsed, out) })
+				continue
+			}
+		}
+		if !errors.Is(err, store.ErrNotFound) {
+			c.o.Log(fmt.Sprintf("device %s: its update cannot go on: %v", id, err))
+		}
+	}
+}
