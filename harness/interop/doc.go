@@ -6,7 +6,7 @@
 // record protection, alerts. The departures of Device OS are unknown to these
 // peers and are judged by the recordings in package fixtures.
 //
-// The programs come from the Debian packages gnutls-bin, libcoap3-bin, openssl
+// pion runs inside the tests and is always there. The programs come from the Debian packages gnutls-bin, libcoap3-bin, openssl
 // and iproute2. A test whose program is missing is skipped and says so; with
 // MUSTER_REQUIRE_PEERS=1 in the environment it fails, which is what CI wants.
 //
