@@ -43,6 +43,10 @@ type NVRAM struct {
 	// none.
 	Partial *Partial
 
+	// Unix is the real-time clock when the device was suspended, in seconds since
+	// 1970; 0 for not set.
+	Unix int64
+
 	// Boots counts restarts, Handshakes secured connections: names of random
 	// streams, so that no draw of a seeded run repeats.
 	Boots, Handshakes uint32

@@ -24,7 +24,7 @@ type rare struct {
 // must be kept secret.
 func (nv *NVRAM) Append(b []byte) []byte {
 	b = append(b, nvramVersion, flag(nv.Applied)|flag(nv.SafeMode)<<1)
-	for _, n := range []uint64{uint64(nv.Reset), uint64(nv.KeyErrors), uint64(nv.Boots), uint64(nv.Handshakes)} {
+	for _, n := range []uint64{uint64(nv.Reset), uint64(nv.KeyErrors), uint64(nv.Boots), uint64(nv.Handshakes), uint64(uint32(nv.Unix))} {
 		b = binary.AppendUvarint(b, n)
 	}
 	b = appendBytes(b, []byte(nv.ClaimCode))
@@ -52,6 +52,7 @@ func ParseNVRAM(b []byte) (*NVRAM, error) {
 	nv := &NVRAM{Applied: flags&1 != 0, SafeMode: flags&2 != 0}
 	nv.Reset = pdc.ResetReason(r.uint())
 	nv.KeyErrors, nv.Boots, nv.Handshakes = r.uint(), r.uint(), r.uint()
+	nv.Unix = int64(r.uint())
 	nv.ClaimCode, nv.MovedTo = string(r.bytes()), string(r.bytes())
 	if s := r.bytes(); len(s) > 0 {
 		nv.Session = parseSession(&reader{b: s}, &r)

@@ -23,6 +23,9 @@ func (d *Device) PowerOn(now clock.Instant, out *Out) {
 // boot starts the device over with nothing but its NVRAM.
 func (d *Device) boot(now clock.Instant, out *Out) {
 	rtc := d.rtc
+	if rtc.unix == 0 {
+		rtc.unix, rtc.at = d.nv.Unix, now
+	}
 	d.ram = ram{
 		rtc: rtc, booted: now, timer: clock.Never, pingDue: clock.Never,
 		keepAlive: d.cfg.KeepAlive,
@@ -65,7 +68,7 @@ func (d *Device) PowerOff(now clock.Instant, out *Out) {
 	}
 	d.upd = nil
 	d.drop(now, PowerLost, false, out)
-	d.rtc = rtc{}
+	d.rtc, d.nv.Unix = rtc{}, 0
 	d.nv.Reset = pdc.ResetPowerDown
 	d.off()
 }
@@ -80,7 +83,7 @@ func (d *Device) Suspend(now clock.Instant, out *Out) {
 	d.flushUpdate()
 	d.upd = nil
 	d.drop(now, DisconnectWanted, false, out)
-	d.nv.Reset = pdc.ResetPin
+	d.nv.Reset, d.nv.Unix = pdc.ResetPin, d.Unix(now)
 	d.off()
 }
 
