@@ -84,6 +84,7 @@ func (d *Device) acknowledged(now clock.Instant, e coap.Event, out *Out) {
 
 // progress moves the states that wait for acknowledgements.
 func (d *Device) progress(now clock.Instant, out *Out) {
+	d.idle()
 	if d.ch == nil {
 		return
 	}
