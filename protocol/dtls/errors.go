@@ -90,7 +90,6 @@ const (
 	DropChangeCipher              // malformed or repeated ChangeCipherSpec
 	DropNotClientHello            // the gate takes only ClientHello
 	DropHello                     // malformed ClientHello
-	DropAmplification             // ClientHello smaller than the answer
 	DropNotReady                  // epoch 1 before there are keys, and no room to keep it
 	DropOver                      // the machine has ended
 	numDropReasons
@@ -120,7 +119,6 @@ var dropReasons = [numDropReasons]string{
 	DropChangeCipher:   "change cipher spec",
 	DropNotClientHello: "not a ClientHello",
 	DropHello:          "malformed ClientHello",
-	DropAmplification:  "ClientHello smaller than the answer",
 	DropNotReady:       "protected record before the keys",
 	DropOver:           "machine has ended",
 }

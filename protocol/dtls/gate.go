@@ -93,22 +93,18 @@ func (g *Gate) Receive(now clock.Instant, peer, datagram []byte, out *Out) Verdi
 	if len(h.cookie) > 0 && g.valid(peer, &h) {
 		return Admitted
 	}
-	return g.challenge(peer, datagram, &h, at, out)
+	return g.challenge(peer, &h, at, out)
 }
 
-// challenge sends a HelloVerifyRequest. Its numbers are those of the
+// challenge sends a HelloVerifyRequest, of 60 bytes: the front of a ClientHello
+// alone has 61, so nobody gets more than he sent. Its numbers are those of the
 // ClientHello (RFC 6347 Section 4.2.1 for that of the record), so that a second
 // one, after a change of secret, is not old for the client.
-func (g *Gate) challenge(peer, datagram []byte, h *clientHello, at helloNumbers, out *Out) Verdict {
+func (g *Gate) challenge(peer []byte, h *clientHello, at helloNumbers, out *Out) Verdict {
 	cookie := g.faults.Cookie
 	if cookie == nil {
 		mac := g.cookie(&g.secrets[0], peer, h)
 		cookie = mac[:]
-		// Nobody gets more than he sent, so there is nothing to amplify.
-		if headerSize+fragmentHeaderSize+3+len(cookie) > len(datagram) {
-			out.dropped(DropAmplification)
-			return Dropped
-		}
 	}
 	version := uint16(version10) // RFC 6347 Section 4.2.1 recommends it
 	if g.faults.Version12 {

@@ -304,7 +304,7 @@ func (s *Server) receiveKeyExchange(now clock.Instant, m *message, out *Out) {
 	}
 	s.note(m)
 	session := &Session{
-		server: true, profile: s.cfg.Profile, gen: GenF, faults: s.cfg.RecordFaults,
+		server: true, profile: s.cfg.Profile, gen: GenF, faults: s.cfg.RecordFaults, hello: helloTag(&s.clientRandom),
 	}
 	s.key(secret, session, s.clientCID, s.serverCID)
 	s.state = serverWaitVerify

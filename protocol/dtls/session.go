@@ -24,6 +24,7 @@ type Session struct {
 	readCID, writeCID   CID // in records to us, and from us
 	deviceID            [DeviceIDSize]byte
 
+	hello          uint64           // front of client_random, in a cloud since the handshake
 	finished       [verifySize]byte // of our last flight
 	finishedNumber uint16           // its message_seq
 	plainNext      uint32           // next sequence of epoch 0
@@ -243,6 +244,17 @@ func (s *Session) sealPlain(c *ccm, dst []byte, number uint64, t ContentType, pl
 func (s *Session) SealAlert(dst []byte, level AlertLevel, d AlertDescription) ([]byte, error) {
 	return s.Seal(dst, TypeAlert, []byte{byte(level), byte(d)})
 }
+
+// SameHello reports whether datagram begins with the ClientHello that led to
+// this session: a late copy, which a cloud drops instead of beginning another
+// handshake. It is false for restored sessions.
+func (s *Session) SameHello(datagram []byte) bool {
+	h, _, why := peekHello(datagram)
+	return why == DropNone && s.hello != 0 && s.hello == helloTag(&h.random)
+}
+
+// helloTag is what a Session remembers of client_random.
+func helloTag(random *[randomSize]byte) uint64 { return binary.BigEndian.Uint64(random[:]) }
 
 // Close appends a close_notify to dst and ends s. The peer discards its half of
 // the session: a cloud that only restarts must not do this.
