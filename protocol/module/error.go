@@ -16,7 +16,7 @@ type Error struct {
 }
 
 // Error returns the reason and the number.
-func (e *Error) Error() string { return fmt.Sprintf("module: %s: %s", e.Code, e.Reason) }
+func (e *Error) Error() string { return fmt.Sprintf("module: %s: %s", e.Code.String(), e.Reason) }
 
 // Unwrap returns the code, so that errors.Is finds it.
 func (e *Error) Unwrap() error { return e.Code }
