@@ -2,7 +2,6 @@ package device
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/muster/muster/protocol/pdc"
 )
@@ -72,25 +71,12 @@ func (d *Device) dependenciesMet() bool {
 	return len(pdc.SystemDescribe{Modules: d.modules()}.Missing()) == 0
 }
 
-// install puts a module in its slot, in place of what was there.
-func (d *Device) install(m pdc.ModuleInfo) {
-	d.nv.Modules = slices.Clone(d.modules())
-	d.nv.Applied = !d.prof.Board.Virtual
-	for i, old := range d.nv.Modules {
-		if old.Function == m.Function && old.Index == m.Index {
-			d.nv.Modules[i] = m
-			return
-		}
-	}
-	d.nv.Modules = append(d.nv.Modules, m)
-}
-
 // reportedModule is the object in which a legacy update of 0.8 to 1.x reports
 // the user part. The virtual device has nothing to tell (captures).
 func (d *Device) reportedModule(image []byte) string {
 	m := pdc.ModuleInfo{}
 	if !d.prof.Board.Virtual {
-		m = d.describeImage(image)
+		m = describeImage(image)
 	}
 	return fmt.Sprintf(`{"s":%d,"l":"m","vc":%d,"vv":%d,"f":"%c","n":"%d","v":%d,"p":%d,"d":[]}`,
 		m.MaxSize, m.Checked, m.Passed, "nrbmsunrca"[min(m.Function, 9)], m.Index, m.Version, 0)
