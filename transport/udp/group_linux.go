@@ -172,18 +172,25 @@ func (g *Group) Counts() transport.Counts {
 // Close closes all sockets. Serve returns soon after. It is safe to call it
 // more than once and from several goroutines.
 func (g *Group) Close() {
+	if g.shutMembers() {
+		_ = g.waiter.Close() // without the lock, for which the reader may be waiting
+	}
+}
+
+// shutMembers closes all sockets; false when that was done before.
+func (g *Group) shutMembers() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.closed {
-		return
+		return false
 	}
 	g.closed = true
-	_ = g.waiter.Close() // ends the wait
 	for _, m := range g.byFD {
 		m.shut()
 	}
 	clear(g.byFD)
 	clear(g.byLocal)
+	return true
 }
 
 func (g *Group) try() ([]transport.Packet, bool, error) {

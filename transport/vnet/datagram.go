@@ -126,8 +126,6 @@ func (n *Network) arrive(e event) {
 	n.leave(e.node)
 }
 
-func (n *Network) seeLost(e event, lost string) { n.see(e, lost) }
-
 // see tells the tap of a datagram at its destination.
 func (n *Network) see(e event, lost string) {
 	if n.config.Tap != nil {

@@ -210,3 +210,55 @@ func TestBuffersAreReused(t *testing.T) {
 		t.Errorf("%v allocations a copy, want 0", n)
 	}
 }
+
+func TestWrongNetworksPanic(t *testing.T) {
+	six := netip.MustParseAddr("2001:db8::1")
+	for name, build := range map[string]func(n *Network){
+		"address taken":      func(n *Network) { n.Attach(newPlayer(), cloudAddr); n.Attach(newPlayer(), cloudAddr) },
+		"IPv6 address taken": func(n *Network) { n.Attach(newPlayer(), six); n.Attach(newPlayer(), six) },
+		"no address":         func(n *Network) { n.Attach(newPlayer(), netip.Addr{}) },
+		"NAT without":        func(n *Network) { n.NewNAT(NATConfig{}) },
+		"NAT on a node": func(n *Network) {
+			n.Attach(newPlayer(), publicAddr)
+			n.NewNAT(NATConfig{Public: []netip.Addr{publicAddr}})
+		},
+		"call from inside": func(n *Network) {
+			node := n.Attach(newPlayer(), cloudAddr)
+			do(node, func(*transport.Out) { n.Step(); node.Do(func(clock.Instant, *transport.Out) {}) })
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			defer func() {
+				if recover() == nil {
+					t.Error("no panic")
+				}
+			}()
+			build(New(Config{}))
+		})
+	}
+}
+
+func TestDetachedAddressesAreFree(t *testing.T) {
+	n := New(Config{})
+	two := []netip.Addr{netip.MustParseAddr("2001:db8::1"), cloudAddr}
+	prefix := netip.MustParsePrefix("127.0.0.0/8")
+	for range 2 {
+		p := newPlayer()
+		p.deadline = 5
+		node, shard := n.Attach(p, two...), n.AttachPrefix(newPlayer(), prefix)
+		if lost := n.Inject(devicePort, netip.AddrPortFrom(cloudAddr, 1), nil); lost != "" {
+			t.Errorf("second address: lost %q", lost)
+		}
+		n.Settle(clock.Never)
+		node.Detach()
+		shard.Detach()
+		if n.Next() != clock.Never {
+			t.Error("a detached node has a deadline")
+		}
+		for _, addr := range []netip.Addr{two[0], two[1], prefix.Addr().Next()} {
+			if lost := n.Inject(devicePort, netip.AddrPortFrom(addr, 1), nil); lost != LostNoAddress {
+				t.Errorf("%v: lost %q, want %q", addr, lost, LostNoAddress)
+			}
+		}
+	}
+}
