@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/binary"
+	"hash"
 	"io"
 	"math"
 	"time"
@@ -22,11 +23,11 @@ const minCookiePeriod = time.Minute
 // peers that receive at their address cost a handshake. It is not safe for
 // concurrent use.
 type Gate struct {
-	rand    io.Reader
-	period  time.Duration
-	faults  GateFaults
-	turn    int64       // period that secrets[0] belongs to
-	secrets [2][32]byte // the present one and the one before
+	rand   io.Reader
+	period time.Duration
+	faults GateFaults
+	turn   int64        // period that secrets[0] belongs to
+	macs   [2]hash.Hash // with the present secret and the one before
 }
 
 // GateFaults make a [Gate] misbehave. The zero value is correct behaviour.
@@ -101,17 +102,17 @@ func (g *Gate) Receive(now clock.Instant, peer, datagram []byte, out *Out) Verdi
 // ClientHello (RFC 6347 Section 4.2.1 for that of the record), so that a second
 // one, after a change of secret, is not old for the client.
 func (g *Gate) challenge(peer []byte, h *clientHello, at helloNumbers, out *Out) Verdict {
-	cookie := g.faults.Cookie
-	if cookie == nil {
-		mac := g.cookie(&g.secrets[0], peer, h)
-		cookie = mac[:]
+	value := g.faults.Cookie
+	if value == nil {
+		mac := cookie(g.macs[0], peer, h)
+		value = mac[:]
 	}
 	version := uint16(version10) // RFC 6347 Section 4.2.1 recommends it
 	if g.faults.Version12 {
 		version = version12
 	}
 	out.send(func(b []byte) []byte {
-		body := appendHelloVerifyRequest(nil, version, cookie)
+		body := appendHelloVerifyRequest(nil, version, value)
 		start := len(b)
 		b = appendRecord(b, TypeHandshake, at.record, appendMessage(nil, typeHelloVerifyRequest, at.message, body))
 		if g.faults.RecordVersion10 {
@@ -128,20 +129,25 @@ func (g *Gate) rotate(now clock.Instant) {
 	if turn == g.turn {
 		return
 	}
-	fresh := g.secrets[0]
-	if turn != g.turn+1 {
-		draw(g.rand, fresh[:]) // the last one is too old as well
+	if g.macs[1] = g.macs[0]; turn != g.turn+1 {
+		g.macs[1] = g.newMAC() // the last one is too old as well
 	}
-	g.secrets[1] = fresh
-	draw(g.rand, g.secrets[0][:])
+	g.macs[0] = g.newMAC()
 	g.turn = turn
+}
+
+// newMAC returns HMAC-SHA256 with a new secret.
+func (g *Gate) newMAC() hash.Hash {
+	var secret [32]byte
+	draw(g.rand, secret[:])
+	return hmac.New(sha256.New, secret[:])
 }
 
 // valid reports whether the cookie was made for this peer and ClientHello with
 // the present secret or the one before.
 func (g *Gate) valid(peer []byte, h *clientHello) bool {
-	for i := range g.secrets {
-		mac := g.cookie(&g.secrets[i], peer, h)
+	for _, mac := range g.macs {
+		mac := cookie(mac, peer, h)
 		if subtle.ConstantTimeCompare(mac[:], h.cookie) == 1 {
 			return true
 		}
@@ -151,9 +157,10 @@ func (g *Gate) valid(peer []byte, h *clientHello) bool {
 
 // cookie returns the cookie of a peer and a ClientHello: what RFC 6347 Section
 // 4.2.1 suggests, over the parts that a client repeats.
-func (g *Gate) cookie(secret *[32]byte, peer []byte, h *clientHello) (c [sha256.Size]byte) {
-	mac := hmac.New(sha256.New, secret[:])
-	mac.Write(appendVector8(nil, peer))
+func cookie(mac hash.Hash, peer []byte, h *clientHello) (c [sha256.Size]byte) {
+	mac.Reset()
+	mac.Write([]byte{byte(len(peer))})
+	mac.Write(peer)
 	mac.Write(h.random[:])
 	mac.Write(h.sessionID)
 	mac.Sum(c[:0])
