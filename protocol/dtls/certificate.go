@@ -23,7 +23,7 @@ func SPKI(key *ecdsa.PublicKey) []byte {
 	if err != nil || len(point) != pointSize {
 		panic("dtls: not a P-256 key")
 	}
-	return append(bytes.Clone(spkiPrefix), point...)
+	return append(append(make([]byte, 0, SPKISize), spkiPrefix...), point...)
 }
 
 // ParseSPKI returns the P-256 key of a SubjectPublicKeyInfo in DER, which must

@@ -414,7 +414,7 @@ func (c *Client) takesHash(hash byte) bool {
 
 // receiveFinished checks that the server saw the same handshake, and ends it.
 func (c *Client) receiveFinished(m *message, out *Out) {
-	want := verifyData(&c.master, labelServer, c.sum())
+	want := c.prf.verifyData(labelServer, c.sum())
 	if subtle.ConstantTimeCompare(want[:], m.body) != 1 {
 		// Device OS: decode_error, where RFC 5246 Section 7.4.9 has decrypt_error.
 		c.fail(DecodeError, errors.New("server Finished differs"), out)

@@ -17,7 +17,6 @@ func (c *Client) sendFlight(now clock.Instant, out *Out) {
 		return
 	}
 	c.begin()
-	c.flight.messages = nil // those of ClientHello may alias what is still needed
 	proof := c.asked
 	if c.asked {
 		body, isKey := c.certificate()
@@ -29,7 +28,7 @@ func (c *Client) sendFlight(now clock.Instant, out *Out) {
 	if proof {
 		c.add(typeCertificateVerify, c.certificateVerify())
 	}
-	verify := verifyData(&c.master, labelClient, c.sum())
+	verify := c.prf.verifyData(labelClient, c.sum())
 	if c.cfg.Faults.BadFinished {
 		verify[0] ^= 1
 	}

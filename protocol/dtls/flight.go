@@ -34,7 +34,7 @@ func newTransmitter(mtu, fragment int, packing, usual Packing) transmitter {
 	if mtu == 0 {
 		mtu = DefaultMTU
 	}
-	t := transmitter{mtu: max(mtu, minMTU), packing: packing}
+	t := transmitter{mtu: max(mtu, minMTU), packing: packing, records: make([]byte, 0, 512), ends: make([]int, 0, 8)}
 	t.fragment = t.mtu - headerSize - fragmentHeaderSize
 	t.limit(fragment)
 	if packing == PackDefault {

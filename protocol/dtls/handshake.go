@@ -22,12 +22,14 @@ type handshake struct {
 	// cookie on (RFC 6347 Section 4.2.6).
 	transcript   hash.Hash
 	master       [masterSize]byte
+	prf          prf      // of the master secret
 	masterSecret bool     // extended, RFC 7627
 	session      *Session // nil until there are keys
 	changed      bool     // the peer's ChangeCipherSpec was seen
 	early        [][]byte // records of epoch 1 that came too early
 	repeated     bool     // the flight was repeated in answer to the present datagram
 	over         bool
+	scratch      []byte
 }
 
 // Bounds for what is kept of epoch 1 before it can be read.
@@ -47,6 +49,8 @@ func newHandshake(profile Profile, maxMessage int, t Timers) handshake {
 		in:         reassembly{max: maxMessage},
 		timer:      timer{Timers: t, deadline: clock.Never},
 		transcript: sha256.New(),
+		flight:     flight{messages: make([]byte, 0, 512)},
+		scratch:    make([]byte, 0, 256),
 	}
 }
 
@@ -70,7 +74,8 @@ func (h *handshake) addFinished(verify []byte) {
 
 // note adds a message of the peer to the transcript.
 func (h *handshake) note(m *message) {
-	h.transcript.Write(appendMessage(nil, m.typ, m.seq, m.body))
+	h.scratch = appendMessage(h.scratch[:0], m.typ, m.seq, m.body)
+	h.transcript.Write(h.scratch)
 }
 
 // sum returns the hash of the transcript so far.
@@ -100,7 +105,8 @@ func (h *handshake) key(secret []byte, s *Session, clientCID, serverCID []byte) 
 		sessionHash = h.sum()
 	}
 	h.master = master(secret, &h.clientRandom, &h.serverRandom, sessionHash)
-	block := keyBlock(&h.master, &h.clientRandom, &h.serverRandom)
+	h.prf = newPRF(h.master[:])
+	block := h.prf.keyBlock(&h.clientRandom, &h.serverRandom)
 	keys := KeysFromBlock(&block, clientCID, serverCID)
 	s.setKeys(&keys)
 	h.session = s

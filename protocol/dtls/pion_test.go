@@ -91,14 +91,14 @@ func TestPRFAgreesWithPion(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		block := keyBlock(&m, &client, &server)
+		block := newPRF(m[:]).keyBlock(&client, &server)
 		ours := KeysFromBlock(&block, nil, nil)
 		wantBytes(t, "client key", ours.ClientKey[:], keys.ClientWriteKey)
 		wantBytes(t, "server key", ours.ServerKey[:], keys.ServerWriteKey)
 		wantBytes(t, "client salt", ours.ClientSalt[:], keys.ClientWriteIV)
 		wantBytes(t, "server salt", ours.ServerSalt[:], keys.ServerWriteIV)
 		transcript := sha256.Sum256(secret)
-		verify := verifyData(&m, labelClient, transcript[:])
+		verify := newPRF(m[:]).verifyData(labelClient, transcript[:])
 		if want, err = pionprf.VerifyDataClient(m[:], secret, sha256.New); err != nil {
 			t.Fatal(err)
 		}

@@ -3,6 +3,7 @@ package dtls
 import (
 	"crypto/hmac"
 	"crypto/sha256"
+	"hash"
 )
 
 const (
@@ -12,25 +13,31 @@ const (
 	keyBlockSize = 2 * (keySize + saltSize)
 )
 
-// prf fills out with P_SHA256 (RFC 5246 Section 5) of a secret, a label and a
-// seed in two parts.
-func prf(out, secret []byte, label string, seed1, seed2 []byte) {
-	mac := hmac.New(sha256.New, secret)
-	seed := make([]byte, 0, 128)
-	seed = append(append(append(seed, label...), seed1...), seed2...)
-	mac.Write(seed)
-	a := mac.Sum(make([]byte, 0, sha256.Size))
-	block := make([]byte, 0, sha256.Size)
+// A prf is P_SHA256 (RFC 5246 Section 5) with one secret. It is not safe for
+// concurrent use.
+type prf struct {
+	mac hash.Hash
+}
+
+func newPRF(secret []byte) prf { return prf{hmac.New(sha256.New, secret)} }
+
+// fill fills out from a label and a seed in two parts.
+func (p prf) fill(out []byte, label string, seed1, seed2 []byte) {
+	buf := make([]byte, 0, 2*sha256.Size+128)
+	buf = append(append(append(buf, label...), seed1...), seed2...)
+	seed, a, block := buf, buf[len(buf):], []byte(nil)
+	p.mac.Reset()
+	p.mac.Write(seed)
+	a = p.mac.Sum(a)
 	for len(out) > 0 {
-		mac.Reset()
-		mac.Write(a)
-		mac.Write(seed)
-		block = mac.Sum(block[:0])
-		out = out[copy(out, block):]
-		if len(out) > 0 {
-			mac.Reset()
-			mac.Write(a)
-			a = mac.Sum(a[:0])
+		p.mac.Reset()
+		p.mac.Write(a)
+		p.mac.Write(seed)
+		block = p.mac.Sum(block[:0])
+		if out = out[copy(out, block):]; len(out) > 0 {
+			p.mac.Reset()
+			p.mac.Write(a)
+			a = p.mac.Sum(a[:0])
 		}
 	}
 }
@@ -40,17 +47,18 @@ func prf(out, secret []byte, label string, seed1, seed2 []byte) {
 //
 // Device OS: never extended, also when the server sends extension 23.
 func master(premaster []byte, client, server *[randomSize]byte, sessionHash []byte) (m [masterSize]byte) {
+	p := newPRF(premaster)
 	if sessionHash != nil {
-		prf(m[:], premaster, "extended master secret", sessionHash, nil)
+		p.fill(m[:], "extended master secret", sessionHash, nil)
 	} else {
-		prf(m[:], premaster, "master secret", client[:], server[:])
+		p.fill(m[:], "master secret", client[:], server[:])
 	}
 	return m
 }
 
-// keyBlock returns the key block (RFC 5246 Section 6.3).
-func keyBlock(m *[masterSize]byte, client, server *[randomSize]byte) (block [keyBlockSize]byte) {
-	prf(block[:], m[:], "key expansion", server[:], client[:])
+// keyBlock returns the key block (RFC 5246 Section 6.3) of a master secret.
+func (p prf) keyBlock(client, server *[randomSize]byte) (block [keyBlockSize]byte) {
+	p.fill(block[:], "key expansion", server[:], client[:])
 	return block
 }
 
@@ -60,8 +68,9 @@ const (
 	labelServer = "server finished"
 )
 
-// verifyData returns the body of Finished for the hash of a transcript.
-func verifyData(m *[masterSize]byte, label string, transcript []byte) (v [verifySize]byte) {
-	prf(v[:], m[:], label, transcript, nil)
+// verifyData returns the body of Finished for a master secret and the hash of a
+// transcript.
+func (p prf) verifyData(label string, transcript []byte) (v [verifySize]byte) {
+	p.fill(v[:], label, transcript, nil)
 	return v
 }

@@ -358,19 +358,18 @@ func (s *Server) judge() error {
 
 // receiveFinished checks that the client saw the same handshake, and ends it.
 func (s *Server) receiveFinished(now clock.Instant, m *message, out *Out) {
-	want := verifyData(&s.master, labelClient, s.sum())
+	want := s.prf.verifyData(labelClient, s.sum())
 	if subtle.ConstantTimeCompare(want[:], m.body) != 1 && !s.cfg.Faults.AcceptBadFinished {
 		s.fail(DecryptError, errors.New("client Finished differs"), out)
 		return
 	}
 	s.note(m)
-	verify := verifyData(&s.master, labelServer, s.sum())
+	verify := s.prf.verifyData(labelServer, s.sum())
 	if s.cfg.Faults.BadFinished {
 		verify[0] ^= 1
 	}
 	s.session.finished, s.session.finishedNumber, s.session.finalPending = verify, s.next, true
 	s.begin()
-	s.flight.messages = nil
 	s.addFinished(verify[:])
 	s.tx.send(&s.flight, s.session, out)
 	s.session.plainNext = uint32(s.tx.sequence)

@@ -151,7 +151,7 @@ func (r *transcriptReader) verify(what, key string, digest, signature []byte) {
 func (r *transcriptReader) keys() {
 	r.t.Helper()
 	m := [masterSize]byte(r.file.Value("master-secret"))
-	block := keyBlock(&m, &r.clientRandom, &r.serverRandom)
+	block := newPRF(m[:]).keyBlock(&r.clientRandom, &r.serverRandom)
 	wantBytes(r.t, "key block", block[:], r.file.Value("key-block"))
 	if r.extended {
 		wantBytes(r.t, "session hash", r.sum(), r.file.Value("session-hash"))
@@ -166,7 +166,7 @@ func (r *transcriptReader) finished(fromClient bool, m *message) {
 		label = labelClient
 	}
 	secret := [masterSize]byte(r.file.Value("master-secret"))
-	verify := verifyData(&secret, label, r.sum())
+	verify := newPRF(secret[:]).verifyData(label, r.sum())
 	wantBytes(r.t, "verify_data", m.body, verify[:])
 }
 

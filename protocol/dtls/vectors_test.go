@@ -189,7 +189,7 @@ func TestVectorSecrets(t *testing.T) {
 	copy(server[:], vector("1-keys", "server-random"))
 	m := master(vector("1-keys", "premaster"), &client, &server, nil)
 	wantBytes(t, "master secret", m[:], vector("1-keys", "master"))
-	block := keyBlock(&m, &client, &server)
+	block := newPRF(m[:]).keyBlock(&client, &server)
 	want := vectorKeys(nil)
 	wantBytes(t, "key block", block[:], want.Block())
 	own := ephemeral(script(t, vector("1-keys", "cloud-ephemeral-private")))
@@ -263,8 +263,8 @@ func TestVectorCertificateVerify(t *testing.T) {
 	if !proof {
 		t.Error("no proof of the key")
 	}
-	copy(c.master[:], vector("1-keys", "master"))
+	c.prf = newPRF(vector("1-keys", "master"))
 	transcript.Write(vector("5-no-cid", "certificate-verify")[headerSize:])
-	verify := verifyData(&c.master, labelClient, c.sum())
+	verify := c.prf.verifyData(labelClient, c.sum())
 	wantBytes(t, "verify_data", verify[:], vector("5-no-cid", "client-verify-data"))
 }
