@@ -231,7 +231,9 @@ func TestStartRefused(t *testing.T) {
 	}{
 		{"too large", func(u *pdc.UpdateStart) { u.FileSize = 1_536_001 }, pdc.ErrModuleSize, coap.ServiceUnavailable},
 		{"asset too large", func(u *pdc.UpdateStart) { u.FileSize, u.ModuleFunction, u.HasModuleFunction = 1_000_000, 9, true }, pdc.ErrTooLarge, coap.BadRequest},
-		{"disabled", func(*pdc.UpdateStart) { w.do(func(now clock.Instant, out *Out) { w.dev.SetUpdatesEnabled(now, false, out) }) }, pdc.ErrUpdatesDisabled, coap.ServiceUnavailable},
+		{"disabled", func(*pdc.UpdateStart) {
+			w.do(func(now clock.Instant, out *Out) { w.dev.SetUpdatesEnabled(now, false, out) })
+		}, pdc.ErrUpdatesDisabled, coap.ServiceUnavailable},
 	} {
 		s := newSender(w, make([]byte, 2000))
 		s.start = c.start
