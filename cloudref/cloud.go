@@ -3,6 +3,7 @@ package cloudref
 import (
 	"context"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -165,3 +166,7 @@ func (s *share) get(key string, make func() any) any {
 	s.values[key] = value
 	return value
 }
+
+// RSAKey returns the private key of the cloud over TCP, with which a harness on
+// the same machine reads what crosses the wire.
+func (c *Cloud) RSAKey() *rsa.PrivateKey { return c.o.RSAKey }
