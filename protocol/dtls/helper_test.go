@@ -177,6 +177,8 @@ type duel struct {
 	toCloud [][]byte // on the way
 	toHome  [][]byte
 	sent    [][]byte // everything, in order
+	damage  func([]byte) []byte
+	damaged int // number of the datagram that damage changes
 
 	device, cloud         *Session
 	deviceEvent           Event // Established or Failed
@@ -234,10 +236,19 @@ func (d *duel) cloudReceives(datagram []byte, out *Out) {
 	d.fromCloud(out)
 }
 
+// onTheWay notes a datagram, and damages it if it is its turn.
+func (d *duel) onTheWay(datagram []byte) []byte {
+	d.sent = append(d.sent, bytes.Clone(datagram))
+	datagram = bytes.Clone(datagram)
+	if d.damage != nil && len(d.sent)-1 == d.damaged {
+		datagram = d.damage(datagram)
+	}
+	return datagram
+}
+
 func (d *duel) fromDevice(out *Out) {
 	for _, datagram := range out.Datagrams {
-		d.toCloud = append(d.toCloud, bytes.Clone(datagram))
-		d.sent = append(d.sent, bytes.Clone(datagram))
+		d.toCloud = append(d.toCloud, d.onTheWay(datagram))
 	}
 	for _, e := range out.Events {
 		switch e.Kind {
@@ -252,8 +263,7 @@ func (d *duel) fromDevice(out *Out) {
 
 func (d *duel) fromCloud(out *Out) {
 	for _, datagram := range out.Datagrams {
-		d.toHome = append(d.toHome, bytes.Clone(datagram))
-		d.sent = append(d.sent, bytes.Clone(datagram))
+		d.toHome = append(d.toHome, d.onTheWay(datagram))
 	}
 	for _, e := range out.Events {
 		switch e.Kind {
