@@ -30,7 +30,6 @@ type Client struct {
 	serverChain            [][]byte
 	serverPoint            []byte
 	asked                  bool // CertificateRequest was seen
-	stuck                  bool // Device OS A and B after a server Certificate
 }
 
 // A clientState is what a Client waits for.
@@ -112,132 +111,21 @@ func (c *Client) Advance(now clock.Instant, out *Out) {
 // Application data that follow the Finished in the same datagram are reported
 // as the Session would.
 func (c *Client) Receive(now clock.Instant, datagram []byte, out *Out) {
-	c.repeated = false
-	if c.over || c.state == clientIdle || c.stuck {
-		out.dropped(DropOver)
-		return
+	if c.state == clientIdle {
+		panic("dtls: Client not started")
 	}
-	for len(datagram) > 0 && (!c.over || c.established()) {
-		r, rest, why := splitRecord(datagram, len(c.serverCID))
-		if why != DropNone {
-			out.dropped(why)
-			return
-		}
-		c.receiveRecord(now, &r, datagram[:len(datagram)-len(rest)], out)
-		datagram = rest
-	}
+	c.receive(c, now, datagram, out)
 }
 
-// established reports whether the handshake has ended well.
-func (c *Client) established() bool { return c.over && c.session != nil && !c.session.over }
+func (c *Client) readCIDSize() int { return len(c.serverCID) }
 
-// receiveRecord takes one record, which is raw with its header.
-func (c *Client) receiveRecord(now clock.Instant, r *record, raw []byte, out *Out) {
-	if c.established() {
-		var a Arrival
-		c.session.receiveRecord(r, out, &a)
-		return
-	}
-	if r.epoch() != 0 {
-		c.receiveProtected(now, r, raw, out)
-		return
-	}
-	if why := c.checkPlain(r); why != DropNone {
-		out.dropped(why)
-		return
-	}
-	switch r.typ {
-	case TypeHandshake:
-		c.receiveFragments(now, 0, r.body, out)
-	case TypeChangeCipherSpec:
-		if c.changed || !isChangeCipherSpec(r.body) || c.session == nil {
-			out.dropped(DropChangeCipher)
-			return
-		}
-		c.changed = true
-		c.openEarly(now, out)
-	case TypeAlert:
-		level, d, ok := parseAlert(r.body)
-		if !ok || level != AlertFatal && d != CloseNotify {
-			out.dropped(DropAlert)
-			return
-		}
-		// Not authenticated, but every generation obeys it.
-		c.end(&AlertError{Level: level, Description: d}, out)
-	default:
-		out.dropped(DropType)
-	}
-}
+func (c *Client) receiveFirst(*fragment) DropReason { return DropNone }
 
-// receiveProtected takes a record of epoch 1.
-func (c *Client) receiveProtected(now clock.Instant, r *record, raw []byte, out *Out) {
-	if !c.readable() {
-		if why := c.keepEarly(raw); why != DropNone {
-			out.dropped(why)
-		}
-		return
-	}
-	t, content, _, why := c.session.open(out.Ciphers, r)
-	switch {
-	case why != DropNone:
-		out.dropped(why)
-	case t == TypeHandshake:
-		c.receiveFragments(now, 1, content, out)
-	case t == TypeAlert && len(content) == 2 && AlertLevel(content[0]) == AlertFatal:
-		c.end(&AlertError{Level: AlertFatal, Description: AlertDescription(content[1])}, out)
-	default:
-		// Application data before Finished: the server may repeat them.
-		out.dropped(DropNotReady)
-	}
-}
-
-// openEarly takes the records that came before they could be read.
-func (c *Client) openEarly(now clock.Instant, out *Out) {
-	if !c.readable() {
-		return
-	}
-	early := c.early
-	c.early = nil
-	for _, raw := range early {
-		if r, _, why := splitRecord(raw, len(c.serverCID)); why == DropNone && (!c.over || c.established()) {
-			c.receiveRecord(now, &r, raw, out)
-		}
-	}
-}
-
-// receiveFragments takes the body of a handshake record.
-func (c *Client) receiveFragments(now clock.Instant, epoch uint16, body []byte, out *Out) {
-	for len(body) > 0 && !c.over {
-		f, rest, why := splitFragment(body)
-		if why == DropNone {
-			why = c.receiveFragment(now, epoch, &f, out)
-		}
-		if why != DropNone {
-			out.dropped(why)
-		}
-		body = rest
-	}
-}
-
-func (c *Client) receiveFragment(now clock.Instant, epoch uint16, f *fragment, out *Out) DropReason {
-	if !belongs(f.typ, epoch) {
-		return DropHandshake
-	}
-	why := c.in.add(epoch, f)
-	if why == DropPast && c.state == clientWaitFinished && f.seq == c.in.next-1 {
-		// The server repeats its flight because ours was lost. Device OS: only
-		// the last message of it counts, so as not to answer each.
-		c.resend(now, out)
-		return DropNone
-	}
-	for !c.over && !c.stuck {
-		m, ok := c.in.take()
-		if !ok {
-			break
-		}
-		c.receiveMessage(now, &m, out)
-	}
-	return why
+// repeats reports whether f is of the last message of the server's flight.
+//
+// Device OS: the others do not count, so as not to answer each of them.
+func (c *Client) repeats(f *fragment) bool {
+	return c.state == clientWaitFinished && f.seq == c.in.next-1
 }
 
 // receiveMessage takes the next message.

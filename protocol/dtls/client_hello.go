@@ -1,9 +1,6 @@
 package dtls
 
-import (
-	"bytes"
-	"encoding/binary"
-)
+import "encoding/binary"
 
 // A clientHello is the body of a ClientHello (RFC 6347 Section 4.2.1). Its
 // slices alias what it was parsed from.
@@ -179,7 +176,3 @@ func (c *ClientConfig) extension(t uint16) []byte {
 		return nil
 	}
 }
-
-// sameHello reports whether two ClientHellos are of one handshake: a repeated
-// one has the same random, and a new one never has.
-func sameHello(a, b *[randomSize]byte) bool { return bytes.Equal(a[:], b[:]) }

@@ -36,6 +36,9 @@ type GateFaults struct {
 	Admit bool
 	// AcceptAnyCookie lets every ClientHello with a cookie in, against R-23.
 	AcceptAnyCookie bool
+	// AcceptVersion10 treats a ClientHello of DTLS 1.0 like any other, against
+	// See also ServerFaults.
+	AcceptVersion10 bool
 	// Cookie, if not nil, is the cookie, 1 to 255 bytes, for everybody. The
 	// answer may then be larger than the ClientHello.
 	Cookie []byte
@@ -81,7 +84,7 @@ func (g *Gate) Receive(now clock.Instant, peer, datagram []byte, out *Out) Verdi
 	case why != DropNone:
 		out.dropped(why)
 		return Dropped
-	case h.version>>8 != version12>>8 || h.version > version12:
+	case (h.version>>8 != version12>>8 || h.version > version12) && !g.faults.AcceptVersion10:
 		// No DTLS 1.2 in it. The alert is smaller than any ClientHello.
 		out.send(func(b []byte) []byte {
 			return appendRecord(b, TypeAlert, at.record, []byte{byte(AlertFatal), byte(ProtocolVersion)})

@@ -28,8 +28,24 @@ type handshake struct {
 	changed      bool     // the peer's ChangeCipherSpec was seen
 	early        [][]byte // records of epoch 1 that came too early
 	repeated     bool     // the flight was repeated in answer to the present datagram
+	stuck        bool     // takes nothing any more, and times out
 	over         bool
 	scratch      []byte
+}
+
+// A role is what a Client and a Server do differently with what arrives.
+type role interface {
+	// readCIDSize is the length of the connection id in records to this side.
+	readCIDSize() int
+	// receiveFirst judges a fragment before it is put together.
+	receiveFirst(f *fragment) DropReason
+	// repeats reports whether a fragment of a message that was already handled
+	// means that the peer repeats its flight.
+	repeats(f *fragment) bool
+	// receiveMessage takes the next message.
+	receiveMessage(now clock.Instant, m *message, out *Out)
+	// end ends the handshake without a session.
+	end(err error, out *Out)
 }
 
 // Bounds for what is kept of epoch 1 before it can be read.
@@ -131,6 +147,141 @@ func (h *handshake) secrets(keep bool) *Secrets {
 		return nil
 	}
 	return &Secrets{ClientRandom: h.clientRandom, ServerRandom: h.serverRandom, Master: h.master}
+}
+
+// established reports whether the handshake has ended well.
+func (h *handshake) established() bool { return h.over && h.session != nil && !h.session.over }
+
+// receive takes a datagram. What follows the end of the handshake in it goes to
+// the session.
+func (h *handshake) receive(by role, now clock.Instant, datagram []byte, out *Out) {
+	h.repeated = false
+	if h.over || h.stuck {
+		out.dropped(DropOver)
+		return
+	}
+	for len(datagram) > 0 && (!h.over || h.established()) {
+		r, rest, why := splitRecord(datagram, by.readCIDSize())
+		if why != DropNone {
+			out.dropped(why)
+			return
+		}
+		h.receiveRecord(by, now, &r, datagram[:len(datagram)-len(rest)], out)
+		datagram = rest
+	}
+}
+
+// receiveRecord takes one record, which is raw with its header.
+func (h *handshake) receiveRecord(by role, now clock.Instant, r *record, raw []byte, out *Out) {
+	if h.established() {
+		var a Arrival
+		h.session.receiveRecord(r, out, &a)
+		return
+	}
+	if r.epoch() != 0 {
+		h.receiveProtected(by, now, r, raw, out)
+		return
+	}
+	if why := h.checkPlain(r); why != DropNone {
+		out.dropped(why)
+		return
+	}
+	switch r.typ {
+	case TypeHandshake:
+		h.receiveFragments(by, now, 0, r.body, out)
+	case TypeChangeCipherSpec:
+		if h.changed || !isChangeCipherSpec(r.body) {
+			out.dropped(DropChangeCipher)
+			return
+		}
+		h.changed = true
+		h.openEarly(by, now, out)
+	case TypeAlert:
+		level, d, ok := parseAlert(r.body)
+		if !ok || level != AlertFatal && d != CloseNotify {
+			out.dropped(DropAlert)
+			return
+		}
+		// Not authenticated, but every Device OS obeys it, and the worst it can
+		// do to a cloud is cost a device a retry.
+		by.end(&AlertError{Level: level, Description: d}, out)
+	default:
+		out.dropped(DropType)
+	}
+}
+
+// receiveProtected takes a record of epoch 1.
+func (h *handshake) receiveProtected(by role, now clock.Instant, r *record, raw []byte, out *Out) {
+	if !h.readable() {
+		if why := h.keepEarly(raw); why != DropNone {
+			out.dropped(why)
+		}
+		return
+	}
+	t, content, _, why := h.session.open(out.Ciphers, r)
+	switch {
+	case why != DropNone:
+		out.dropped(why)
+	case t == TypeHandshake:
+		h.receiveFragments(by, now, 1, content, out)
+	case t == TypeAlert && len(content) == 2 && AlertLevel(content[0]) == AlertFatal:
+		by.end(&AlertError{Level: AlertFatal, Description: AlertDescription(content[1])}, out)
+	default:
+		// Application data before Finished: the peer may repeat them.
+		out.dropped(DropNotReady)
+	}
+}
+
+// openEarly takes the records that came before they could be read.
+func (h *handshake) openEarly(by role, now clock.Instant, out *Out) {
+	if !h.readable() {
+		return
+	}
+	early := h.early
+	h.early = nil
+	for _, raw := range early {
+		if r, _, why := splitRecord(raw, by.readCIDSize()); why == DropNone && (!h.over || h.established()) {
+			h.receiveRecord(by, now, &r, raw, out)
+		}
+	}
+}
+
+// receiveFragments takes the body of a handshake record.
+func (h *handshake) receiveFragments(by role, now clock.Instant, epoch uint16, body []byte, out *Out) {
+	for len(body) > 0 && !h.over && !h.stuck {
+		f, rest, why := splitFragment(body)
+		if why == DropNone {
+			why = h.receiveFragment(by, now, epoch, &f, out)
+		}
+		if why != DropNone {
+			out.dropped(why)
+		}
+		body = rest
+	}
+}
+
+func (h *handshake) receiveFragment(by role, now clock.Instant, epoch uint16, f *fragment, out *Out) DropReason {
+	if !belongs(f.typ, epoch) {
+		return DropHandshake
+	}
+	if why := by.receiveFirst(f); why != DropNone {
+		return why
+	}
+	why := h.in.add(epoch, f)
+	if why == DropPast && by.repeats(f) {
+		// RFC 6347 Section 4.2.4: the peer repeats its flight because ours was
+		// lost.
+		h.resend(now, out)
+		return DropNone
+	}
+	for !h.over && !h.stuck {
+		m, ok := h.in.take()
+		if !ok {
+			break
+		}
+		by.receiveMessage(now, &m, out)
+	}
+	return why
 }
 
 // belongs reports whether a message may come in an epoch: Finished is the only

@@ -197,6 +197,40 @@ func TestClientRefuses(t *testing.T) {
 	}
 }
 
+// Which hashes of the server's signature each generation takes (transport
+// reference, Section 2.4).
+func TestSignatureHashes(t *testing.T) {
+	for hash := byte(hashSHA1); hash <= hashSHA512; hash++ {
+		for _, gen := range generations {
+			d := newDuel(t, testClient(1, gen), testServer(1, func(c *ServerConfig) { c.Faults.SignatureHash = hash })).run()
+			want := hash == hashSHA256 || hash == hashSHA224 || hash == hashSHA1 && gen == GenB
+			if got := d.device != nil; got != want {
+				t.Errorf("hash %d, generation %v: established %v", hash, gen, got)
+			}
+		}
+	}
+}
+
+// A driver finds the half-open handshake by the connection id that the device's
+// Finished carries.
+func TestServerCID(t *testing.T) {
+	d := newDuel(t, testClient(1, GenF, func(c *ClientConfig) { c.Faults.Packing = PackSingle }), testServer(1)).run().established()
+	finished := d.sent[len(d.sent)-2]
+	h, err := PeekHeader(finished)
+	if err != nil || h.Type != TypeCID || h.CID != d.server.CID() || h.CID != d.device.WriteCID() || NewServer(testServer(1)).CID() != (CID{}) {
+		t.Errorf("%+v, %v, want %v", h, err, d.server.CID())
+	}
+	if c, err := PeekHeaderCID(finished, CIDSize); err != nil || c != h {
+		t.Errorf("%+v, %v", c, err)
+	}
+	if p, err := PeekProtected(d.sent[4]); err == nil && p.Epoch == 0 {
+		t.Errorf("PeekProtected found epoch 0: %+v", p)
+	}
+	if !d.cloud.Server() || d.device.Server() || d.cloud.Forgeries() != 0 || d.device.DeviceID() != testDeviceID || h.CID.String() == "" {
+		t.Error("accessors")
+	}
+}
+
 // silence lets time pass for the client, and wants it to transmit at exactly
 // these times. It fails at the end.
 func (d *duel) silence(until time.Duration, transmissions []time.Duration) {

@@ -108,140 +108,24 @@ func (s *Server) Receive(now clock.Instant, datagram []byte, out *Out) {
 		}
 		s.life = now.Add(life)
 	}
-	s.repeated = false
-	if s.over {
-		out.dropped(DropOver)
-		return
-	}
-	for len(datagram) > 0 && (!s.over || s.established()) {
-		r, rest, why := splitRecord(datagram, len(s.clientCID))
-		if why != DropNone {
-			out.dropped(why)
-			return
-		}
-		s.receiveRecord(now, &r, datagram[:len(datagram)-len(rest)], out)
-		datagram = rest
-	}
+	s.receive(s, now, datagram, out)
 }
 
-// established reports whether the handshake has ended well.
-func (s *Server) established() bool { return s.over && s.session != nil && !s.session.over }
+func (s *Server) readCIDSize() int { return len(s.clientCID) }
 
-// receiveRecord takes one record, which is raw with its header.
-func (s *Server) receiveRecord(now clock.Instant, r *record, raw []byte, out *Out) {
-	if s.established() {
-		var a Arrival
-		s.session.receiveRecord(r, out, &a)
-		return
-	}
-	if r.epoch() != 0 {
-		s.receiveProtected(now, r, raw, out)
-		return
-	}
-	if why := s.checkPlain(r); why != DropNone {
-		out.dropped(why)
-		return
-	}
-	switch r.typ {
-	case TypeHandshake:
-		s.receiveFragments(now, 0, r.body, out)
-	case TypeChangeCipherSpec:
-		if s.changed || !isChangeCipherSpec(r.body) || s.state == serverWaitHello {
-			out.dropped(DropChangeCipher)
-			return
-		}
-		s.changed = true
-		s.openEarly(now, out)
-	case TypeAlert:
-		level, d, ok := parseAlert(r.body)
-		if !ok || level != AlertFatal && d != CloseNotify {
-			out.dropped(DropAlert)
-			return
-		}
-		// Not authenticated, but the worst it can do is cost a device a retry.
-		s.end(&AlertError{Level: level, Description: d}, out)
-	default:
-		out.dropped(DropType)
-	}
-}
-
-// receiveProtected takes a record of epoch 1.
-func (s *Server) receiveProtected(now clock.Instant, r *record, raw []byte, out *Out) {
-	if !s.readable() {
-		if why := s.keepEarly(raw); why != DropNone {
-			out.dropped(why)
-		}
-		return
-	}
-	t, content, _, why := s.session.open(out.Ciphers, r)
-	switch {
-	case why != DropNone:
-		out.dropped(why)
-	case t == TypeHandshake:
-		s.receiveFragments(now, 1, content, out)
-	case t == TypeAlert && len(content) == 2 && AlertLevel(content[0]) == AlertFatal:
-		s.end(&AlertError{Level: AlertFatal, Description: AlertDescription(content[1])}, out)
-	default:
-		// Application data before Finished: the client may repeat them.
-		out.dropped(DropNotReady)
-	}
-}
-
-// openEarly takes the records that came before they could be read.
-func (s *Server) openEarly(now clock.Instant, out *Out) {
-	if !s.readable() {
-		return
-	}
-	early := s.early
-	s.early = nil
-	for _, raw := range early {
-		if r, _, why := splitRecord(raw, len(s.clientCID)); why == DropNone && (!s.over || s.established()) {
-			s.receiveRecord(now, &r, raw, out)
-		}
-	}
-}
-
-// receiveFragments takes the body of a handshake record.
-func (s *Server) receiveFragments(now clock.Instant, epoch uint16, body []byte, out *Out) {
-	for len(body) > 0 && !s.over {
-		f, rest, why := splitFragment(body)
-		if why == DropNone {
-			why = s.receiveFragment(now, epoch, &f, out)
-		}
-		if why != DropNone {
-			out.dropped(why)
-		}
-		body = rest
-	}
-}
-
-func (s *Server) receiveFragment(now clock.Instant, epoch uint16, f *fragment, out *Out) DropReason {
-	if !belongs(f.typ, epoch) {
-		return DropHandshake
-	}
+// receiveFirst takes the message_seq of the ClientHello: 0 without a cookie, 1
+// with one, more if the secret of the cookies changed meanwhile.
+func (s *Server) receiveFirst(f *fragment) DropReason {
 	if s.state == serverWaitHello && !s.in.begun() {
 		if f.typ != typeClientHello {
 			return DropHandshake
 		}
-		// 0 without a cookie, 1 with one, more if the secret changed meanwhile.
 		s.in.skipTo(f.seq)
 	}
-	why := s.in.add(epoch, f)
-	if why == DropPast && f.typ == typeClientHello {
-		// RFC 6347 Section 4.2.4: the client repeats its flight because ours was
-		// lost.
-		s.resend(now, out)
-		return DropNone
-	}
-	for !s.over {
-		m, ok := s.in.take()
-		if !ok {
-			break
-		}
-		s.receiveMessage(now, &m, out)
-	}
-	return why
+	return DropNone
 }
+
+func (s *Server) repeats(f *fragment) bool { return f.typ == typeClientHello }
 
 // receiveMessage takes the next message.
 func (s *Server) receiveMessage(now clock.Instant, m *message, out *Out) {
@@ -311,7 +195,7 @@ func (s *Server) receiveKeyExchange(now clock.Instant, m *message, out *Out) {
 	if s.cfg.Faults.OmitCertificateRequest {
 		s.state = serverWaitFinished
 	}
-	s.openEarly(now, out)
+	s.openEarly(s, now, out)
 }
 
 // receiveVerify checks the proof of the client's key, and then whether the key
@@ -377,7 +261,7 @@ func (s *Server) receiveFinished(now clock.Instant, m *message, out *Out) {
 	out.Events = append(out.Events, Event{
 		Kind: EventEstablished, Session: s.session, PeerSPKI: s.peerSPKI, PeerChain: s.peerChain, Secrets: s.secrets(s.cfg.KeepSecrets),
 	})
-	s.openEarly(now, out)
+	s.openEarly(s, now, out)
 }
 
 // fail ends the handshake with a fatal alert, in epoch 0 as all that a Server
