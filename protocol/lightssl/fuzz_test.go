@@ -18,7 +18,7 @@ func pieces(b []byte, size uint8) [][]byte {
 	return all
 }
 
-// addUp seeds a fuzz test with what recorded devices sent.
+// addRecorded seeds a fuzz test with one side of a recorded conversation.
 func addRecorded(f *testing.F, op byte) {
 	c := fixtures.ByName("v6.2.0-tcp-session")
 	var stream []byte

@@ -10,7 +10,8 @@ import (
 // A ServerConfig configures a [Server]. It is read, never written, and may be
 // shared by many Servers if Rand and Lookup may.
 type ServerConfig struct {
-	// Key is the RSA-2048 key of the cloud, e = 65537. Required.
+	// Key is the RSA-2048 key of the cloud, e = 65537, with its precomputed
+	// values: without them each operation takes longer. Required.
 	Key *rsa.PrivateKey
 	// Lookup returns the key registered for a device id as SPKI (162 bytes), nil
 	// when there is none. It is called in [Work.Run], so it must be safe for

@@ -10,8 +10,8 @@ type Board struct {
 	Platform pdc.Platform
 	// MaxSize is the size of the OTA slot in bytes; 0 means no limit.
 	MaxSize uint32
-	// Installed are the slots of the flash. A slot that is not listed has no
-	// address range that would be checked.
+	// Installed are the slots of the flash; what is not listed satisfies no
+	// dependency and has no address range to check.
 	Installed []Installed
 	// HasNCP says that the board's network co-processor takes updates; NCP is its
 	// id.
