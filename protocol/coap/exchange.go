@@ -33,6 +33,7 @@ type Exchange struct {
 	seen    []seen
 	replies []reply
 	lastID  uint16
+	deaf    bool
 	conUsed [idParts]ticks
 }
 
@@ -55,6 +56,13 @@ func (x *Exchange) LastID() uint16 { return x.lastID }
 
 // Waiting returns the number of Confirmable messages that are not acknowledged.
 func (x *Exchange) Waiting() int { return len(x.waiting) }
+
+// SetDeaf makes the Exchange throw away, without an answer, an event or a memory
+// of it, everything but ACK and RST, or ends that.
+//
+// Device OS: so while it waits for the ACK of Hello, and up to 1.5 in the middle
+// of a legacy update.
+func (x *Exchange) SetDeaf(deaf bool) { x.deaf = deaf }
 
 // Clear forgets what is waiting and what was received, without any event. The
 // IDs go on counting.

@@ -14,6 +14,9 @@ func (x *Exchange) Receive(now clock.Instant, wire []byte, out *Out) {
 		out.event(e)
 		return
 	}
+	if x.deaf && m.Type != Acknowledgement && m.Type != Reset {
+		return
+	}
 	switch m.Type {
 	case Acknowledgement:
 		x.receiveAck(e, out)

@@ -55,6 +55,10 @@ func (l *Link) LastID() uint16 { return l.exchange.LastID() }
 // Waiting returns the number of Confirmable messages that are not acknowledged.
 func (l *Link) Waiting() int { return l.exchange.Waiting() }
 
+// SetDeaf makes the message layer throw away everything but ACK and RST, see
+// [coap.Exchange.SetDeaf].
+func (l *Link) SetDeaf(deaf bool) { l.exchange.SetDeaf(deaf) }
+
 // Forget treats a message that was Received as if it had not been, so that its
 // retransmission is Received again.
 func (l *Link) Forget(received coap.Message) { l.exchange.Forget(received) }
