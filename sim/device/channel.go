@@ -43,6 +43,7 @@ func (d *Device) flush(out *Out) {
 
 // send sends a request or a separate response and returns its message id.
 func (d *Device) send(now clock.Instant, m coap.Message, tag uint32, out *Out) uint16 {
+	out.link.Ciphers = out.Ciphers
 	id := d.ch.Send(now, m, tag, &out.link)
 	d.flush(out)
 	return id
@@ -59,6 +60,19 @@ func (d *Device) ack(now clock.Instant, e coap.Event, out *Out) {
 	if e.Message.Type == coap.Confirmable {
 		d.reply(now, e, coap.Message{Type: coap.Acknowledgement}, out)
 	}
+}
+
+// await makes the device deaf until the message of that id is acknowledged
+// (PDC-0.4).
+func (d *Device) await(id uint16) {
+	d.deaf, d.awaited = true, id
+	d.ch.SetDeaf(true)
+}
+
+// hear ends that.
+func (d *Device) hear() {
+	d.deaf = false
+	d.ch.SetDeaf(false)
 }
 
 // nextToken returns the next token: one counter for everything a device asks

@@ -203,6 +203,7 @@ func TestDeafBeforeHelloIsAcknowledged(t *testing.T) {
 	w.run(profile.BootTime + time.Second)
 	const call = "41 02 20 21 62 b1 66 03 6c 65 6e 41 61"
 	w.clear().send(call)
+	w.send("40 00 20 22") // not even a ping is answered
 	w.wantSent()
 	w.peer.answer = nil
 	w.send("60 00 00 01")

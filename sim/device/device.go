@@ -42,7 +42,7 @@ type ram struct {
 
 	lastID   uint16 // CoAP message id used last, if hasID
 	attempts uint16 // to connect since the device was online
-	helloID  uint16 // message id that must be acknowledged while deaf
+	awaited  uint16 // message id that must be acknowledged while deaf
 	after    afterClosing
 	resetWhy pdc.ResetReason
 	sleepFor time.Duration
@@ -62,7 +62,7 @@ type bits struct {
 	helloSent       bool // since power-up
 	resumed         bool // the connection resumed and skipped Hello
 	answered        bool // something arrived on this connection
-	deaf            bool // only the acknowledgement of helloID is looked at
+	deaf            bool // only the acknowledgement of awaited is looked at
 	pinging         bool // a keep-alive ping is unanswered
 	setupDone       bool
 	lastReset       bool // last_reset was published

@@ -33,13 +33,6 @@ func (d *Device) handle(now clock.Instant, e coap.Event, out *Out) {
 			d.setTime(now, e.Wire, out)
 		}
 	case coap.Received:
-		if d.deaf {
-			// Thrown away without an ACK: a retransmission will be processed
-			// (PDC-0.4).
-			d.ch.Forget(e.Message)
-			out.event(Event{Kind: Dropped, Name: "request while waiting"})
-			return
-		}
 		d.dispatch(now, e, out)
 	default:
 		// Pings and duplicates are answered already.
@@ -52,8 +45,8 @@ func (d *Device) acknowledged(now clock.Instant, e coap.Event, out *Out) {
 	if code == coap.Content {
 		d.setTime(now, e.Wire, out)
 	}
-	if d.deaf && e.ID == d.helloID {
-		d.deaf = false
+	if d.deaf && e.ID == d.awaited {
+		d.hear()
 	}
 	switch tag := e.Tag; tag {
 	case tagHello:

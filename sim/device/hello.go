@@ -38,7 +38,7 @@ func (d *Device) hello() pdc.Hello {
 func (d *Device) sayHello(now clock.Instant, out *Out) {
 	id := d.send(now, d.hello().Message(d.Dialect()), tagHello, out)
 	if d.prof.Board.UDP {
-		d.deaf, d.helloID = true, id
+		d.await(id)
 		return
 	}
 	d.timer = now.Add(d.prof.HelloTimeout())
@@ -46,7 +46,7 @@ func (d *Device) sayHello(now clock.Instant, out *Out) {
 
 // helloAnswered is the end of greeting: from now on the session may be stored.
 func (d *Device) helloAnswered(now clock.Instant, out *Out) {
-	d.timer, d.deaf = clock.Never, false
+	d.timer = clock.Never
 	d.helloSent, d.persistent = true, true
 	c := d.current()
 	d.known.remember(c, knownFlags|knownVersion|knownMessage|knownBinary|knownChunk)

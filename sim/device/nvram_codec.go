@@ -23,7 +23,7 @@ type rare struct {
 // Append appends the encoding of nv to b. It holds the keys of a session and
 // must be kept secret.
 func (nv *NVRAM) Append(b []byte) []byte {
-	b = append(b, nvramVersion, flag(nv.Applied)|flag(nv.SafeMode)<<1)
+	b = append(b, nvramVersion, bit(nv.Applied)|bit(nv.SafeMode)<<1)
 	for _, n := range []uint64{uint64(nv.Reset), uint64(nv.KeyErrors), uint64(nv.Boots), uint64(nv.Handshakes), uint64(uint32(nv.Unix))} {
 		b = binary.AppendUvarint(b, n)
 	}
@@ -128,7 +128,7 @@ func parsePartial(r, outer *reader) *Partial {
 	return p
 }
 
-func flag(b bool) byte {
+func bit(b bool) byte {
 	if b {
 		return 1
 	}

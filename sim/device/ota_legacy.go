@@ -67,7 +67,7 @@ func (d *Device) updateBegin(now clock.Instant, e coap.Event, out *Out) {
 func (d *Device) sendDeaf(now clock.Instant, m coap.Message, tag uint32, out *Out) {
 	id := d.send(now, m, tag, out)
 	if d.has(profile.UpdateWaits) && d.prof.Board.UDP {
-		d.deaf, d.helloID = true, id
+		d.await(id)
 	}
 }
 
