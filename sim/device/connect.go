@@ -54,7 +54,7 @@ func (d *Device) settle(now clock.Instant, out *Out) {
 	if d.state != Settling {
 		return
 	}
-	if d.prof.Board.UDP && d.has(profile.WaitsForAcks) && d.ch.Waiting() > 0 {
+	if d.prof.Board.UDP && d.has(profile.WaitsForAcks) && d.ch.Waiting() > 0 && !d.faults().EarlyOnline {
 		return
 	}
 	d.state, d.timer, d.attempts = Connected, clock.Never, 0

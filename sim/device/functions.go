@@ -60,8 +60,14 @@ func (d *Device) function(name string) *Function {
 }
 
 func (d *Device) functionResult(now clock.Instant, token byte, result int32, out *Out) {
-	r := pdc.FunctionResult{Token: []byte{token}, Value: result}
-	d.send(now, r.Message(d.Dialect()), tagOther, out)
+	if d.faults().NoResult {
+		return
+	}
+	m := pdc.FunctionResult{Token: []byte{token}, Value: result}.Message(d.Dialect())
+	d.send(now, m, tagOther, out)
+	if d.faults().DoubleResult {
+		d.send(now, m, tagOther, out)
+	}
 }
 
 // finishCalls sends the results of functions that have run, on whatever

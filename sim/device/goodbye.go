@@ -32,7 +32,7 @@ func (d *Device) leave(now clock.Instant, after afterClosing, g pdc.Goodbye, out
 	if d.state == Closing {
 		return
 	}
-	if d.state != Connected || !d.has(profile.Goodbyes) {
+	if d.state != Connected || !d.has(profile.Goodbyes) || d.faults().NoGoodbye {
 		d.left(now, out)
 		return
 	}

@@ -46,9 +46,7 @@ func (d *Device) startHandshake(now clock.Instant, out *Out) {
 		Key: d.cfg.Key(d.id).(*ecdsa.PrivateKey), ServerKey: d.cfg.CloudKey.(*ecdsa.PublicKey),
 		Rand: d.random(), DeviceID: d.id, KeepSecrets: d.cfg.Secrets,
 	}
-	if f := d.cfg.Faults; f != nil {
-		c.Faults, c.RecordFaults = f.Handshake, f.Records
-	}
+	c.Faults, c.RecordFaults = d.faults().Handshake, d.faults().Records
 	d.hs = &handshake{udp: dtls.NewClient(c)}
 	d.state, d.timer = Securing, clock.Never
 	d.hs.udp.Start(now, &out.dtls)
@@ -95,12 +93,7 @@ func (d *Device) established(now clock.Instant, e dtls.Event, out *Out) {
 	d.secured(now, false, out)
 }
 
-func (d *Device) coapFaults() *coap.Faults {
-	if d.cfg.Faults == nil {
-		return nil
-	}
-	return &d.cfg.Faults.CoAP
-}
+func (d *Device) coapFaults() *coap.Faults { return &d.faults().CoAP }
 
 // advanceHandshake does what is due in the handshake.
 func (d *Device) advanceHandshake(now clock.Instant, out *Out) {

@@ -29,6 +29,9 @@ func (d *Device) hello() pdc.Hello {
 	}
 	if t.UDP {
 		h.DeviceID = d.id[:]
+		if id := d.faults().HelloID; id != nil {
+			h.DeviceID = id[:]
+		}
 	}
 	return h
 }

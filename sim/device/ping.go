@@ -44,7 +44,7 @@ func (d *Device) heard(now clock.Instant) {
 // The ping of a resume is not guarded: it fails as any Confirmable message.
 func (d *Device) keepAliveDue(now clock.Instant, out *Out) {
 	switch {
-	case d.ch == nil || d.state == Greeting || d.state == Closing:
+	case d.ch == nil || d.state == Greeting || d.state == Closing || d.faults().NoPing:
 		d.pingDue = clock.Never
 	case d.upd != nil:
 		d.pingDue = now.Add(d.keepAlive)

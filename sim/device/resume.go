@@ -67,6 +67,10 @@ func (d *Device) current() AppState {
 func (d *Device) knowsAll() bool {
 	k, c := d.known, d.current()
 	switch {
+	case d.faults().AlwaysHello:
+		return false
+	case d.faults().NeverHello:
+		return true
 	case !d.has(profile.CachedState):
 		return d.helloSent
 	case !d.atLeast(pdc.OS2_0):

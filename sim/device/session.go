@@ -32,7 +32,7 @@ const usesMax = 3
 // (TRN-3.1). The connection is gone afterwards.
 func (d *Device) suspend(now clock.Instant, discard bool) {
 	d.lastID, d.hasID = d.ch.LastID(), true
-	if s, ok := d.exportSession(); ok && d.persistent && !discard {
+	if s, ok := d.exportSession(); ok && d.persistent && (!discard || d.faults().ResumeForever) {
 		d.nv.Session = &Session{
 			Size: d.prof.SessionSize(), Uses: d.uses, LastID: d.lastID,
 			Server: crc32.ChecksumIEEE([]byte(d.cfg.Server)), Keys: d.keysChecksum(),
@@ -54,7 +54,7 @@ func (d *Device) restore(now clock.Instant) bool {
 		s.Server != crc32.ChecksumIEEE([]byte(d.cfg.Server)),
 		s.Keys != d.keysChecksum():
 		return false
-	case d.has(profile.SessionCounter) && s.Uses >= usesMax:
+	case d.has(profile.SessionCounter) && s.Uses >= usesMax && !d.faults().ResumeForever:
 		return false
 	}
 	ch, err := d.importSession(s)

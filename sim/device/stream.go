@@ -2,6 +2,7 @@ package device
 
 import (
 	"crypto/rsa"
+	"fmt"
 
 	"github.com/muster/muster/protocol/clock"
 	"github.com/muster/muster/protocol/coap"
@@ -19,9 +20,7 @@ func (d *Device) StreamOpened(now clock.Instant, out *Out) {
 		ID: lightssl.DeviceID(d.id), Key: d.cfg.Key(d.id).(*rsa.PrivateKey), ServerKey: d.cfg.CloudKey.(*rsa.PublicKey),
 		Rand: d.random(), FrameLimit: d.frameLimit(),
 	}
-	if f := d.cfg.Faults; f != nil {
-		c.Faults = f.Stream
-	}
+	c.Faults = d.faults().Stream
 	d.hs = &handshake{tcp: lightssl.NewClient(c)}
 	d.state = Securing
 	d.hs.tcp.Start(now, &out.ssl)
@@ -109,6 +108,9 @@ func (d *Device) streamEstablished(now clock.Instant, e lightssl.Event, out *Out
 	l := link.OverLightSSL(e.Session, coap.NewExchange(&coap.DeviceTCP, first-1, d.rng, d.coapFaults()))
 	d.ch = &l
 	d.known, d.persistent, d.answered = AppState{}, false, false
+	if d.cfg.Secrets {
+		out.event(Event{Kind: Secrets, Data: fmt.Appendf(nil, "LIGHTSSL %x", e.Session.Credentials()[:])})
+	}
 	d.secured(now, false, out)
 	if len(e.Rest) > 0 && d.ch == &l {
 		d.StreamData(now, e.Rest, out)
