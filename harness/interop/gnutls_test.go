@@ -43,6 +43,7 @@ func TestGnuTLSClient(t *testing.T) {
 		"lost last flight":    {priority: strict, lose: func(n int, _ []byte) bool { return n == 3 }},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // they wait most of the time
 			cfg := serverConfig(theirs)
 			if c.config != nil {
 				c.config(cfg)

@@ -55,6 +55,7 @@ func TestLibcoapClient(t *testing.T) {
 		"single records": {answer: "yes", config: func(c *dtls.ServerConfig) { c.Faults.Packing = dtls.PackSingle }},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // they wait most of the time
 			cfg := serverConfig(theirs)
 			if c.config != nil {
 				c.config(cfg)

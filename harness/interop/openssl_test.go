@@ -42,6 +42,7 @@ func TestOpenSSLClient(t *testing.T) {
 		"lost last flight":   {lose: func(n int, _ []byte) bool { return n == 3 }},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // they wait most of the time
 			cfg := certified(theirs)
 			if c.config != nil {
 				c.config(cfg)
@@ -133,5 +134,13 @@ func TestOpenSSLServerThatRefusesUs(t *testing.T) {
 	us := dial(t, port, cfg)
 	if alert := us.refusal(); alert.Local || alert.Level != dtls.AlertFatal {
 		t.Errorf("failed with %v, want a fatal alert of the server", alert)
+	}
+}
+
+func TestOpenSSLClientWithoutCommonSuite(t *testing.T) {
+	us := serve(t, certified(theirs))
+	opensslClient(t, us.port(), "-cipher", "ECDHE-ECDSA-AES128-GCM-SHA256")
+	if alert := us.refusal(); !alert.Local || alert.Description != dtls.HandshakeFailure {
+		t.Errorf("failed with %v, want our handshake_failure", alert)
 	}
 }

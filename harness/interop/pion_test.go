@@ -145,6 +145,7 @@ func (c *pionCase) established(us *party) {
 func TestPionClient(t *testing.T) {
 	for name, c := range pionCases() {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // they wait most of the time
 			cfg := certified(theirs)
 			if c.server != nil {
 				c.server(cfg)
@@ -170,6 +171,7 @@ func TestPionClient(t *testing.T) {
 func TestPionServer(t *testing.T) {
 	for name, c := range pionCases() {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // they wait most of the time
 			cfg := certifiedClient(theirs)
 			if c.client != nil {
 				c.client(cfg)
