@@ -50,7 +50,7 @@ func (c *Cloud) Flash(ctx context.Context, id store.DeviceID, data []byte, progr
 	case err := <-done:
 		return err
 	case <-ctx.Done():
-		c.node.Command(id, func(now clock.Instant, d *app.Device, out *app.Out) { d.CancelFlash(now, out) })
+		c.node.Command(id, func(now clock.Instant, d *app.Device, out *app.Out) { d.CancelFlash(now, ref, out) })
 		return fmt.Errorf("cloud: device %s: update given up: %w", id, ctx.Err())
 	}
 }

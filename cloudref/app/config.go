@@ -40,6 +40,11 @@ type Config struct {
 	// before it is given up. 120 s.
 	FlashPatience time.Duration
 
+	// FlashResumeDelay is how long a device that is back is left alone before an
+	// interrupted transfer goes on: it has its own messages to send first, and
+	// sends none while it is updated. 2 s.
+	FlashResumeDelay time.Duration
+
 	// RestartPatience is how long a device may take from the end of a
 	// transfer until it is back with the new image. 10 min.
 	RestartPatience time.Duration
@@ -57,6 +62,7 @@ func (c Config) Defaults() Config {
 	setDuration(&c.AnswerTimeout, 30*time.Second)
 	setDuration(&c.ChunkInterval, 10*time.Millisecond)
 	setDuration(&c.FlashPatience, 120*time.Second)
+	setDuration(&c.FlashResumeDelay, 2*time.Second)
 	setDuration(&c.RestartPatience, 10*time.Minute)
 	setInt(&c.QueueMax, 64)
 	setInt(&c.SubscriptionsMax, 64)

@@ -172,6 +172,7 @@ func (d *Device) takeDescribe(now clock.Instant, flags pdc.DescribeFlags, protob
 	})
 	if flags&pdc.DescribeSystem != 0 {
 		d.judgePending(now, out)
+		d.reportSafeMode(out)
 	}
 }
 
@@ -328,7 +329,7 @@ func (d *Device) judgePending(now clock.Instant, out *Out) {
 	case running:
 		d.endFlash(out)
 	case known && d.work != nil && d.work.flash != nil:
-		d.failFlash(now, d.fail(NotApplied, "it came back with another module"), out)
+		d.failFlash(d.fail(NotApplied, "it came back with another module"), out)
 	case known:
 		d.profile.pending = nil
 		out.Save |= SaveSession

@@ -9,9 +9,11 @@ import (
 // A Device is the application state of one device: what survives a restart
 // (see [Device.AppendState]) and what waits for it right now.
 //
-//	away --Hello--> ready --Lost--> away --Resumed--> ready
+//	lost --Hello--> ready --Lost--> lost --Resumed--> ready
+//	                ready --goodbye, no acknowledgement--> away --Heard--> ready
 //
-// Until ready, only Hello is taken and nothing is sent.
+// Until ready, only Hello is taken and nothing is sent. A device that is away
+// may send what it likes, but gets no commands.
 //
 // Device OS: until its Hello is acknowledged a device throws every other
 // message away (communication/src/protocol.cpp).
@@ -23,9 +25,10 @@ type Device struct {
 	id      DeviceID
 	profile profile
 	work    *work
+	tag     uint32
 	token   byte
 	ready   bool
-	tag     uint32
+	away    bool // said goodbye or did not acknowledge, and was not heard since
 }
 
 // A profile is what the device told about itself. All of it is durable.
@@ -59,8 +62,15 @@ func New(id DeviceID, c *Config) *Device {
 func (d *Device) ID() DeviceID { return d.id }
 
 // Ready reports whether commands can be sent: the Hello was accepted, in this
-// session or in the one that was resumed.
-func (d *Device) Ready() bool { return d.ready }
+// session or in the one that was resumed, and the device is not away.
+func (d *Device) Ready() bool { return d.ready && !d.away }
+
+// Heard says that something came from the device that proves it to be there.
+// Messages given to Receive say so themselves.
+func (d *Device) Heard(now clock.Instant) {
+	d.away = false
+	d.wakeFlash(now)
+}
 
 // LastHello returns what the last accepted Hello said.
 func (d *Device) LastHello() pdc.Hello { return d.profile.hello }
@@ -83,6 +93,12 @@ func (d *Device) UpdateFlags() UpdateFlags {
 func (d *Device) Resumed(now clock.Instant, out *Out) bool {
 	d.abandon(now, "the device began a new connection", out)
 	d.ready = d.profile.greeted
+	if d.tag == 0 {
+		// After a restart of the cloud. A result may still come with a token from
+		// before; it must not meet a new request.
+		d.token = byte(now / (1 << 20))
+	}
+	d.Heard(now)
 	return d.ready
 }
 
@@ -92,7 +108,7 @@ func (d *Device) Resumed(now clock.Instant, out *Out) bool {
 // Device OS: a device forgets the Confirmable messages of its old connection
 // (PDC-8.10), so nothing that was asked will be answered.
 func (d *Device) Lost(now clock.Instant, out *Out) {
-	d.ready = false
+	d.ready, d.away = false, false
 	d.abandon(now, "the connection was lost", out)
 }
 

@@ -2,6 +2,7 @@ package app
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/muster/muster/protocol/clock"
@@ -25,6 +26,9 @@ func (d *Device) receivePublish(now clock.Instant, m coap.Message, out *Out) {
 		d.answerPublish(m, p, out)
 	}
 	d.understand(now, p, out)
+	if p.Name == pdc.EventClaimCode {
+		return // a secret between device and cloud, not for the stream
+	}
 	out.Publish = append(out.Publish, Event{
 		Name: strings.Clone(p.Name), Data: append([]byte(nil), p.Data...),
 		Content: p.Format, TTL: ttlOf(p.TTL, p.HasTTL), Private: p.Private,
@@ -59,12 +63,38 @@ func (d *Device) understand(now clock.Instant, p pdc.Publish, out *Out) {
 	case pdc.EventSafeMode:
 		d.profile.safeMode = true
 		out.Save |= SaveSession
-		out.effect(SafeMode{})
+		d.reportSafeMode(out)
+	case pdc.EventMaxBinary:
+		d.setMaxBinary(string(p.Data), out)
 	case pdc.EventUpdatesEnabled:
 		d.setUpdates(now, string(p.Data) == "true", d.profile.forced, out)
 	case pdc.EventUpdatesForced:
 		d.setUpdates(now, d.profile.enabled, string(p.Data) == "true", out)
 	}
+}
+
+// setMaxBinary keeps the size of the largest image where the Hello does not tell
+// it: up to 2.x (PDC-4.5). What is no number is ignored.
+func (d *Device) setMaxBinary(text string, out *Out) {
+	n, err := strconv.ParseUint(text, 10, 32)
+	if err != nil || d.profile.hello.System != 0 || uint32(n) == d.profile.hello.MaxBinary {
+		return
+	}
+	d.profile.hello.MaxBinary = uint32(n)
+	out.Save |= SaveSession
+}
+
+// reportSafeMode tells what a device in safe mode lacks, as far as it is known.
+// The event may come before the describe or behind it.
+func (d *Device) reportSafeMode(out *Out) {
+	if !d.profile.safeMode {
+		return
+	}
+	e := SafeMode{Known: d.profile.describe.hasSystem()}
+	if e.Known {
+		e.Missing = d.profile.describe.System.Missing()
+	}
+	out.effect(e)
 }
 
 func (d *Device) setUpdates(now clock.Instant, enabled, forced bool, out *Out) {
@@ -100,12 +130,12 @@ func (d *Device) receiveSubscribe(m coap.Message, out *Out) {
 // The event must come from the device's own account: that is the router's
 // promise.
 func (d *Device) Deliver(now clock.Instant, e Event, publisher DeviceID, out *Out) {
-	s := d.profile.subs.match(e.Name, publisher)
-	if !d.ready || s == nil && !d.c.Faults.IgnoreFilters {
+	wanted, structured := d.profile.subs.match(e.Name, publisher)
+	if !d.Ready() || !wanted && !d.c.Faults.IgnoreFilters {
 		return
 	}
 	format := e.Content
-	if s != nil && s.Type == pdc.HandlerStructured {
+	if structured {
 		format = format.Delivered()
 	}
 	d.deliver(now, 0, e, format, out)
@@ -129,6 +159,10 @@ func (d *Device) deliver(now clock.Instant, ref uint64, e Event, format pdc.Cont
 		Private: e.Private, Name: e.Name, Data: e.Data,
 		Format: format, HasFormat: format != pdc.FormatText,
 	}.Message(d.profile.dialect)
+	if failure := d.tooLarge(r.message); failure != nil {
+		d.finish(&r, failure, out) // C-29, R-96
+		return
+	}
 	d.enqueue(now, r, out)
 }
 

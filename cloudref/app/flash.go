@@ -68,6 +68,7 @@ type flash struct {
 	tag           uint32 // of the Confirmable message that is waiting, 0: none
 	token         []byte // of the request whose response is awaited
 	patience      clock.Instant
+	resume        clock.Instant // when an interrupted transfer goes on
 	interruptions int
 	best          int // bytes of the furthest attempt
 	sent, packets int
@@ -81,7 +82,7 @@ type flash struct {
 // minutes to find out.
 func (d *Device) Flash(now clock.Instant, ref uint64, image *Image, out *Out) {
 	f := &flash{ref: ref, image: image, stage: FlashStarting}
-	if !d.ready {
+	if !d.Ready() {
 		d.reportFlash(f, FlashFailed, d.fail(NotOnline, ""), out)
 		return
 	}
@@ -89,7 +90,10 @@ func (d *Device) Flash(now clock.Instant, ref uint64, image *Image, out *Out) {
 		d.reportFlash(f, FlashFailed, failure, out)
 		return
 	}
-	d.CancelFlash(now, out)
+	if d.work != nil && d.work.flash != nil {
+		// The device cancels it by itself when it gets the new UpdateStart.
+		d.failFlash(d.fail(Canceled, "a later update replaced it"), out)
+	}
 	d.busy().flash = f
 	d.profile.pending = &pendingImage{id: image.ID, hash: image.Hash, function: image.Function, index: image.Index, version: image.Version}
 	out.Save |= SaveSession
@@ -101,11 +105,27 @@ func (d *Device) Flash(now clock.Instant, ref uint64, image *Image, out *Out) {
 	d.startFlash(now, out)
 }
 
-// CancelFlash gives up the update that is under way, if there is one. The device
-// notices by its own time-out, or keeps what it has for the next attempt.
-func (d *Device) CancelFlash(now clock.Instant, out *Out) {
-	if d.work != nil && d.work.flash != nil {
-		d.failFlash(now, d.fail(Canceled, "a later update replaced it"), out)
+// CancelFlash gives up the update with this ref, or any if ref is 0. A device
+// with OTA v3 is told, and keeps what it has for the next attempt; others notice
+// by their own time-out (PDC-6.2).
+func (d *Device) CancelFlash(now clock.Instant, ref uint64, out *Out) {
+	if d.work == nil || d.work.flash == nil || ref != 0 && d.work.flash.ref != ref {
+		return
+	}
+	under := d.flashing()
+	d.failFlash(d.fail(Canceled, ""), out)
+	if under {
+		d.stopFlash(now, out)
+	}
+	d.settle(now, out)
+}
+
+// stopFlash makes a device leave the update that the cloud has given up:
+// otherwise it would wait for minutes, and send nothing meanwhile.
+func (d *Device) stopFlash(now clock.Instant, out *Out) {
+	if d.profile.dialect.OTA3 && d.Ready() {
+		m := pdc.UpdateFinish{Token: d.nextToken(), Cancel: true}.Message(d.profile.dialect)
+		d.enqueue(now, request{kind: pdc.KindUpdateFinish, message: m}, out)
 	}
 }
 
@@ -125,11 +145,11 @@ func (d *Device) RestoreFlash(now clock.Instant, image *Image, out *Out) {
 	if id, pending := d.FlashPending(); !pending || id != image.ID {
 		return
 	}
-	f := &flash{image: image, patience: now.Add(d.c.RestartPatience)}
+	f := &flash{image: image, patience: now.Add(d.c.RestartPatience), resume: clock.Never}
 	d.busy().flash = f
 	d.reportFlash(f, FlashInterrupted, nil, out)
-	if d.ready {
-		d.resumeFlash(now, out)
+	if d.Ready() {
+		d.wakeFlash(now)
 	}
 }
 
@@ -230,7 +250,7 @@ func (d *Device) validated(now clock.Instant, out *Out) {
 	}
 }
 
-func (d *Device) failFlash(_ clock.Instant, failure *Failure, out *Out) {
+func (d *Device) failFlash(failure *Failure, out *Out) {
 	f := d.work.flash
 	d.work.flash, d.profile.pending = nil, nil
 	out.Save |= SaveSession
@@ -280,20 +300,31 @@ func (d *Device) interruptFlash(now clock.Instant, out *Out) {
 	}
 	f.interruptions++
 	if f.interruptions > flashInterruptionsMax {
-		d.failFlash(now, d.fail(Unreachable, "the connection was lost again and again"), out)
+		d.failFlash(d.fail(Unreachable, "the connection was lost again and again"), out)
 		return
 	}
 	f.tag, f.token, f.sender = 0, nil, nil
-	f.patience = now.Add(d.c.RestartPatience)
+	f.patience, f.resume = now.Add(d.c.RestartPatience), clock.Never
 	d.reportFlash(f, FlashInterrupted, nil, out)
+}
+
+// wakeFlash sees to it that an interrupted transfer goes on, now that the device
+// is there.
+func (d *Device) wakeFlash(now clock.Instant) {
+	if d.ready && d.work != nil && d.work.flash != nil && d.work.flash.stage == FlashInterrupted {
+		d.work.flash.resume = min(d.work.flash.resume, now.Add(d.c.FlashResumeDelay))
+	}
 }
 
 // resumeFlash goes on after an interruption: OTA v3 where the device stopped,
 // the legacy transfer from the beginning.
 func (d *Device) resumeFlash(now clock.Instant, out *Out) {
-	if d.work != nil && d.work.flash != nil && d.work.flash.stage == FlashInterrupted && d.mayFlash() {
+	if d.mayFlash() {
 		d.startFlash(now, out)
+		return
 	}
+	d.reportFlash(d.work.flash, FlashHeld, nil, out)
+	d.announceUpdate(now, out)
 }
 
 func (d *Device) advanceFlash(now clock.Instant, out *Out) {
@@ -306,7 +337,15 @@ func (d *Device) advanceFlash(now clock.Instant, out *Out) {
 		if f.stage == FlashRestarting {
 			failure = d.fail(NotApplied, "it did not come back with the new image")
 		}
-		d.failFlash(now, failure, out)
+		under := d.flashing()
+		d.failFlash(failure, out)
+		if under {
+			d.stopFlash(now, out)
+		}
+		return
+	}
+	if f.stage == FlashInterrupted && f.resume <= now {
+		d.resumeFlash(now, out)
 		return
 	}
 	if d.flashing() && f.sender.deadline() <= now {
@@ -321,6 +360,8 @@ func (d *Device) flashDeadline() clock.Instant {
 		return clock.Never
 	case d.flashing():
 		return min(f.patience, f.sender.deadline())
+	case f.stage == FlashInterrupted:
+		return min(f.patience, f.resume)
 	default:
 		return f.patience
 	}

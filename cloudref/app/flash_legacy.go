@@ -50,6 +50,12 @@ const (
 	legacyReadyPause = 90 * time.Second
 )
 
+// A transfer ends when it took this many times its chunks, and so many more.
+const (
+	legacyRepeatsMax = 10
+	legacyRepeatsMin = 100
+)
+
 func newLegacySender(data []byte) *legacySender {
 	return &legacySender{data: data, due: clock.Never}
 }
@@ -71,7 +77,7 @@ func (s *legacySender) acknowledged(now clock.Instant, d *Device, m coap.Message
 		if m.Code != coap.Empty && !coap.IsSuccess(m.Code) {
 			failure := d.fail(Refused, "updates may be disabled, or the image too large")
 			failure.Code = m.Code
-			d.failFlash(now, failure, out)
+			d.failFlash(failure, out)
 			return
 		}
 		s.state, s.due = awaitReady, now.Add(legacyReadyWait)
@@ -98,7 +104,7 @@ func (s *legacySender) done(now clock.Instant, d *Device, m coap.Message, out *O
 	if result, err := pdc.ParseUpdateReport(m.Payload); err == nil && result != 0 {
 		failure := d.fail(NotApplied, result.String())
 		failure.System = int32(result)
-		d.failFlash(now, failure, out)
+		d.failFlash(failure, out)
 		return
 	}
 	d.validated(now, out)
@@ -171,7 +177,7 @@ func (s *legacySender) advance(now clock.Instant, d *Device, out *Out) {
 	switch s.state {
 	case awaitReady:
 		if s.begins >= legacyBeginsMax {
-			d.failFlash(now, d.fail(NoAnswer, fmt.Sprintf("it accepted the update %d times and never got ready", s.begins)), out)
+			d.failFlash(d.fail(NoAnswer, fmt.Sprintf("it accepted the update %d times and never got ready", s.begins)), out)
 			return
 		}
 		s.begin(now, d, out)
@@ -229,6 +235,10 @@ func (d *Device) receiveChunkMissed(now clock.Instant, m coap.Message, out *Out)
 	}
 	s, ok := d.work.flash.sender.(*legacySender)
 	if !ok || s.state != awaitMissed && s.state != awaitDoneAck {
+		return
+	}
+	if d.work.flash.packets > legacyRepeatsMax*s.count()+legacyRepeatsMin {
+		d.failFlash(d.fail(NoAnswer, "it asks for the same chunks again and again: its network may lose all large messages"), out)
 		return
 	}
 	d.hopeFlash(now)

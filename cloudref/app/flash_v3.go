@@ -73,6 +73,8 @@ func (s *sackSender) begin(_ clock.Instant, d *Device, out *Out) {
 	d.askFlash(pdc.UpdateStart{
 		Token: d.nextToken(), FileSize: s.geometry.FileSize, SHA256: image.ID[:],
 		ChunkSize: s.geometry.ChunkSize,
+		// It lets the device look for space before the transfer, if it knows it.
+		ModuleFunction: image.Function, HasModuleFunction: d.profile.dialect.System >= pdc.OS5_5,
 	}.Message(d.profile.dialect), out)
 }
 
@@ -105,13 +107,13 @@ func (s *sackSender) started(now clock.Instant, d *Device, m coap.Message, out *
 	r, err := pdc.ParseUpdateStartResponse(m)
 	switch {
 	case err != nil:
-		d.failFlash(now, d.fail(Unusable, err.Error()), out)
+		d.failFlash(d.fail(Unusable, err.Error()), out)
 		return
 	case r.Refused != 0:
-		d.failFlash(now, d.refusedFlash(r.Refused, r.Diagnostic), out)
+		d.failFlash(d.refusedFlash(r.Refused, r.Diagnostic), out)
 		return
 	case r.Offset > s.geometry.FileSize:
-		d.failFlash(now, d.fail(Unusable, "it wants to go on behind the end of the image"), out)
+		d.failFlash(d.fail(Unusable, "it wants to go on behind the end of the image"), out)
 		return
 	}
 	if !d.c.Faults.IgnoreOffset {
@@ -174,9 +176,9 @@ func (s *sackSender) finished(now clock.Instant, d *Device, m coap.Message, out 
 	r, err := pdc.ParseUpdateFinishResponse(m)
 	switch {
 	case err != nil:
-		d.failFlash(now, d.fail(Unusable, err.Error()), out)
+		d.failFlash(d.fail(Unusable, err.Error()), out)
 	case r.Refused != 0:
-		d.failFlash(now, d.refusedFlash(r.Refused, r.Diagnostic), out)
+		d.failFlash(d.refusedFlash(r.Refused, r.Diagnostic), out)
 	default:
 		// The device applies the image when this response is acknowledged.
 		d.validated(now, out)

@@ -25,13 +25,17 @@ func (d *Device) Call(now clock.Instant, ref uint64, name, argument string, out 
 	if d.c.Faults.NoArgument && argument == "" {
 		r.message.Options = r.message.Options[:len(r.message.Options)-1]
 	}
+	if failure := d.tooLarge(r.message); failure != nil {
+		d.finish(&r, failure, out)
+		return
+	}
 	d.enqueue(now, r, out)
 }
 
 func (d *Device) refuseCall(name, argument string) *Failure {
 	limits := d.profile.dialect.Limits()
 	switch {
-	case !d.ready:
+	case !d.Ready():
 		return d.fail(NotOnline, "")
 	case !d.profile.describe.hasFunction(name) && !d.c.Faults.CallUnknown:
 		return d.fail(NoSuchName, d.unlisted("function", name))
@@ -64,7 +68,7 @@ func (d *Device) Read(now clock.Instant, ref uint64, name string, out *Out) {
 	r := request{ref: ref, kind: pdc.KindVariableRequest}
 	kind, known := d.profile.describe.variable(name)
 	switch {
-	case !d.ready:
+	case !d.Ready():
 		d.finish(&r, d.fail(NotOnline, ""), out)
 		return
 	case !known && !d.c.Faults.CallUnknown:

@@ -42,7 +42,7 @@ func (d *Device) receiveHello(now clock.Instant, udp bool, m coap.Message, out *
 	hello.DeviceID = nil // it is d.id
 	d.begin(now, hello, udp, out)
 	d.answerHello(m, hello, out)
-	d.resumeFlash(now, out)
+	d.Heard(now)
 	if hello.Flags&pdc.HelloDescribe == 0 {
 		d.askDescribe(now, 0, pdc.DescribeDefault, out)
 	}
@@ -60,7 +60,7 @@ func (d *Device) begin(now clock.Instant, hello pdc.Hello, udp bool, out *Out) {
 		p.subs = d.profile.subs
 	}
 	d.profile = p
-	d.ready = true
+	d.ready, d.away = true, false
 	out.Save |= SaveSession | SaveDescribe
 	out.effect(HelloAccepted{Hello: hello})
 	d.judgePending(now, out)

@@ -99,9 +99,14 @@ type Claimed struct{ Code string }
 // UpdateFlags says that the device allows or refuses updates.
 type UpdateFlags struct{ Enabled, Forced bool }
 
-// SafeMode says that the device runs without its application and waits for
-// system modules.
-type SafeMode struct{}
+// SafeMode says that the device runs without its application, because modules
+// are missing or too old (PDC-6.10). It comes again when a system describe tells
+// which: Known says that Missing is all of them. Who has the modules sends them
+// with [Device.Flash], one after another.
+type SafeMode struct {
+	Known   bool
+	Missing []pdc.ModuleDependency
+}
 
 // Vitals carries a metrics describe.
 type Vitals struct{ Metrics []pdc.Metric }

@@ -19,12 +19,15 @@ func (d *Device) Receive(now clock.Instant, m coap.Message, out *Out) {
 	case !d.ready:
 		out.effect(HelloRefused{Reason: kind.String() + " before Hello"})
 		return
+	case kind == pdc.KindGoodbye:
+		d.receiveGoodbye(now, m, out)
+		return
 	case kind == pdc.KindResponse:
 		d.response(now, m, out)
 	default:
 		d.receiveRequest(now, kind, m, out)
 	}
-	d.resumeFlash(now, out) // it is there: go on with what was interrupted
+	d.Heard(now)
 	d.settle(now, out)
 }
 
@@ -32,8 +35,6 @@ func (d *Device) Receive(now clock.Instant, m coap.Message, out *Out) {
 // catalogue.
 func (d *Device) receiveRequest(now clock.Instant, kind pdc.Kind, m coap.Message, out *Out) {
 	switch kind {
-	case pdc.KindGoodbye:
-		d.receiveGoodbye(m, out)
 	case pdc.KindDescribePost:
 		d.receiveDescribePost(now, m, out)
 	case pdc.KindPublish:
@@ -78,8 +79,12 @@ func (d *Device) refuse(m coap.Message, err error, out *Out) {
 	out.answer(m, coap.Message{Code: code})
 }
 
-func (d *Device) receiveGoodbye(m coap.Message, out *Out) {
+// receiveGoodbye takes leave of the device. What waits for it fails at once: it
+// answers nothing more on this connection. Its session stays.
+func (d *Device) receiveGoodbye(now clock.Instant, m coap.Message, out *Out) {
 	out.ack(m)
+	d.abandon(now, "it said goodbye", out)
+	d.away = true
 	goodbye, err := pdc.ParseGoodbye(m)
 	if err != nil {
 		out.effect(Offline{Reason: "said goodbye"})

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/muster/muster/protocol/clock"
@@ -39,7 +40,7 @@ const (
 
 // enqueue takes a command into the queue and sends it when its turn comes.
 func (d *Device) enqueue(now clock.Instant, r request, out *Out) {
-	if !d.ready {
+	if !d.Ready() {
 		d.finish(&r, d.fail(NotOnline, ""), out)
 		return
 	}
@@ -54,6 +55,15 @@ func (d *Device) enqueue(now clock.Instant, r request, out *Out) {
 	}
 	w.requests = append(w.requests, r)
 	d.pump(now, out)
+}
+
+// tooLarge refuses a message above what the device takes at present (C-29). The
+// ID counts too: Append writes one.
+func (d *Device) tooLarge(m coap.Message) *Failure {
+	if size, limit := len(m.Append(nil)), d.profile.dialect.Limits().Message; size > limit {
+		return d.fail(TooLong, fmt.Sprintf("a message of %d bytes, at most %d", size, limit))
+	}
+	return nil
 }
 
 // pump sends the first queued request if none is under way.
@@ -158,7 +168,7 @@ func (d *Device) response(now clock.Instant, m coap.Message, out *Out) {
 		return
 	}
 	out.ack(m)
-	if r := d.requestByToken(m.Token); r != nil {
+	if r := d.requestByToken(m.Token); r != nil && r.stage != queued {
 		i := slices.IndexFunc(d.work.requests, func(o request) bool {
 			return o.tag == r.tag && o.ref == r.ref && slices.Equal(o.message.Token, m.Token)
 		})
@@ -223,7 +233,30 @@ func (d *Device) finish(r *request, failure *Failure, out *Out) {
 // shows that it is back.
 func (d *Device) TimedOut(now clock.Instant, out *Out) {
 	d.abandon(now, "it did not acknowledge", out)
+	d.away = true
 	out.effect(Offline{Reason: "does not acknowledge"})
+}
+
+// Rejected says that the device answered the message with this tag with a
+// Reset: it does not take it. The session goes on.
+func (d *Device) Rejected(now clock.Instant, tag uint32, out *Out) {
+	d.drop(now, tag, d.fail(Refused, "it rejected the message"), out)
+}
+
+// NotSent says that the message with this tag was never sent, because the store
+// failed.
+func (d *Device) NotSent(now clock.Instant, tag uint32, out *Out) {
+	d.drop(now, tag, d.fail(Unreachable, "the cloud could not store what the request depends on: try again"), out)
+}
+
+func (d *Device) drop(now clock.Instant, tag uint32, why *Failure, out *Out) {
+	switch i := d.requestByTag(tag); {
+	case i >= 0:
+		d.complete(i, why, out)
+	case tag != 0 && d.flashing() && d.work.flash.tag == tag:
+		d.interruptFlash(now, out)
+	}
+	d.settle(now, out)
 }
 
 func (d *Device) expireRequests(now clock.Instant, out *Out) {

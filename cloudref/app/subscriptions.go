@@ -29,7 +29,8 @@ func (d *Device) Subscriptions() *Subscriptions { return d.profile.subs }
 // Want reports whether one of the subscriptions wants an event with that name
 // from that publisher (zero for the API).
 func (s *Subscriptions) Want(name string, publisher DeviceID) bool {
-	return s.match(name, publisher) != nil
+	wanted, _ := s.match(name, publisher)
+	return wanted
 }
 
 // with returns the list with one more subscription, and whether it is new. It
@@ -55,16 +56,18 @@ func shareSubscriptions(list []pdc.Subscribe, c *Config) *Subscriptions {
 	return c.Share(key, func() any { return &Subscriptions{list} }).(*Subscriptions)
 }
 
-// match returns the first subscription that wants an event with that name from
-// that publisher (zero for the API), nil if none does. The list is one
+// match reports whether a subscription wants an event with that name from that
+// publisher (zero for the API), and whether one that does wants structured data:
+// the event is sent once, and all matching handlers run. The list is one
 // account's business: "everybody's events" are those of the account too, as
 // events are private to it (S9, S14).
-func (s *Subscriptions) match(name string, publisher DeviceID) *pdc.Subscribe {
+func (s *Subscriptions) match(name string, publisher DeviceID) (wanted, structured bool) {
 	all := s.All()
 	for i := range all {
 		if all[i].Matches(name) && (all[i].Scope != pdc.ScopeOneDevice || all[i].DeviceID == publisher) {
-			return &all[i]
+			wanted = true
+			structured = structured || all[i].Type == pdc.HandlerStructured
 		}
 	}
-	return nil
+	return wanted, structured
 }
