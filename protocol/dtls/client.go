@@ -119,41 +119,41 @@ func (c *Client) Receive(now clock.Instant, datagram []byte, out *Out) {
 
 func (c *Client) readCIDSize() int { return len(c.serverCID) }
 
-func (c *Client) receiveFirst(*fragment) DropReason { return DropNone }
+func (c *Client) receiveFirst(handshakeType, uint16) DropReason { return DropNone }
 
-// repeats reports whether f is of the last message of the server's flight.
+// repeats reports whether seq is the last message of the server's flight.
 //
 // Device OS: the others do not count, so as not to answer each of them.
-func (c *Client) repeats(f *fragment) bool {
-	return c.state == clientWaitFinished && f.seq == c.in.next-1
+func (c *Client) repeats(_ handshakeType, seq uint16) bool {
+	return c.state == clientWaitFinished && seq == c.in.next-1
 }
 
 // receiveMessage takes the next message.
-func (c *Client) receiveMessage(now clock.Instant, m *message, out *Out) {
+func (c *Client) receiveMessage(now clock.Instant, m message, out *Out) {
 	switch {
 	case c.state == clientWaitHello && m.typ == typeHelloVerifyRequest:
-		c.receiveVerifyRequest(now, m, out)
+		c.receiveVerifyRequest(now, &m, out)
 	case c.state == clientWaitHello && m.typ == typeServerHello:
-		c.receiveHello(m, out)
+		c.receiveHello(&m, out)
 	case c.state == clientWaitCertificate && m.typ == typeCertificate:
-		c.receiveCertificate(m, out)
+		c.receiveCertificate(&m, out)
 	case c.state == clientWaitKeyExchange && m.typ == typeCertificate && c.cfg.Faults.AcceptCertificate:
-		c.note(m)
+		c.note(&m)
 	case c.state == clientWaitKeyExchange && m.typ == typeServerKeyExchange:
-		c.receiveKeyExchange(m, out)
+		c.receiveKeyExchange(&m, out)
 	case c.state == clientWaitRequest && m.typ == typeCertificateRequest:
 		if !parseCertificateRequest(m.body) {
 			c.fail(DecodeError, errors.New("malformed CertificateRequest"), out)
 			return
 		}
-		c.note(m)
+		c.note(&m)
 		c.asked = true
 		c.state = clientWaitDone
 	case (c.state == clientWaitRequest || c.state == clientWaitDone) && m.typ == typeServerHelloDone && len(m.body) == 0:
-		c.note(m)
+		c.note(&m)
 		c.sendFlight(now, out)
 	case c.state == clientWaitFinished && m.typ == typeFinished:
-		c.receiveFinished(m, out)
+		c.receiveFinished(&m, out)
 	case m.typ == typeHelloRequest:
 		// Ignored while a handshake runs (RFC 5246 Section 7.4.1.1).
 		out.dropped(DropHandshake)

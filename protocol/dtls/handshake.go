@@ -37,13 +37,13 @@ type handshake struct {
 type role interface {
 	// readCIDSize is the length of the connection id in records to this side.
 	readCIDSize() int
-	// receiveFirst judges a fragment before it is put together.
-	receiveFirst(f *fragment) DropReason
+	// receiveFirst judges a fragment of a message before it is put together.
+	receiveFirst(t handshakeType, seq uint16) DropReason
 	// repeats reports whether a fragment of a message that was already handled
 	// means that the peer repeats its flight.
-	repeats(f *fragment) bool
+	repeats(t handshakeType, seq uint16) bool
 	// receiveMessage takes the next message.
-	receiveMessage(now clock.Instant, m *message, out *Out)
+	receiveMessage(now clock.Instant, m message, out *Out)
 	// end ends the handshake without a session.
 	end(err error, out *Out)
 }
@@ -264,11 +264,11 @@ func (h *handshake) receiveFragment(by role, now clock.Instant, epoch uint16, f 
 	if !belongs(f.typ, epoch) {
 		return DropHandshake
 	}
-	if why := by.receiveFirst(f); why != DropNone {
+	if why := by.receiveFirst(f.typ, f.seq); why != DropNone {
 		return why
 	}
 	why := h.in.add(epoch, f)
-	if why == DropPast && by.repeats(f) {
+	if why == DropPast && by.repeats(f.typ, f.seq) {
 		// RFC 6347 Section 4.2.4: the peer repeats its flight because ours was
 		// lost.
 		h.resend(now, out)
@@ -279,7 +279,7 @@ func (h *handshake) receiveFragment(by role, now clock.Instant, epoch uint16, f 
 		if !ok {
 			break
 		}
-		by.receiveMessage(now, &m, out)
+		by.receiveMessage(now, m, out)
 	}
 	return why
 }

@@ -115,32 +115,32 @@ func (s *Server) readCIDSize() int { return len(s.clientCID) }
 
 // receiveFirst takes the message_seq of the ClientHello: 0 without a cookie, 1
 // with one, more if the secret of the cookies changed meanwhile.
-func (s *Server) receiveFirst(f *fragment) DropReason {
+func (s *Server) receiveFirst(t handshakeType, seq uint16) DropReason {
 	if s.state == serverWaitHello && !s.in.begun() {
-		if f.typ != typeClientHello {
+		if t != typeClientHello {
 			return DropHandshake
 		}
-		s.in.skipTo(f.seq)
+		s.in.skipTo(seq)
 	}
 	return DropNone
 }
 
-func (s *Server) repeats(f *fragment) bool { return f.typ == typeClientHello }
+func (s *Server) repeats(t handshakeType, _ uint16) bool { return t == typeClientHello }
 
 // receiveMessage takes the next message.
-func (s *Server) receiveMessage(now clock.Instant, m *message, out *Out) {
+func (s *Server) receiveMessage(now clock.Instant, m message, out *Out) {
 	switch {
 	case s.state == serverWaitHello && m.typ == typeClientHello:
-		s.receiveHello(now, m, out)
+		s.receiveHello(now, &m, out)
 	case s.state == serverWaitCertificate && m.typ == typeCertificate:
-		s.receiveCertificate(m, out)
+		s.receiveCertificate(&m, out)
 	case s.state == serverWaitKeyExchange && m.typ == typeClientKeyExchange:
-		s.receiveKeyExchange(now, m, out)
+		s.receiveKeyExchange(now, &m, out)
 	case s.state == serverWaitVerify && m.typ == typeCertificateVerify:
-		s.receiveVerify(m, out)
+		s.receiveVerify(&m, out)
 	case s.state == serverWaitFinished && m.typ == typeFinished,
 		s.state == serverWaitVerify && m.typ == typeFinished && s.peerKey == nil:
-		s.receiveFinished(now, m, out)
+		s.receiveFinished(now, &m, out)
 	default:
 		s.fail(UnexpectedMessage, errors.New(m.typ.String()+" out of place"), out)
 	}

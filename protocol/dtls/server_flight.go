@@ -16,6 +16,7 @@ type helloEcho struct {
 
 // receiveHello negotiates and sends the server's flight.
 func (s *Server) receiveHello(now clock.Instant, m *message, out *Out) {
+	s.tx.sequence = s.firstSequence() // also of an alert
 	h, ok := parseClientHello(m.body)
 	if !ok {
 		s.fail(DecodeError, errors.New("malformed ClientHello"), out)
@@ -33,7 +34,6 @@ func (s *Server) receiveHello(now clock.Instant, m *message, out *Out) {
 	s.note(m)
 	draw(s.cfg.Rand, s.serverRandom[:])
 	s.next = m.seq
-	s.tx.sequence = s.firstSequence()
 	s.sendFlight(now, out)
 }
 
