@@ -24,7 +24,7 @@ func (d *Device) attempt(now clock.Instant, out *Out) {
 		out.do(DialStream, nil)
 		return
 	}
-	resumes := d.restore(now)
+	resumes := d.restore()
 	out.event(Event{Kind: Connecting, Count: int(d.attempts), Resumed: resumes})
 	out.do(OpenSocket, nil)
 	if resumes {
@@ -98,7 +98,7 @@ func (d *Device) drop(now clock.Instant, why Error, discard bool, out *Out) {
 	}
 	d.hs = nil
 	if d.ch != nil {
-		d.suspend(now, discard)
+		d.suspend(discard)
 	}
 	d.abandonWork(now, out)
 	d.pingDue, d.deaf = clock.Never, false

@@ -70,7 +70,7 @@ func (d *Device) describeRequest(now clock.Instant, e coap.Event, out *Out) erro
 		return &pdc.Error{Kind: pdc.KindDescribeRequest, Rule: "PDC-3.1", Reason: e.Err.Error(), Reaction: pdc.Disconnect}
 	}
 	r, err := pdc.OnDeviceDescribeRequest(e.Wire, e.Message, t)
-	if fault, ok := err.(*pdc.Error); ok && fault.Reaction == pdc.Disconnect {
+	if reaction(err) == pdc.Disconnect {
 		d.ack(now, e, out) // N-14: an empty ACK precedes the failure
 	}
 	if err != nil {

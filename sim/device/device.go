@@ -56,25 +56,24 @@ type ram struct {
 
 // bits are the yes-or-no part of ram.
 type bits struct {
-	wanted          bool // the application wants to be connected
-	hasID           bool // lastID is valid
-	persistent      bool // Hello was acknowledged: the session may be stored
-	helloSent       bool // since power-up
-	resumed         bool // the connection resumed and skipped Hello
-	answered        bool // something arrived on this connection
-	deaf            bool // only the acknowledgement of awaited is looked at
-	pinging         bool // a keep-alive ping is unanswered
-	setupDone       bool
-	lastReset       bool // last_reset was published
-	timePending     bool // a time request is unanswered
-	subsFailed      bool // a subscription of the burst was refused
-	subsPending     uint8
-	updatesOff      bool // System.disableUpdates()
-	updatesForced   bool
-	updatesPending  bool
-	safeMode        bool
-	moving          bool // ServerMoved was taken
-	networkStranded bool
+	wanted         bool // the application wants to be connected
+	hasID          bool // lastID is valid
+	persistent     bool // Hello was acknowledged: the session may be stored
+	helloSent      bool // since power-up
+	resumed        bool // the connection resumed and skipped Hello
+	answered       bool // something arrived on this connection
+	deaf           bool // only the acknowledgement of awaited is looked at
+	pinging        bool // a keep-alive ping is unanswered
+	setupDone      bool
+	lastReset      bool // last_reset was published
+	timePending    bool // a time request is unanswered
+	subsFailed     bool // a subscription of the burst was refused
+	subsPending    uint8
+	updatesOff     bool // System.disableUpdates()
+	updatesForced  bool
+	updatesPending bool
+	safeMode       bool
+	moving         bool // ServerMoved was taken
 }
 
 // A State is where a device stands on its way to the cloud.

@@ -93,7 +93,7 @@ func (d *Device) dispatch(now clock.Instant, e coap.Event, out *Out) {
 	}
 	err := d.serve(now, kind, e, out)
 	var fault *pdc.Error
-	if err == nil || !errors.As(err, &fault) {
+	if !errors.As(err, &fault) {
 		return
 	}
 	switch fault.Reaction {
@@ -112,6 +112,16 @@ func (d *Device) dispatch(now clock.Instant, e coap.Event, out *Out) {
 	case pdc.Ignore:
 		out.event(Event{Kind: Dropped, Name: fault.Reason})
 	}
+}
+
+// reaction returns what a board does about its connection because of err, Refuse
+// when that is nothing or there is no error.
+func reaction(err error) pdc.Reaction {
+	var fault *pdc.Error
+	if errors.As(err, &fault) {
+		return fault.Reaction
+	}
+	return pdc.Refuse
 }
 
 // crash restarts the device without a word after a failed assertion.

@@ -360,3 +360,44 @@ func FuzzParseNVRAM(f *testing.F) {
 		}
 	})
 }
+
+// TRN-3.7, captures: a cloud that has lost the session of 6.2.0 and stays silent
+// is resumed three times, at +0, +56 and +112 s, and sees a handshake at +168 s.
+func TestSilentCloudAfterResume(t *testing.T) {
+	w := newWorld(t, "argon@6.2.0").online()
+	w.do(w.dev.Disconnect)
+	w.peer.silent = true
+	start := w.now
+	w.clear().do(w.dev.Connect)
+	w.pass(170 * time.Second)
+	var at []int
+	for _, p := range w.wire {
+		if p.data[0] == 22 {
+			at = append(at, int(p.at.Sub(start)/time.Second))
+			break
+		}
+	}
+	resumes := 0
+	for _, e := range w.events {
+		if e.Kind == Connecting && e.Resumed {
+			resumes++
+		}
+	}
+	if resumes != 3 || len(at) != 1 || at[0] < 166 || at[0] > 169 {
+		t.Errorf("%d resumes, ClientHello at %v s", resumes, at)
+	}
+}
+
+// TRN-4.2: on a path of reduced MTU Hello is said at every resume.
+func TestReducedMTU(t *testing.T) {
+	w := newWorld(t, "boron@6.2.0", func(c *Config) { c.MTU = 1200 }).online()
+	if h, err := pdc.ParseHello(w.sent[0].m); err != nil || h.MaxMessage != 1072 {
+		t.Errorf("%+v %v", h, err)
+	}
+	w.do(w.dev.Disconnect)
+	w.clear().do(w.dev.Connect)
+	w.pass(time.Second)
+	if w.sent[0].kind != pdc.KindHello {
+		t.Errorf("sent %v", w.kinds())
+	}
+}

@@ -16,7 +16,7 @@ func (d *Device) serverMoved(now clock.Instant, e coap.Event, out *Out) error {
 		return &pdc.Error{Kind: pdc.KindServerMoved, Rule: "N-16", Reason: e.Err.Error(), Reaction: pdc.Ignore}
 	}
 	s, err := pdc.OnDeviceServerMoved(e.Message)
-	if fault, ok := err.(*pdc.Error); ok && fault.Reaction != pdc.Refuse {
+	if reaction(err) != pdc.Refuse {
 		return err
 	}
 	d.ack(now, e, out)

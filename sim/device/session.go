@@ -3,7 +3,6 @@ package device
 import (
 	"hash/crc32"
 
-	"github.com/muster/muster/protocol/clock"
 	"github.com/muster/muster/sim/profile"
 )
 
@@ -30,7 +29,7 @@ const usesMax = 3
 // suspend takes the session out of the live connection and puts it into the
 // NVRAM, unless it is to be discarded or was never confirmed by a Hello
 // (TRN-3.1). The connection is gone afterwards.
-func (d *Device) suspend(now clock.Instant, discard bool) {
+func (d *Device) suspend(discard bool) {
 	d.lastID, d.hasID = d.ch.LastID(), true
 	if s, ok := d.exportSession(); ok && d.persistent && (!discard || d.faults().ResumeForever) {
 		d.nv.Session = &Session{
@@ -44,7 +43,7 @@ func (d *Device) suspend(now clock.Instant, discard bool) {
 
 // restore brings a stored session back to life. It reports false, and forgets
 // the session, when the device would not use it (TRN-3.5, R-78).
-func (d *Device) restore(now clock.Instant) bool {
+func (d *Device) restore() bool {
 	s := d.nv.Session
 	d.nv.Session = nil
 	switch {

@@ -2,6 +2,7 @@ package device
 
 import (
 	"crypto/rsa"
+	"errors"
 	"fmt"
 
 	"github.com/muster/muster/protocol/clock"
@@ -86,7 +87,8 @@ func (d *Device) streamHandshaken(now clock.Instant, out *Out) {
 			d.streamEstablished(now, e, out)
 		case lightssl.EventFailed:
 			why := StreamFailed
-			if err, ok := e.Err.(lightssl.Error); ok {
+			var err lightssl.Error
+			if errors.As(e.Err, &err) {
 				why = Error(err.Number())
 			}
 			d.fail(now, why, false, out)
