@@ -7,7 +7,6 @@ import (
 	"io"
 	"time"
 
-	"github.com/muster/muster/protocol/pdc"
 	"github.com/muster/muster/sim/profile"
 )
 
@@ -81,6 +80,3 @@ type Config struct {
 	// Faults make the devices misbehave. Nil is correct behavior.
 	Faults *Faults
 }
-
-// dialect returns what the devices speak.
-func (c *Config) dialect() pdc.Dialect { return c.Profile.Dialect() }

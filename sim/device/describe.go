@@ -1,6 +1,8 @@
 package device
 
 import (
+	"encoding/binary"
+	"fmt"
 	"time"
 
 	"github.com/muster/muster/protocol/clock"
@@ -42,10 +44,17 @@ func (d *Device) applicationDescribe() pdc.ApplicationDescribe {
 }
 
 func (d *Device) systemDescribe() pdc.SystemDescribe {
-	return pdc.SystemDescribe{
+	s := pdc.SystemDescribe{
 		Platform: d.prof.Board.Platform, HasPlatform: true,
 		Modules: d.modules(), Assets: d.nv.Assets,
 	}
+	if d.prof.Board.Cellular() {
+		// Numbers that look real and differ from device to device.
+		n := binary.BigEndian.Uint64(d.id[4:]) % 1e12
+		s.IMEI, s.ICCID = fmt.Sprintf("353%012d", n), fmt.Sprintf("89340765%012d", n)
+		s.ModemFirmware = "L0.6.00.00.05.08_A.02.04"
+	}
+	return s
 }
 
 // vitals returns the metrics of the application, or the uptime.

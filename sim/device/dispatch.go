@@ -87,6 +87,11 @@ func (d *Device) progress(now clock.Instant, out *Out) {
 
 // dispatch takes one request, or a response to one.
 func (d *Device) dispatch(now clock.Instant, e coap.Event, out *Out) {
+	if len(e.Wire) > d.prof.Dialect().Limits().Message {
+		// Longer than the buffer of the build: lost (TRN-2.9, N-13).
+		out.event(Event{Kind: Dropped, Name: "message too long"})
+		return
+	}
 	kind := pdc.DispatchOnDevice(e.Wire)
 	if kind != pdc.KindInvalid && !kind.SpokenBy(d.Dialect()) {
 		kind = pdc.KindUnknown

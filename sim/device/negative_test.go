@@ -64,6 +64,23 @@ func TestMalformedMessages(t *testing.T) {
 	}
 }
 
+// N-13: a message of one byte more than the buffer is lost.
+func TestMessageTooLong(t *testing.T) {
+	for name, limit := range map[string]int{"boron@6.2.0": 1152, "electron@3.1.0": 960, "boron@2.3.1": 800, "electron@0.5.3": 768} {
+		for _, more := range []int{0, 1} {
+			w := newWorld(t, name).online()
+			head := unhex(t, "40 02 20 11 b1 45 07 76 64 65 76 2f 69 6e ff")
+			w.clear()
+			w.peer.raw(append(head, make([]byte, limit+more-len(head))...))
+			w.settle()
+			if len(w.sent) != 1-more {
+				t.Errorf("%s: %d bytes: %v", name, limit+more, w.kinds())
+			}
+			w.alive()
+		}
+	}
+}
+
 // N-2: the old dispatcher executes a function call of another version.
 func TestWrongVersionIsExecuted(t *testing.T) {
 	w := newWorld(t, "boron@6.2.0").online()

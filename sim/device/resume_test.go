@@ -401,3 +401,22 @@ func TestReducedMTU(t *testing.T) {
 		t.Errorf("sent %v", w.kinds())
 	}
 }
+
+// TRN-4.1: from 0.6 to 1.5 Hello is skipped when the cloud has asked for the
+// describe, so that everything is known to it.
+func TestOldStateIsKnownByTheDescribe(t *testing.T) {
+	w := newWorld(t, "electron@1.4.4").online()
+	reconnect := func() []string {
+		w.do(w.dev.Disconnect)
+		w.clear().do(w.dev.Connect)
+		w.pass(time.Second)
+		return w.kinds()
+	}
+	if got := reconnect(); got[0] != "Hello" {
+		t.Errorf("without a describe: %v", got)
+	}
+	w.tell(pdc.DescribeRequest{Token: []byte{1}, Flags: pdc.DescribeDefault})
+	if got := reconnect(); got[0] != "Ping" {
+		t.Errorf("with a describe: %v", got)
+	}
+}
