@@ -1,0 +1,56 @@
+# Muster. "make help" lists what there is.
+SHELL := /bin/bash
+GO    ?= go
+OUT   ?= out
+BIN   := $(OUT)/bin
+
+# The linter is built once and kept beside Go's own cache.
+LINT_VERSION := v2.15.0
+LINT_DIR     := $(shell $(GO) env GOCACHE)/../muster-lint-$(LINT_VERSION)
+LINT         := $(LINT_DIR)/golangci-lint
+
+.PHONY: help build conform test race fuzz bench lint fmt tidy check
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
+
+build: ## build the program: out/bin/muster
+	@mkdir -p $(BIN)
+	$(GO) build -o $(BIN)/muster .
+
+conform: build ## 1,000 simulated devices against the reference cloud; reports in out/
+	$(BIN)/muster conform --out $(OUT) $(ARGS)
+
+test: ## all tests
+	$(GO) test -shuffle=on ./...
+
+race: ## tests of the parts that have goroutines, with the race detector
+	$(GO) test -race -short ./transport/... ./cloudref/... ./sim/fleet/... ./harness/...
+
+# Each target of T seconds. Crashers go to testdata/fuzz and are committed.
+T ?= 10s
+fuzz: ## every fuzz target for T (default 10s)
+	@set -e; for pkg in $$($(GO) list ./...); do \
+	  for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+	    echo "$$pkg $$target"; $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(T) $$pkg; \
+	  done; \
+	done
+
+bench: ## the numbers, with floor and pion side by side in the same run
+	$(GO) test ./harness/bench -run '^TestNumbers$$' -count=1 -v -timeout 10m -args -numbers
+
+lint: $(LINT) ## golangci-lint with .golangci.yml
+	$(LINT) run ./...
+
+$(LINT):
+	@mkdir -p $(LINT_DIR)
+	GOBIN=$(LINT_DIR) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
+
+fmt: $(LINT) ## format
+	$(LINT) fmt ./...
+
+tidy: ## fail if go.mod or the formatting is not in order
+	$(GO) mod tidy -diff
+	@test -z "$$(gofmt -l . | tee /dev/stderr)"
+
+check: tidy lint test ## what the gate runs, but for the peers and the conform run
