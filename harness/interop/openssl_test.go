@@ -137,10 +137,23 @@ func TestOpenSSLServerThatRefusesUs(t *testing.T) {
 	}
 }
 
+// The alert that refuses a ClientHello must not look like a replay of the
+// HelloVerifyRequest before it (RFC 6347 Section 4.2.1).
 func TestOpenSSLClientWithoutCommonSuite(t *testing.T) {
 	us := serve(t, certified(theirs))
-	opensslClient(t, us.port(), "-cipher", "ECDHE-ECDSA-AES128-GCM-SHA256")
+	peer := opensslClient(t, us.port(), "-cipher", "ECDHE-ECDSA-AES128-GCM-SHA256")
 	if alert := us.refusal(); !alert.Local || alert.Description != dtls.HandshakeFailure {
 		t.Errorf("failed with %v, want our handshake_failure", alert)
 	}
+	peer.await("handshake failure")
+}
+
+func TestOpenSSLClientOfDTLS10(t *testing.T) {
+	us := serve(t, certified(theirs))
+	peer := run(t, "openssl", "s_client", "-dtls1", "-connect", loopback(us.port()).String(), "-cipher", "ALL@SECLEVEL=0")
+	us.step(us.clock.Now().Add(patience))
+	if us.machine != nil {
+		t.Error("a handshake began")
+	}
+	peer.await("protocol version")
 }
