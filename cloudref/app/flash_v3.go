@@ -21,10 +21,12 @@ const (
 // A sackSender sends an image by OTA protocol v3 (PDC-6.3): unacknowledged
 // chunks inside a window, selective acknowledgements back.
 //
-// It keeps a small number of chunks in flight and repeats only what is missing:
-// a chunk is lost when three that were sent later arrived, or when nothing was
-// heard for a retransmission time-out, of which the first repeat is a probe
-// that always provokes an acknowledgement.
+// It keeps a small number of chunks in flight and repeats only what is missing.
+// A chunk is lost when one that was sent later has arrived and more than a round
+// trip has passed since it was sent (as RFC 8985 has it for TCP: networks
+// reorder, so order alone proves nothing); or when nothing was heard for a
+// retransmission time-out, of which the first repeat is a probe that always
+// provokes an acknowledgement.
 type sackSender struct {
 	data     []byte
 	geometry pdc.Geometry
@@ -32,29 +34,31 @@ type sackSender struct {
 	window   uint32   // the device's, in chunks
 	done     uint32   // chunks received without a gap
 	next     uint32   // the next chunk that was never sent
-	flight   []flying // sent and not known to have arrived, oldest first
+	flight   []flying // sent and not known to have arrived, in the order of sending
 	order    uint64   // of the next transmission
 	arrived  uint64   // order of the latest transmission known to have arrived
 
-	due     clock.Instant // retransmission time-out
+	silence clock.Instant // retransmission time-out
+	suspect clock.Instant // when a chunk that was overtaken counts as lost
 	rto     time.Duration
-	rtt     time.Duration // smoothed, 0 before the first sample
-	sampled uint32        // chunk whose round trip is measured, 0: none
-	sentAt  clock.Instant
+	rtt     time.Duration // the shortest seen, 0 before the first sample: longer ones may be lost acknowledgements
 }
 
 // A flying chunk.
 type flying struct {
-	index   uint32
-	order   uint64
-	later   uint8 // transmissions after it that arrived
-	suspect bool  // a time-out passed since it was sent
+	index  uint32
+	repeat bool // its acknowledgement does not tell which transmission arrived
+	order  uint64
+	at     clock.Instant
 }
 
 const (
-	rtoMin    = time.Second
-	rtoMax    = 8 * time.Second
-	lostAfter = 3 // later arrivals that show a loss, as in TCP
+	rtoMin = time.Second
+	rtoMax = 8 * time.Second
+
+	// reorderMin is the least time after which a chunk that was overtaken counts
+	// as lost, beyond a round trip.
+	reorderMin = 100 * time.Millisecond
 
 	// chunkPreferred is the chunk size in bytes where the device takes it.
 	chunkPreferred = 1024
@@ -63,7 +67,7 @@ const (
 func newSackSender(data []byte, d *Device) *sackSender {
 	size := min(pdc.MaxChunkSize(d.profile.dialect.Limits().Message), chunkPreferred)
 	return &sackSender{
-		data: data, due: clock.Never, rto: rtoMin,
+		data: data, silence: clock.Never, suspect: clock.Never, rto: rtoMin,
 		geometry: pdc.Geometry{FileSize: uint32(len(data)), ChunkSize: size},
 	}
 }
@@ -142,7 +146,7 @@ func (s *sackSender) step(now clock.Instant, d *Device, out *Out) {
 	count := s.geometry.Count()
 	limit := min(uint64(count), uint64(s.done)+uint64(s.window))
 	for len(s.flight) < d.c.WindowMax && uint64(s.next) <= limit {
-		s.send(now, d, s.next, out)
+		s.send(now, d, s.next, false, out)
 		s.next++
 	}
 	if s.done >= count || d.c.Faults.FinishEarly && s.next > count {
@@ -150,7 +154,7 @@ func (s *sackSender) step(now clock.Instant, d *Device, out *Out) {
 	}
 }
 
-func (s *sackSender) send(now clock.Instant, d *Device, index uint32, out *Out) {
+func (s *sackSender) send(now clock.Instant, d *Device, index uint32, repeat bool, out *Out) {
 	at, size, ok := s.geometry.Chunk(index)
 	if !ok {
 		return
@@ -159,15 +163,12 @@ func (s *sackSender) send(now clock.Instant, d *Device, index uint32, out *Out) 
 	m := pdc.UpdateChunk{Index: index, Data: s.data[at : at+size]}.Message(d.profile.dialect)
 	out.Sends = append(out.Sends, Send{Message: m})
 	s.order++
-	s.flight = append(s.flight, flying{index: index, order: s.order})
-	if s.sampled == 0 {
-		s.sampled, s.sentAt = index, now
-	}
-	s.due = now.Add(s.rto)
+	s.flight = append(s.flight, flying{index: index, repeat: repeat, order: s.order, at: now})
+	s.silence = now.Add(s.rto)
 }
 
 func (s *sackSender) finish(d *Device, out *Out) {
-	s.state, s.due = awaitFinish, clock.Never
+	s.state, s.silence, s.suspect = awaitFinish, clock.Never, clock.Never
 	d.reportFlash(d.work.flash, FlashFinishing, nil, out)
 	d.askFlash(pdc.UpdateFinish{Token: d.nextToken()}.Message(d.profile.dialect), out)
 }
@@ -211,94 +212,86 @@ func (s *sackSender) acked(now clock.Instant, d *Device, ack pdc.UpdateAck, out 
 		return
 	}
 	s.done = ack.Count
-	s.rto = max(rtoMin, 2*s.rtt)
-	s.due = now.Add(s.rto)
-	if len(s.flight) == 0 {
-		s.due = clock.Never
-	}
+	s.rto = min(max(rtoMin, 2*s.rtt), rtoMax)
+	s.silence = now.Add(s.rto)
 	d.progress(now, int(s.geometry.Offset+s.done*s.geometry.ChunkSize), out)
 	s.repeatLost(now, d, out)
 	s.step(now, d, out)
+	s.rest()
 }
 
 // landed removes from flight what ack has, and reports whether it tells
 // anything new.
 func (s *sackSender) landed(now clock.Instant, ack pdc.UpdateAck) bool {
 	news := ack.Count > s.done
-	var orders []uint64
 	s.flight = slices.DeleteFunc(s.flight, func(f flying) bool {
 		if !ack.Has(f.index) {
 			return false
 		}
-		orders = append(orders, f.order)
-		if f.index == s.sampled {
-			s.sample(now, f)
+		news = true
+		rtt := now.Sub(f.at)
+		if !f.repeat { // Karn's rule
+			s.rtt = minRTT(s.rtt, rtt)
+		}
+		if !f.repeat || rtt >= s.rtt/2 {
+			// Sooner it cannot be the repeat that arrived, only the original.
+			s.arrived = max(s.arrived, f.order)
 		}
 		return true
 	})
-	for _, order := range orders {
-		s.arrived = max(s.arrived, order)
-		for i := range s.flight {
-			if f := &s.flight[i]; f.order < order && f.later < lostAfter {
-				f.later++
-			}
-		}
-	}
-	return news || len(orders) > 0
+	return news
 }
 
-// sample takes a round-trip time, unless the chunk was sent twice (Karn's
-// rule).
-func (s *sackSender) sample(now clock.Instant, f flying) {
-	s.sampled = 0
-	if f.suspect {
-		return
+func minRTT(old, sample time.Duration) time.Duration {
+	if old == 0 {
+		return sample
 	}
-	if rtt := now.Sub(s.sentAt); s.rtt == 0 {
-		s.rtt = rtt
-	} else {
-		s.rtt += (rtt - s.rtt) / 8
-	}
+	return min(old, sample)
 }
 
-// repeatLost sends again what later arrivals show to be lost.
+// repeatLost sends again what was overtaken long enough ago, and notes when the
+// next will be.
 func (s *sackSender) repeatLost(now clock.Instant, d *Device, out *Out) {
-	if d.c.Faults.ResendAll && len(s.flight) > 0 && s.flight[0].later > 0 {
+	if d.c.Faults.ResendAll && len(s.flight) > 0 && s.flight[0].order < s.arrived {
 		s.flight, s.next = nil, s.done+1
 		return
 	}
+	s.suspect = clock.Never
 	var lost []uint32
 	s.flight = slices.DeleteFunc(s.flight, func(f flying) bool {
-		gone := f.later >= lostAfter || f.suspect && f.order < s.arrived
-		if gone {
-			lost = append(lost, f.index)
+		if f.order > s.arrived {
+			return false
 		}
-		return gone
+		due := f.at.Add(s.rtt + max(s.rtt/4, reorderMin))
+		if due > now {
+			s.suspect = min(s.suspect, due)
+			return false
+		}
+		lost = append(lost, f.index)
+		return true
 	})
 	for _, index := range lost {
-		s.send(now, d, index, out)
-		s.forgetSample(index)
+		s.send(now, d, index, true, out)
 	}
 }
 
-// forgetSample stops measuring a chunk that is sent twice: the answer would not
-// tell which one it answers.
-func (s *sackSender) forgetSample(index uint32) {
-	if s.sampled == index {
-		s.sampled = 0
-	}
-}
-
-// advance handles the time-out: everything in flight is suspect, and the oldest
-// goes again as a probe.
+// advance repeats what is lost. After a time of silence the oldest chunk goes
+// again as a probe: if it arrived before, the device acknowledges it at once.
 func (s *sackSender) advance(now clock.Instant, d *Device, out *Out) {
 	if s.state != sendWindow || len(s.flight) == 0 {
-		s.due = clock.Never
+		s.silence, s.suspect = clock.Never, clock.Never
 		return
 	}
-	for i := range s.flight {
-		s.flight[i].suspect = true
+	if s.suspect <= now {
+		s.repeatLost(now, d, out)
 	}
+	if s.silence <= now {
+		s.rto = min(2*s.rto, rtoMax)
+		s.probe(now, d, out)
+	}
+}
+
+func (s *sackSender) probe(now clock.Instant, d *Device, out *Out) {
 	oldest := 0
 	for i := range s.flight {
 		if s.flight[i].index < s.flight[oldest].index {
@@ -307,10 +300,14 @@ func (s *sackSender) advance(now clock.Instant, d *Device, out *Out) {
 	}
 	index := s.flight[oldest].index
 	s.flight = slices.Delete(s.flight, oldest, oldest+1)
-	s.sampled = 0
-	s.rto = min(2*s.rto, rtoMax)
-	s.send(now, d, index, out)
-	s.forgetSample(index)
+	s.send(now, d, index, true, out)
 }
 
-func (s *sackSender) deadline() clock.Instant { return s.due }
+// rest stops the timers when nothing is in flight.
+func (s *sackSender) rest() {
+	if len(s.flight) == 0 {
+		s.silence, s.suspect = clock.Never, clock.Never
+	}
+}
+
+func (s *sackSender) deadline() clock.Instant { return min(s.silence, s.suspect) }
