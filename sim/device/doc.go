@@ -17,6 +17,18 @@
 // A resumed session skips securing, and greeting too when the cloud knows
 // everything that Hello would tell.
 //
+// A driver gives each Device its turn and then acts on the [Out]:
+//
+//	d.Datagram(now, b, &out) // or StreamData, Advance, Publish, ...
+//	for _, a := range out.Actions { ... }
+//	for _, e := range out.Events { ... }
+//	out.Reset()
+//	timer.Set(d.Deadline())
+//
+// The evidence for all of this is TestRecordedConversations: each recording of
+// real firmware in package fixtures is played to a Device, which must say what
+// the firmware said.
+//
 // Rule labels: "PDC-5.1" is section 5.1 of the application protocol reference,
 // "TRN-3.5" section 3.5 of the transport reference, "D-14", "N-24" and "R-76"
 // their conformance points. Search for "Device OS:" to list what a board does

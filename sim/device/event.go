@@ -105,7 +105,7 @@ type Event struct {
 	Code      coap.Code
 	Count     int
 	Name      string
-	Data      []byte // holds until Out.Reset
+	Data      []byte // holds until Out.Reset and the reuse of what was received
 	Value     int64
 	Tag       uint32
 	Size      uint32

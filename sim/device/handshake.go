@@ -109,7 +109,8 @@ func (d *Device) advanceHandshake(now clock.Instant, out *Out) {
 	d.streamHandshaken(now, out)
 }
 
-// Datagram takes one datagram from the cloud, which it may overwrite.
+// Datagram takes one datagram from the cloud, which it may overwrite. Events
+// alias it: it must not be reused before they are handled.
 func (d *Device) Datagram(now clock.Instant, b []byte, out *Out) {
 	switch {
 	case !d.prof.Board.UDP:

@@ -9,7 +9,7 @@ import (
 	"github.com/muster/muster/protocol/seed"
 )
 
-var hostileRuns = flag.Int("hostile", 150, "conversations with a hostile cloud")
+var hostileRuns = flag.Int("hostile", 60, "conversations with a hostile cloud")
 
 // A hostile cloud with the right keys: it says what clouds say, mutated, at any
 // time, and answers some messages and not others. The device must not panic, its

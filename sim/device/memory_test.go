@@ -33,7 +33,7 @@ func idleDevice(t testing.TB, cfg *Config, name string, n int) *Device {
 // perDevice measures the heap of idle devices that are online, each with its
 // session, its NVRAM and its random stream.
 func perDevice(t testing.TB, name string) float64 {
-	const n = 400
+	const n = 200
 	var cfg Config
 	devices := make([]*Device, n)
 	idleDevice(t, &cfg, name, 0) // warms up what is shared

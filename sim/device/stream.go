@@ -41,7 +41,8 @@ func (d *Device) frameLimit() int {
 	return lightssl.LimitDevice5_8
 }
 
-// StreamData takes the next bytes of the stream, which it may overwrite.
+// StreamData takes the next bytes of the stream, which it may overwrite. Events
+// alias them: they must not be reused before the events are handled.
 func (d *Device) StreamData(now clock.Instant, b []byte, out *Out) {
 	switch {
 	case d.prof.Board.UDP:
