@@ -1,0 +1,53 @@
+package capture
+
+import (
+	"container/heap"
+
+	"github.com/muster/muster/protocol/clock"
+	"github.com/muster/muster/transport"
+)
+
+// earlyMax bounds the sightings that wait for earlier ones.
+const earlyMax = 1 << 16
+
+// arrivals are sightings in the order of their times, and in that of their
+// arrival when these are equal.
+type arrivals struct {
+	items []arrival
+	count uint64
+}
+
+type arrival struct {
+	transport.Sighting
+	number uint64
+}
+
+func (a *arrivals) Len() int { return len(a.items) }
+func (a *arrivals) Less(i, j int) bool {
+	x, y := &a.items[i], &a.items[j]
+	return x.At < y.At || x.At == y.At && x.number < y.number
+}
+func (a *arrivals) Swap(i, j int) { a.items[i], a.items[j] = a.items[j], a.items[i] }
+func (a *arrivals) Push(x any)    { a.items = append(a.items, x.(arrival)) }
+func (a *arrivals) Pop() any {
+	last := len(a.items) - 1
+	x := a.items[last]
+	a.items[last] = arrival{}
+	a.items = a.items[:last]
+	return x
+}
+
+// add keeps a copy of a sighting.
+func (a *arrivals) add(s transport.Sighting) {
+	s.Data = append([]byte(nil), s.Data...)
+	a.count++
+	heap.Push(a, arrival{s, a.count})
+}
+
+// admit decodes the sightings that have waited long enough.
+func (d *Decoder) admit(now clock.Instant) {
+	a := &d.early
+	for len(a.items) > 0 && (len(a.items) > earlyMax || a.items[0].At.Add(d.cfg.Reorder) <= now) {
+		d.sight(heap.Pop(a).(arrival).Sighting)
+	}
+}
