@@ -16,6 +16,9 @@ const (
 	bucketSessions
 	bucketProgress
 	bucketApps
+	bucketUsers
+	bucketTokens
+	bucketClients
 	numBuckets
 )
 
@@ -31,6 +34,9 @@ var buckets = [numBuckets]struct {
 	bucketSessions: {name: "muster_sessions", about: "sessions, encrypted"},
 	bucketProgress: {name: "muster_progress", about: "reserved sequence numbers and windows of sessions"},
 	bucketApps:     {name: "muster_apps", about: "application state of devices", compress: true},
+	bucketUsers:    {name: "muster_users", about: "hashed passwords of accounts"},
+	bucketTokens:   {name: "muster_tokens", about: "tokens, by hash"},
+	bucketClients:  {name: "muster_clients", about: "OAuth clients, with hashed secrets"},
 }
 
 func (b bucket) String() string { return buckets[b].name }

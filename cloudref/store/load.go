@@ -22,6 +22,7 @@ func (s *Store) load(ctx context.Context) error {
 		{"accounts", s.loadAccounts},
 		{"devices", s.loadDevices},
 		{"claim codes", s.loadClaims},
+		{"tokens", s.loadTokens},
 		{"images", s.loadImages},
 	} {
 		if err := step.do(ctx); err != nil {

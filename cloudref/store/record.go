@@ -130,10 +130,11 @@ type Image struct {
 type Report struct {
 	Devices, Accounts int
 
-	Unreadable  int // records that did not decode or decrypt; left in place
-	SharedKeys  int // devices that have the key of an earlier one; the key is ignored
-	Homeless    int // sessions, progress and application state of devices that do not exist; removed
-	StaleKeys   int // sessions proven by a key that the device no longer has; removed
-	Unfinished  int // images whose upload never finished; removed
-	ExpiredCode int // claim codes past their time; removed
+	Unreadable   int // records that did not decode or decrypt; left in place
+	SharedKeys   int // devices that have the key of an earlier one; the key is ignored
+	Homeless     int // sessions, progress and application state of devices that do not exist; removed
+	StaleKeys    int // sessions proven by a key that the device no longer has; removed
+	Unfinished   int // images whose upload never finished; removed
+	ExpiredCode  int // claim codes past their time; removed
+	ExpiredToken int // tokens long past their time; removed
 }
