@@ -81,13 +81,16 @@ func (p *party) until(kind dtls.EventKind) dtls.Event {
 		for len(p.events) > 0 {
 			e := p.events[0]
 			p.events = p.events[1:]
-			switch {
-			case e.Kind == kind:
+			if e.Kind == kind {
 				return e
-			case e.Kind == dtls.EventFailed || e.Kind == dtls.EventClosed:
+			}
+			switch e.Kind {
+			case dtls.EventFailed, dtls.EventClosed:
 				p.t.Fatalf("%v: %v, want event %v", e.Kind, e.Err, kind)
-			case e.Kind == dtls.EventDropped:
+			case dtls.EventDropped:
 				p.t.Logf("dropped: %v", e.Reason)
+			default:
+				p.t.Logf("passed over: %v", e.Kind)
 			}
 		}
 		if p.clock.Now() >= limit {
@@ -159,6 +162,8 @@ func (p *party) flush() {
 			p.session, p.machine = e.Session, nil
 		case dtls.EventFailed, dtls.EventClosed:
 			p.machine, p.session = nil, nil
+		default:
+			// Nothing ends or begins.
 		}
 	}
 	p.out.Reset()
