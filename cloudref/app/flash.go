@@ -203,6 +203,10 @@ func (d *Device) askFlash(m coap.Message, out *Out) {
 	out.Sends = append(out.Sends, Send{Tag: f.tag, Message: m})
 }
 
+// Flashing reports whether a firmware transfer is under way. The device does not
+// ping meanwhile.
+func (d *Device) Flashing() bool { return d.flashing() }
+
 // flashing reports whether a transfer is under way, so that bulk traffic waits.
 func (d *Device) flashing() bool {
 	if d.work == nil || d.work.flash == nil {

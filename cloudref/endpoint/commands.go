@@ -12,7 +12,11 @@ import (
 // Observation. A device that this node never saw takes commands too: they fail
 // as not online.
 func (n *Node) Command(id store.DeviceID, f func(now clock.Instant, d *app.Device, out *app.Out)) {
-	n.later(n.device(id), func(now clock.Instant, d *device, w *work) {
+	d := n.index.device(id)
+	if d == nil {
+		d = n.newDevice(id) // for this once
+	}
+	n.later(d, func(now clock.Instant, d *device, w *work) {
 		f(now, d.app, &w.app)
 		d.applied(now, d.current, w)
 	})
@@ -28,7 +32,11 @@ func (n *Node) Publish(owner store.AccountID, e app.Event) {
 // Disconnect ends the session of a device. Over UDP the device is told, and
 // makes a full handshake next.
 func (n *Node) Disconnect(id store.DeviceID, why string) {
-	n.later(n.device(id), func(now clock.Instant, d *device, w *work) {
+	d := n.index.device(id)
+	if d == nil {
+		return
+	}
+	n.later(d, func(now clock.Instant, d *device, w *work) {
 		if d.current != nil {
 			d.endSession(now, d.current, why, w)
 		}

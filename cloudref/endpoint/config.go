@@ -48,11 +48,12 @@ type Config struct {
 	// stored. 256.
 	WindowEvery int
 	// SilenceCellular, SilenceOther and SilenceTCP are how long a device may be
-	// silent before it counts as offline: two of the longest intervals between
-	// pings that its firmware has by default. 46 min, 46 min, 40 s.
+	// silent before it counts as offline: two of the intervals between pings that
+	// its firmware has by default, and the time for an answer. 46 min 30 s, 90 s,
+	// 40 s. Over TCP the connection is closed then.
 	//
-	// Device OS: an application may choose any interval, so this is a guess; the
-	// session stays valid.
+	// Device OS: an application may choose any interval, so over UDP this is a
+	// guess, and the session stays valid.
 	SilenceCellular, SilenceOther, SilenceTCP time.Duration
 	// ProbesPerSecond bounds the echoes to one IP address, ProbeBurst how many
 	// may come at once. 20 and 40.
@@ -98,7 +99,7 @@ type Faults struct {
 	ForgetSessions bool
 	// RewindSequence restores sessions without their reservation.
 	RewindSequence bool
-	// ForgetState restores sessions without their application state.
+	// ForgetState restores sessions without functions and variables.
 	ForgetState bool
 	// AckBeforeStore acknowledges before what was acknowledged is durable.
 	AckBeforeStore bool
@@ -122,8 +123,8 @@ func (c Config) defaults() Config {
 	if c.Reservation == 0 {
 		c.Reservation = 1024
 	}
-	setDuration(&c.SilenceCellular, 46*time.Minute)
-	setDuration(&c.SilenceOther, 46*time.Minute)
+	setDuration(&c.SilenceCellular, 46*time.Minute+30*time.Second)
+	setDuration(&c.SilenceOther, 90*time.Second)
 	setDuration(&c.SilenceTCP, 40*time.Second)
 	if c.Observe == nil {
 		c.Observe = func(Observation) {}

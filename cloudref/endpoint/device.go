@@ -32,8 +32,10 @@ type device struct {
 	owner   store.AccountID // under which it is routed
 	heard   clock.Instant
 	online  bool
-	leaving transport.StreamID // of the session that was replaced, to be closed
+	queued  bool      // in Node.jobs
+	unsaved app.Parts // changed, but the store failed
 	timer   timerSlot
+	inbox   []job
 }
 
 // A session is one secured connection of a device.
@@ -46,9 +48,11 @@ type session struct {
 	key    store.Fingerprint
 	id     store.CID // its name in the store
 
-	reserved  uint64 // send sequences below are stored as used
-	unstored  int    // records received since the window was stored
+	greetBy   clock.Instant // of a fresh session: when its Hello must be there
+	reserved  uint64        // send sequences below are stored as used
+	unstored  int           // records received since the window was stored
 	reserving bool
+	written   bool // on its way to the store
 	stored    bool // in the store
 	restored  bool // nothing was received since the node started
 	moved     bool // the last record was marked as moved
@@ -72,14 +76,18 @@ func (s *session) named() bool {
 }
 
 func (n *Node) device(id store.DeviceID) *device {
-	return n.index.deviceOrNew(id, func() *device {
-		return &device{n: n, id: id, app: app.New(app.DeviceID(id), &n.app), heard: -1}
-	})
+	return n.index.deviceOrNew(id, func() *device { return n.newDevice(id) })
 }
 
-// do runs f with the device locked, then sees to its timer.
+func (n *Node) newDevice(id store.DeviceID) *device {
+	return &device{n: n, id: id, app: app.New(app.DeviceID(id), &n.app), heard: -1}
+}
+
+// do does the jobs of the device and runs f, with the device locked, then sees to
+// its timer.
 func (d *device) do(now clock.Instant, w *work, f func()) {
 	d.mu.Lock()
+	d.catchUp(now, w)
 	f()
 	due := d.deadline()
 	d.mu.Unlock()
@@ -102,8 +110,11 @@ func (d *device) fire(now clock.Instant, w *work) clock.Instant {
 		d.app.Advance(now, &w.app)
 		d.applied(now, d.current, w)
 	}
-	if d.online && d.silentAt() <= now {
-		d.goOffline(now, "nothing was heard of it")
+	if s := d.fresh; s != nil && s.greetBy <= now {
+		d.endSession(now, s, "no Hello came", w)
+	}
+	if d.current != nil && d.silentAt() <= now {
+		d.silent(now, w)
 	}
 	return max(d.deadline(), now+1)
 }
@@ -115,18 +126,29 @@ func (d *device) deadline() clock.Instant {
 			due = min(due, s.link.Deadline())
 		}
 	}
-	if d.online {
-		due = min(due, d.silentAt())
+	if d.fresh != nil {
+		due = min(due, d.fresh.greetBy)
 	}
-	return due
+	return min(due, d.silentAt())
+}
+
+// silent gives up on a device that should have pinged by now. Over UDP it may
+// come back at any time and go on with its session; a connection over TCP is of
+// no more use.
+func (d *device) silent(now clock.Instant, w *work) {
+	if s := d.current; !s.udp() {
+		d.endSession(now, s, "nothing was heard of it", w)
+		return
+	}
+	d.goOffline(now, "nothing was heard of it")
 }
 
 // silentAt is when the device counts as offline, unless something is heard.
 func (d *device) silentAt() clock.Instant {
 	c := &d.n.c
 	switch {
-	case d.current == nil:
-		return clock.Never
+	case d.current == nil, d.current.udp() && !d.online, d.app.Flashing():
+		return clock.Never // a device that is updated does not ping; the update has a time limit of its own
 	case !d.current.udp():
 		return d.heard.Add(c.SilenceTCP)
 	case d.app.LastHello().Platform.Cellular():
@@ -140,6 +162,9 @@ func (d *device) silentAt() clock.Instant {
 // whether they prove to be from its device. marked says that the record came with
 // the mark of a moved session.
 func (d *device) receive(now clock.Instant, s *session, wire []byte, from transport.Packet, marked bool, w *work) (authentic bool) {
+	if s != d.current && s != d.fresh {
+		return false // replaced since it was looked up
+	}
 	arrival := s.link.Receive(now, wire, &w.in)
 	if s.udp() {
 		if !arrival.Authentic {
@@ -151,13 +176,37 @@ func (d *device) receive(now clock.Instant, s *session, wire []byte, from transp
 		d.noteResume(now, s, marked, w)
 	}
 	d.heard = now
-	if !d.online && s == d.current && !s.link.Over() {
-		d.goOnline(now, s)
+	if s == d.current && d.alive(w.in.Events) {
+		d.app.Heard(now)
+		if !d.online && !s.link.Over() {
+			d.goOnline(now, s)
+		}
 	}
 	s.unstored++
 	d.linked(now, s, w)
 	d.keepWindow(s)
 	return true
+}
+
+// alive reports whether events show that the device is there now. A repeated
+// message does not: it may be the Goodbye, whose ACK was lost.
+func (d *device) alive(events []link.Event) bool {
+	for i := range events {
+		if events[i].Kind != link.Exchange {
+			continue
+		}
+		switch events[i].CoAP.Kind {
+		case coap.Received, coap.Ping:
+			return true
+		case coap.Acknowledged:
+			if d.app.Ready() {
+				return true
+			}
+		default:
+			// Late, repeated or malformed.
+		}
+	}
+	return false
 }
 
 // follow moves the session to the address that its newest record came from
@@ -172,8 +221,16 @@ func (d *device) follow(s *session, from transport.Packet, a dtls.Arrival, w *wo
 	if old != s.peer {
 		d.n.index.move(s, old, s.peer)
 		d.n.counts.Moved.Add(1)
-		s.unstored = d.n.c.WindowEvery // store the address with the next record
+		if s.stored && !s.named() {
+			// By its address alone its records are found, after a restart too.
+			d.writeSession(s)
+		}
 	}
+}
+
+// writeSession stores the session as it is now.
+func (d *device) writeSession(s *session) {
+	d.n.c.Store.Write([]store.Op{store.PutSession(s.record(0))}, func(error) {})
 }
 
 // strayed handles a record that did not prove itself. Nothing happens, but for
@@ -195,8 +252,8 @@ func (d *device) noteResume(now clock.Instant, s *session, marked bool, w *work)
 	s.restored = false
 	s.link.ForgetSent()
 	if !d.app.Resumed(now, &w.app) {
-		d.endSession(now, s, "the state of the session is lost", w)
-		w.app.Reset()
+		// A Hello would make it good again: it is looked at first.
+		d.dismiss(now, s, "the state of the session is lost", w)
 		return
 	}
 	d.n.counts.Resumed.Add(1)
@@ -278,6 +335,10 @@ func (d *device) exchanged(now clock.Instant, s *session, e *coap.Event, w *work
 		}
 	case coap.Malformed:
 		d.n.counts.Malformed.Add(1)
+		if s == d.fresh {
+			d.endSession(now, s, "its first message is not a Hello", w)
+			return
+		}
 		if e.Message.Type == coap.Confirmable && s.udp() {
 			// C-4: an error in an ACK; a Reset would end the session.
 			s.link.Reply(now, e.Message, coap.Message{Code: coap.BadRequest}, &w.send)
@@ -287,6 +348,9 @@ func (d *device) exchanged(now clock.Instant, s *session, e *coap.Event, w *work
 		// A board rejects one message, or does not know what it answers. Its
 		// session stays.
 		d.n.counts.Rejected.Add(1)
+		if e.Matched && s == d.current {
+			d.app.Rejected(now, e.Tag, &w.app)
+		}
 	default:
 		// Ping, Duplicate, Unmatched: answered or dropped already.
 	}
@@ -312,6 +376,9 @@ func (d *device) applied(now clock.Instant, s *session, w *work) {
 	}
 	h := d.hold(s, &w.app)
 	w.app.Reset()
+	if len(h.replies) > 0 {
+		h.save |= d.unsaved // what the device was not told must be durable before it is told
+	}
 	if h.refused() {
 		d.releaseOne(now, h, w) // at once: nothing was changed
 		return
@@ -344,6 +411,21 @@ func (d *device) endSession(now clock.Instant, s *session, why string, w *work) 
 	d.n.observe(now, d, Observation{What: Ended, Detail: why, Session: s.info(false)})
 }
 
+// dismiss ends a session in a way that its device notices. A restored session may
+// have to wait for the store before it can say so; if the device greets meanwhile,
+// the session goes on.
+func (d *device) dismiss(now clock.Instant, s *session, why string, w *work) {
+	if !s.udp() || !s.stored || s.link.DTLS().Remaining() > 0 {
+		d.endSession(now, s, why, w)
+		return
+	}
+	d.reserveThen(s, func(now clock.Instant, w *work) {
+		if s == d.current && !d.app.Ready() {
+			d.endSession(now, s, why, w)
+		}
+	})
+}
+
 // forget removes a session from everything that knows it.
 func (d *device) forget(now clock.Instant, s *session, w *work) {
 	d.n.index.remove(s)
@@ -358,7 +440,7 @@ func (d *device) forget(now clock.Instant, s *session, w *work) {
 		return
 	}
 	d.current = nil
-	if s.stored {
+	if s.written {
 		d.n.c.Store.Write([]store.Op{store.DropSession(d.id)}, func(error) {})
 	}
 	d.app.Lost(now, &w.app)

@@ -8,6 +8,7 @@ import (
 	"github.com/muster/muster/cloudref/store"
 	"github.com/muster/muster/protocol/clock"
 	"github.com/muster/muster/protocol/dtls"
+	"github.com/muster/muster/transport"
 )
 
 // The parts of a device's application state in the store.
@@ -25,6 +26,7 @@ type heldOut struct {
 	sends   []app.Send
 	effects []app.Effect
 	publish []app.Event
+	leaving transport.StreamID // of the session that this one replaces
 	save    app.Parts
 	done    bool
 	err     error
@@ -81,11 +83,16 @@ func (d *device) store(h *heldOut) {
 func (d *device) ops(h *heldOut) []store.Op {
 	var ops []store.Op
 	if h.greets() {
-		d.accept(h.session)
-		if s := h.session; s.udp() {
+		replaced := d.accept(h)
+		switch s := h.session; {
+		case s.udp():
 			ops = append(ops, store.PutSession(s.record(d.n.c.Reservation)))
+			s.written = true
+		case replaced != nil && replaced.written:
+			ops = append(ops, store.DropSession(d.id))
 		}
 	}
+	d.unsaved &^= h.save
 	// The application state of a TCP connection dies with it, but for what an
 	// update needs; it is kept all the same, so that people see the device.
 	if h.save&app.SaveSession != 0 {
@@ -102,18 +109,19 @@ func (d *device) ops(h *heldOut) []store.Op {
 
 // accept makes the session of an accepted Hello the current one. The one before
 // ends silently: its device has left it.
-func (d *device) accept(s *session) {
-	if s == nil || s == d.current {
-		return
+func (d *device) accept(h *heldOut) (replaced *session) {
+	s, old := h.session, d.current
+	if s == nil || s == old {
+		return nil
 	}
-	if old := d.current; old != nil && !d.n.c.Faults.TwoSessions {
+	if old != nil && !d.n.c.Faults.TwoSessions {
 		d.n.index.remove(old)
-		if !old.udp() {
-			d.leaving = old.stream
-		}
+		h.leaving = old.stream
 	}
+	s.greetBy = clock.Never
 	d.current, d.fresh = s, nil
 	d.online = false
+	return old
 }
 
 // record returns the session as it is stored, with reserve send sequences
@@ -146,14 +154,13 @@ func (d *device) releaseHeld(now clock.Instant, w *work) {
 
 // releaseOne sends the answers of h and carries its effects out.
 func (d *device) releaseOne(now clock.Instant, h *heldOut, w *work) {
-	if h.err != nil {
-		d.unstored(now, h)
-		return
+	if h.leaving != 0 {
+		d.n.streams.drop(h.leaving)
+		w.out.Close(h.leaving)
 	}
-	if d.leaving != 0 {
-		d.n.streams.drop(d.leaving)
-		w.out.Close(d.leaving)
-		d.leaving = 0
+	if h.err != nil {
+		d.unstored(now, h, w)
+		return
 	}
 	if s := h.session; s != nil && !s.link.Over() {
 		if h.greets() && s.udp() {
@@ -179,14 +186,28 @@ func (d *device) releaseOne(now clock.Instant, h *heldOut, w *work) {
 }
 
 // unstored drops what could not be stored: without an answer the device sends
-// again, and then it is tried again. Its session stays.
-func (d *device) unstored(now clock.Instant, h *heldOut) {
+// again, and then it is tried again. Its session stays. Who waits for a command
+// hears of its end all the same.
+func (d *device) unstored(now clock.Instant, h *heldOut, w *work) {
 	d.n.counts.Unstored.Add(1)
+	d.unsaved |= h.save
 	if s := h.session; s != nil {
 		for _, r := range h.replies {
 			s.link.Forget(r.To)
 		}
 	}
+	for _, m := range h.sends {
+		d.app.NotSent(now, m.Tag, &w.app)
+	}
+	for _, e := range h.effects {
+		switch e.(type) {
+		case app.Result, app.FlashProgress:
+			d.effect(now, h.session, e, w)
+		default:
+			// It did not happen.
+		}
+	}
+	d.applied(now, d.current, w)
 	why := "the store failed: " + h.err.Error()
 	if errors.Is(h.err, store.ErrRevoked) {
 		why = "the key of the device was revoked"
@@ -197,18 +218,24 @@ func (d *device) unstored(now clock.Instant, h *heldOut) {
 // reserve asks the store for more send sequences. They may be used when they
 // are durable, so that no crash can make the sequence go back.
 func (d *device) reserve(s *session) {
-	if s.reserving || !s.udp() {
-		return
+	if !s.reserving && s.udp() {
+		d.reserveThen(s, func(clock.Instant, *work) {})
 	}
+}
+
+// reserveThen reserves and calls then when that is done, or failed.
+func (d *device) reserveThen(s *session, then func(clock.Instant, *work)) {
 	s.reserving = true
 	state := s.link.DTLS().Export()
 	limit := max(state.SendNext, s.reserved) + d.n.c.Reservation
-	d.writeProgress(s, limit, &state, func(err error, w *work) {
+	d.writeProgress(s, limit, &state, func(now clock.Instant, err error, w *work) {
 		s.reserving = false
 		if err == nil {
-			s.reserved = limit
+			s.reserved = max(s.reserved, limit)
 			s.link.Reserve(limit, &w.send)
+			d.flush(now, s, w)
 		}
+		then(now, w)
 	})
 }
 
@@ -220,17 +247,16 @@ func (d *device) keepWindow(s *session) {
 	}
 	s.unstored = 0
 	state := s.link.DTLS().Export()
-	d.writeProgress(s, s.reserved, &state, func(error, *work) {})
+	d.writeProgress(s, s.reserved, &state, func(clock.Instant, error, *work) {})
 }
 
-func (d *device) writeProgress(s *session, limit uint64, state *dtls.State, then func(error, *work)) {
+func (d *device) writeProgress(s *session, limit uint64, state *dtls.State, then func(clock.Instant, error, *work)) {
 	op := store.Reserve(store.Progress{
 		Device: d.id, CID: s.id, Reserved: limit, Top: state.WindowTop, Window: state.Window,
 	})
 	d.n.c.Store.Write([]store.Op{op}, func(err error) {
 		d.n.later(d, func(now clock.Instant, d *device, w *work) {
-			then(err, w)
-			d.flush(now, s, w)
+			then(now, err, w)
 		})
 	})
 }

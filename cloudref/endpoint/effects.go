@@ -16,7 +16,7 @@ func (d *device) effect(now clock.Instant, s *session, e app.Effect, w *work) {
 		d.n.counts.HelloRefused.Add(1)
 		d.n.observe(now, d, Observation{What: Refused, Detail: e.Reason})
 		if s != nil {
-			d.endSession(now, s, e.Reason, w)
+			d.dismiss(now, s, e.Reason, w)
 		}
 		return
 	case app.HelloAccepted:

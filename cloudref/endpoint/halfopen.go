@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/muster/muster/cloudref/store"
 	"github.com/muster/muster/protocol/clock"
@@ -67,6 +68,9 @@ func (x *halfOpen) begin(now clock.Instant, p transport.Packet, w *work) {
 	}
 	hs := &handshake{half: x, local: p.Local, peer: p.Peer, random: random, server: dtls.NewServer(x.n.server)}
 	x.mu.Lock()
+	if old := x.peers[p.Peer]; old != nil {
+		x.removeLocked(old) // begun on another goroutine since
+	}
 	x.evict(p.Peer.Addr())
 	x.peers[p.Peer] = hs
 	x.hosts[p.Peer.Addr()]++
@@ -105,6 +109,7 @@ func (x *halfOpen) removeLocked(hs *handshake) {
 	}
 	delete(x.peers, hs.peer)
 	x.order.Remove(hs.element)
+	x.n.timers.remove(hs)
 	if x.hosts[hs.peer.Addr()]--; x.hosts[hs.peer.Addr()] == 0 {
 		delete(x.hosts, hs.peer.Addr())
 	}
@@ -290,7 +295,7 @@ func (n *Node) refusedHandshake(now clock.Instant, peer netip.AddrPort, e *dtls.
 func (n *Node) secured(now clock.Instant, hs *handshake, e *dtls.Event, w *work) {
 	key := store.FingerprintOf(e.PeerSPKI)
 	identity, known := n.c.Store.Identify(key)
-	if !known && !n.c.Faults.AcceptUnknownKey {
+	if (!known || identity.Flags&store.Denied != 0) && !n.c.Faults.AcceptUnknownKey {
 		return // the key was revoked a moment ago
 	}
 	d := n.device(identity.Device)
@@ -300,10 +305,7 @@ func (n *Node) secured(now clock.Instant, hs *handshake, e *dtls.Event, w *work)
 	s.link = link.OverDTLS(e.Session, n.exchange(&coap.CloudUDP))
 	s.id = n.sessionID(e.Session)
 	d.do(now, w, func() {
-		if old := d.fresh; old != nil {
-			n.index.remove(old)
-		}
-		d.fresh = s
+		d.begin(now, s, w)
 		n.index.add(s)
 		info := s.info(false)
 		if n.c.KeepSecrets {
@@ -312,6 +314,29 @@ func (n *Node) secured(now clock.Instant, hs *handshake, e *dtls.Event, w *work)
 		n.observe(now, d, Observation{What: Secured, Session: info})
 	})
 	n.counts.Secured.Add(1)
+}
+
+// greetPatience is how long a secured session may go without a Hello. A device
+// gives up after the fourth transmission, at 90 s; over TCP after 4 s.
+const (
+	greetPatienceUDP = 90 * time.Second
+	greetPatienceTCP = 30 * time.Second
+)
+
+// begin makes s the session whose Hello is awaited, in place of another one.
+func (d *device) begin(now clock.Instant, s *session, w *work) {
+	if old := d.fresh; old != nil {
+		d.n.index.remove(old)
+		if !old.udp() {
+			d.n.streams.drop(old.stream)
+			w.out.Close(old.stream)
+		}
+	}
+	d.fresh = s
+	s.greetBy = now.Add(greetPatienceUDP)
+	if !s.udp() {
+		s.greetBy = now.Add(greetPatienceTCP)
+	}
 }
 
 // sessionID names a session in the store: its connection id, or one drawn for

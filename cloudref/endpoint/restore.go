@@ -7,6 +7,7 @@ import (
 
 	"github.com/muster/muster/cloudref/app"
 	"github.com/muster/muster/cloudref/store"
+	"github.com/muster/muster/protocol/clock"
 	"github.com/muster/muster/protocol/coap"
 	"github.com/muster/muster/protocol/dtls"
 	"github.com/muster/muster/protocol/link"
@@ -14,8 +15,8 @@ import (
 
 // restore makes the sessions that the store holds live again: their devices do
 // not notice that the cloud was away. A session whose application state is gone
-// is left out, because its device would wait for what the cloud forgot; it makes
-// a new handshake.
+// ends with the first record of its device, because the device would count on
+// what the cloud forgot (TRN-4.5).
 func (n *Node) restore(ctx context.Context) error {
 	states := make(map[store.DeviceID][2][]byte)
 	for i, part := range []store.Part{partSession, partDescribe} {
@@ -41,7 +42,10 @@ func (n *Node) restore(ctx context.Context) error {
 }
 
 func (n *Node) restoreDevice(id store.DeviceID, parts [2][]byte) {
-	if n.c.Faults.ForgetState || len(parts[0]) == 0 {
+	if n.c.Faults.ForgetState {
+		parts[1] = nil
+	}
+	if len(parts[0]) == 0 {
 		return
 	}
 	a, err := app.Restore(app.DeviceID(id), &n.app, parts[0], parts[1])
@@ -54,14 +58,7 @@ func (n *Node) restoreDevice(id store.DeviceID, parts [2][]byte) {
 }
 
 func (n *Node) restoreSession(stored *store.Session) {
-	d := n.index.device(stored.Device)
-	if d == nil && !n.c.Faults.ForgetState {
-		n.counts.Unrestored.Add(1)
-		return
-	}
-	if d == nil {
-		d = n.device(stored.Device)
-	}
+	d := n.device(stored.Device)
 	s, err := d.thaw(stored, n.c.Faults.RewindSequence)
 	if err != nil {
 		n.counts.Unrestored.Add(1)
@@ -89,7 +86,7 @@ func (d *device) thaw(stored *store.Session, rewind bool) (*session, error) {
 		return nil, err
 	}
 	rest = rest[size:]
-	s := &session{device: d, key: stored.Key, id: stored.CID, stored: true, restored: true}
+	s := &session{device: d, key: stored.Key, id: stored.CID, greetBy: clock.Never, written: true, stored: true, restored: true}
 	var ok bool
 	if s.local, rest, ok = parseAddrPort(rest); !ok {
 		return nil, dtls.ErrState

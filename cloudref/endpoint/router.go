@@ -37,6 +37,15 @@ func (d *device) reroute() {
 	d.n.router.add(d)
 }
 
+// Reroute notes a new owner of a device at once. Without it the device hears
+// nothing of its new account until its own next message; it never hears anything
+// of the old one.
+func (n *Node) Reroute(id store.DeviceID) {
+	if d := n.index.device(id); d != nil {
+		n.later(d, func(_ clock.Instant, d *device, _ *work) { d.reroute() })
+	}
+}
+
 // ownerOf returns the account whose events concern the device. Devices that
 // nobody claimed must not hear one another, so each is on its own: its id stands
 // for an account, which no account id does by chance.
@@ -108,7 +117,7 @@ func (r *router) find(owner store.AccountID, name string, publisher store.Device
 // who want it.
 func (n *Node) route(d *device, e app.Event) {
 	if pdc.Requested(e.Name) != pdc.NothingRequested {
-		n.jobs.put(job{d, func(now clock.Instant, d *device, w *work) { d.answer(now, e, w) }})
+		n.jobs.put(d, func(now clock.Instant, d *device, w *work) { d.answer(now, e, w) })
 		return
 	}
 	if reserved(e.Name) {
@@ -128,10 +137,14 @@ func reserved(name string) bool {
 func (n *Node) deliver(owner store.AccountID, e app.Event, publisher store.DeviceID) {
 	for _, d := range n.router.find(owner, e.Name, publisher, n.app.Faults.IgnoreFilters) {
 		n.counts.Deliveries.Add(1)
-		n.jobs.put(job{d, func(now clock.Instant, d *device, w *work) {
+		n.jobs.put(d, func(now clock.Instant, d *device, w *work) {
+			d.reroute() // its owner may have changed since
+			if d.owner != owner {
+				return
+			}
 			d.app.Deliver(now, e, app.DeviceID(publisher), &w.app)
 			d.applied(now, d.current, w)
-		}})
+		})
 	}
 }
 

@@ -240,18 +240,19 @@ func (st *stream) established(now clock.Instant, e *lightssl.Event, w *work) {
 	st.n.counts.Secured.Add(1)
 	// The device is locked later: a stream and a device are never locked
 	// together.
-	st.n.jobs.put(job{d, func(now clock.Instant, d *device, w *work) {
-		if old := d.fresh; old != nil {
-			st.n.index.remove(old)
+	st.n.jobs.put(d, func(now clock.Instant, d *device, w *work) {
+		d.begin(now, s, w)
+		if identity, known := st.n.c.Store.Identity(d.id); !known || identity.Flags&store.Denied != 0 {
+			d.endSession(now, s, "the device was removed a moment ago", w)
+			return
 		}
-		d.fresh = s
 		info := s.info(false)
 		if st.n.c.KeepSecrets {
 			info.Credentials = credentials
 		}
 		st.n.observe(now, d, Observation{What: Secured, Session: info})
 		d.receive(now, s, rest, transport.Packet{}, false, w)
-	}})
+	})
 }
 
 func (st *stream) slot() *timerSlot { return &st.timer }

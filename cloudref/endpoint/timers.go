@@ -52,6 +52,15 @@ func (t *timers) arm(x timed, at clock.Instant) (first bool) {
 	return s.index == 1
 }
 
+// remove forgets the deadline of x.
+func (t *timers) remove(x timed) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if s := x.slot(); s.index != 0 {
+		heap.Remove(&t.heap, s.index-1)
+	}
+}
+
 // arm sets the timer of x, and wakes the driver if it would sleep too long.
 func (n *Node) arm(x timed, at clock.Instant) {
 	if n.timers.arm(x, at) {
