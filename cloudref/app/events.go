@@ -67,6 +67,11 @@ func (d *Device) understand(now clock.Instant, p pdc.Publish, out *Out) {
 	case pdc.EventMaxBinary:
 		d.setMaxBinary(string(p.Data), out)
 	case pdc.EventUpdatesEnabled:
+		if d.work != nil && d.work.flash != nil && d.work.flash.stage == FlashTransferring {
+			// A device says this when it connects, and nothing during an update:
+			// it has connected anew.
+			d.restartFlash(now, out)
+		}
 		d.setUpdates(now, string(p.Data) == "true", d.profile.forced, out)
 	case pdc.EventUpdatesForced:
 		d.setUpdates(now, d.profile.enabled, string(p.Data) == "true", out)

@@ -320,6 +320,25 @@ func (d *Device) wakeFlash(now clock.Instant) {
 	}
 }
 
+// ChunkRejected says that the device answered a Non-confirmable message with a
+// Reset: a chunk, while it runs no update (PDC-6.6).
+func (d *Device) ChunkRejected(now clock.Instant, out *Out) {
+	if d.work != nil && d.work.flash != nil && d.work.flash.stage == FlashTransferring {
+		d.restartFlash(now, out)
+	}
+}
+
+// restartFlash begins the transfer again, because the device is not in it any
+// more.
+//
+// Device OS: from 3.1 to 3.3 nothing on the wire tells that a session was
+// resumed, so that a device which lost its connection is found out only by what
+// it says about the transfer.
+func (d *Device) restartFlash(now clock.Instant, out *Out) {
+	d.interruptFlash(now, out)
+	d.resumeFlash(now, out)
+}
+
 // resumeFlash goes on after an interruption: OTA v3 where the device stopped,
 // the legacy transfer from the beginning.
 func (d *Device) resumeFlash(now clock.Instant, out *Out) {

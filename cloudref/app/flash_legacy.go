@@ -99,6 +99,12 @@ func (s *legacySender) done(now clock.Instant, d *Device, m coap.Message, out *O
 		s.state = awaitMissed // ChunkMissed follows (C-46)
 		return
 	}
+	if len(m.Payload) == 0 && d.profile.dialect.System >= pdc.OS0_8 {
+		// Since 0.8 a complete update has a report. Without one the device answers
+		// for no update at all: its connection was lost meanwhile (PDC-6.2).
+		d.restartFlash(now, out)
+		return
+	}
 	// Firmware of 1.4 puts garbage into its report. What cannot be read counts
 	// as success: the Hello after the restart decides.
 	if result, err := pdc.ParseUpdateReport(m.Payload); err == nil && result != 0 {

@@ -348,8 +348,12 @@ func (d *device) exchanged(now clock.Instant, s *session, e *coap.Event, w *work
 		// A board rejects one message, or does not know what it answers. Its
 		// session stays.
 		d.n.counts.Rejected.Add(1)
-		if e.Matched && s == d.current {
+		switch {
+		case s != d.current:
+		case e.Matched:
 			d.app.Rejected(now, e.Tag, &w.app)
+		default:
+			d.app.ChunkRejected(now, &w.app)
 		}
 	default:
 		// Ping, Duplicate, Unmatched: answered or dropped already.

@@ -3,8 +3,10 @@ package endpoint
 import (
 	"context"
 	"crypto/ecdsa"
+	"crypto/rsa"
 	"crypto/x509"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -31,13 +33,37 @@ type bench struct {
 	peers map[netip.AddrPort]func(p transport.Packet)
 	local netip.AddrPort
 	key   *ecdsa.PrivateKey
+	rsa   *rsa.PrivateKey
+
+	// net, if not nil, says for each datagram when its copies arrive: none for
+	// one that is lost.
+	net     func(up bool) []time.Duration
+	parcels []parcel
+	puppets []*puppet
+}
+
+// A parcel is a datagram on its way.
+type parcel struct {
+	at clock.Instant
+	f  func()
+}
+
+// carry brings a datagram over the network.
+func (b *bench) carry(up bool, f func()) {
+	if b.net == nil {
+		f()
+		return
+	}
+	for _, delay := range b.net(up) {
+		b.parcels = append(b.parcels, parcel{b.now.Add(delay), f})
+	}
 }
 
 func newBench(t *testing.T, edit func(*Config)) *bench {
 	t.Helper()
 	b := &bench{
 		t: t, store: store.NewMemory(), peers: map[netip.AddrPort]func(transport.Packet){},
-		local: netip.MustParseAddrPort("127.0.0.1:5684"), key: seed.P256(seed.Bytes(1, "cloud")),
+		local: netip.MustParseAddrPort("127.0.0.1:5684"), key: seed.P256(seed.Bytes(1, "cloud")), rsa: cloudRSA(),
 	}
 	b.out = transport.NewOut(&b.ids, nil)
 	b.start(edit)
@@ -48,7 +74,7 @@ func newBench(t *testing.T, edit func(*Config)) *bench {
 func (b *bench) start(edit func(*Config)) {
 	b.t.Helper()
 	c := Config{
-		Store: b.store, ECKey: b.key, RSAKey: seed.RSA(seed.Bytes(1, "cloud/rsa"), 2048), Seed: 1,
+		Store: b.store, ECKey: b.key, RSAKey: b.rsa, Seed: 1,
 		Rand:      seed.Bytes(uint64(b.now)+1, "cloud/rand"),
 		WallClock: func(at clock.Instant) time.Time { return time.Unix(1_700_000_000, 0).Add(time.Duration(at)) },
 		Observe:   func(o Observation) { b.seen = append(b.seen, o) },
@@ -70,12 +96,17 @@ func (b *bench) deliver() {
 		for i := range packets {
 			packets[i].Data = append([]byte(nil), packets[i].Data...)
 		}
+		actions := append([]transport.Action(nil), b.out.Actions()...)
+		for i := range actions {
+			actions[i].Data = append([]byte(nil), actions[i].Data...)
+		}
 		b.out.Clear()
 		for _, p := range packets {
 			if f := b.peers[p.Peer]; f != nil {
-				f(p)
+				b.carry(false, func() { f(p) })
 			}
 		}
+		b.streamed(actions)
 		if b.node.Deadline() <= b.now {
 			b.node.Advance(b.now, b.out)
 		}
@@ -90,14 +121,66 @@ func (b *bench) wait(d time.Duration) {
 	end := b.now.Add(d)
 	for {
 		due := b.node.Deadline()
+		for _, p := range b.puppets {
+			due = min(due, p.deadline())
+		}
+		for _, p := range b.parcels {
+			due = min(due, p.at)
+		}
 		if due > end {
 			break
 		}
 		b.now = max(b.now, due)
 		b.node.Advance(b.now, b.out)
+		for _, p := range b.puppets {
+			if p.deadline() <= b.now {
+				p.advance()
+			}
+		}
+		b.arrive()
 		b.deliver()
 	}
 	b.now = end
+}
+
+// arrive delivers the parcels whose time has come.
+func (b *bench) arrive() {
+	var now []parcel
+	b.parcels = slices.DeleteFunc(b.parcels, func(p parcel) bool {
+		if p.at <= b.now {
+			now = append(now, p)
+		}
+		return p.at <= b.now
+	})
+	slices.SortStableFunc(now, func(x, y parcel) int { return int(x.at - y.at) })
+	for _, p := range now {
+		p.f()
+	}
+}
+
+func (p *puppet) deadline() clock.Instant {
+	switch {
+	case p.deaf:
+		return clock.Never
+	case p.link != nil:
+		return p.link.Deadline()
+	case p.client != nil:
+		return p.client.Deadline()
+	default:
+		return clock.Never
+	}
+}
+
+func (p *puppet) advance() {
+	if p.link != nil {
+		var out link.Out
+		p.link.Advance(p.b.now, &out)
+		p.linked(&out)
+		return
+	}
+	var out dtls.Out
+	p.client.Advance(p.b.now, &out)
+	p.handle(&out)
 }
 
 // A puppet is a device that does what the test says, above real handshakes and
@@ -115,6 +198,8 @@ type puppet struct {
 	failed error
 	ended  error
 	deaf   bool
+	faults dtls.ClientFaults
+	last   []byte // the last datagram sent
 }
 
 func (b *bench) puppet(n byte, gen dtls.Generation) *puppet {
@@ -122,6 +207,7 @@ func (b *bench) puppet(n byte, gen dtls.Generation) *puppet {
 	p := &puppet{b: b, gen: gen, key: seed.P256(seed.Bytes(uint64(n), "device"))}
 	p.id = store.DeviceID{0xe0, 0x0f, 0xce, 0x68, 11: n}
 	p.moveTo(netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 1, 0, n}), 5684))
+	b.puppets = append(b.puppets, p)
 	return p
 }
 
@@ -144,7 +230,15 @@ func (p *puppet) moveTo(addr netip.AddrPort) {
 }
 
 func (p *puppet) send(datagram []byte) {
-	p.b.node.Datagram(p.b.now, transport.Packet{Local: p.b.local, Peer: p.addr, Data: append([]byte(nil), datagram...)}, p.b.out)
+	p.last = append([]byte(nil), datagram...)
+	p.b.sendFrom(p.addr, p.last)
+}
+
+// sendFrom sends a datagram from any address.
+func (b *bench) sendFrom(peer netip.AddrPort, datagram []byte) {
+	b.carry(true, func() {
+		b.node.Datagram(b.now, transport.Packet{Local: b.local, Peer: peer, Data: append([]byte(nil), datagram...)}, b.out)
+	})
 }
 
 func (p *puppet) receive(packet transport.Packet) {
@@ -215,9 +309,9 @@ func (p *puppet) reply(to, m coap.Message) {
 // handshake runs a full handshake.
 func (p *puppet) handshake() {
 	p.b.t.Helper()
-	p.link, p.failed = nil, nil
+	p.link, p.failed, p.ended = nil, nil, nil
 	p.client = dtls.NewClient(&dtls.ClientConfig{
-		Gen: p.gen, Key: p.key, ServerKey: &p.b.key.PublicKey, DeviceID: p.id,
+		Gen: p.gen, Key: p.key, ServerKey: &p.b.key.PublicKey, DeviceID: p.id, Faults: p.faults,
 		Rand: seed.Bytes(uint64(p.b.now)+uint64(p.id[11])<<32, "puppet"),
 	})
 	var out dtls.Out

@@ -117,13 +117,18 @@ func (n *Node) find(h dtls.Header, peer netip.AddrPort) *session {
 // protected takes a datagram of epoch 1.
 func (n *Node) protected(now clock.Instant, h dtls.Header, p transport.Packet, w *work) {
 	marked := h.Type == dtls.TypeMovedCID || h.Type == dtls.TypeMovedTrailer
-	if s := n.find(h, p.Peer); s != nil && n.hand(now, s, p, marked, w) {
+	s := n.find(h, p.Peer)
+	if s != nil && n.hand(now, s, p, marked, w) {
 		return
 	}
 	if n.half.takeProtected(now, h, p, w) {
 		return
 	}
-	n.unknown(now, h, p, w)
+	if s == nil {
+		// A record that only looks like one of a session that is known must not
+		// make its device drop it.
+		n.unknown(now, h, p, w)
+	}
 }
 
 // hand gives a datagram to a session and reports whether it was authentic.

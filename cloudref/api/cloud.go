@@ -1,0 +1,72 @@
+package api
+
+import (
+	"context"
+	"time"
+
+	"github.com/muster/muster/cloudref/app"
+	"github.com/muster/muster/cloudref/endpoint"
+	"github.com/muster/muster/cloudref/store"
+	"github.com/muster/muster/protocol/clock"
+	"github.com/muster/muster/protocol/pdc"
+)
+
+// A Cloud is what the API needs of the cloud behind it. Commands to devices fail
+// with an *app.Failure where the device is the reason.
+type Cloud interface {
+	// Status returns what the cloud knows of a device right now.
+	Status(id store.DeviceID) endpoint.Status
+	// Time returns the time of day at an Instant of this run.
+	Time(at clock.Instant) time.Time
+
+	Call(ctx context.Context, id store.DeviceID, function, argument string) (int32, error)
+	Read(ctx context.Context, id store.DeviceID, variable string) (pdc.Value, error)
+	Ping(ctx context.Context, id store.DeviceID) error
+	Signal(ctx context.Context, id store.DeviceID, on bool) error
+	ForceUpdates(ctx context.Context, id store.DeviceID, on bool) error
+	// Flash sends an image and returns when the device runs it. progress must be
+	// quick.
+	Flash(ctx context.Context, id store.DeviceID, image []byte, progress func(app.FlashProgress)) error
+
+	// Publish publishes an event of the API. It returns when that is durable.
+	Publish(ctx context.Context, owner store.AccountID, e app.Event) error
+	// Announce tells the readers of an account's streams what the cloud itself
+	// says of a device. It must not block.
+	Announce(owner store.AccountID, e Event)
+	// Subscribe opens a stream of the events of an account whose names begin
+	// with prefix.
+	Subscribe(owner store.AccountID, prefix string) Stream
+
+	ClaimCode(ctx context.Context, owner store.AccountID, valid time.Duration) (string, error)
+	// OwnerChanged says that a device has another owner in the store, or none:
+	// from now on it hears that account's events.
+	OwnerChanged(id store.DeviceID)
+}
+
+// An Event is one event on its way to readers.
+type Event struct {
+	Name      string
+	Data      []byte // nil: none
+	Content   pdc.ContentFormat
+	TTL       uint32 // seconds
+	Published time.Time
+	Device    store.DeviceID // who published it; zero for the API
+}
+
+// A Stream is one reader's view of the events of an account.
+type Stream interface {
+	// Next waits for the next event, until stop is closed or tick yields.
+	Next(stop <-chan struct{}, tick <-chan time.Time) (Event, Next)
+	Close()
+}
+
+// Next says why [Stream].Next returned.
+type Next uint8
+
+// The outcomes of Next.
+const (
+	NextEvent   Next = iota // an event came
+	NextTick                // tick yielded
+	NextStopped             // stop was closed
+	NextEnded               // the stream is over: the cloud stopped, or the reader was too slow
+)

@@ -1,0 +1,115 @@
+package api
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/muster/muster/cloudref/store"
+)
+
+// A request is one request that was read, and whose it is.
+type request struct {
+	*http.Request
+	w     http.ResponseWriter
+	body  body
+	files []file
+	after []func() // done when the request is over
+
+	// token is that of the request, nil on routes that need none; account is
+	// whose it is.
+	token   *store.Token
+	account store.AccountID
+}
+
+// A handler does what a request asks for. See answer for what it may return.
+type handler func(q *request) (any, error)
+
+// open serves a route that needs no token.
+func (s *Server) open(h handler) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) { s.serve(w, r, h, false) }
+}
+
+// authed serves a route for whoever has a token.
+func (s *Server) authed(h handler) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) { s.serve(w, r, h, true) }
+}
+
+func (s *Server) serve(w http.ResponseWriter, r *http.Request, h handler, auth bool) {
+	q := &request{Request: r, w: w, body: body{}}
+	defer func() {
+		for _, f := range q.after {
+			f()
+		}
+	}()
+	result, err := s.handle(q, h, auth)
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.c.WriteTimeout))
+	s.answer(q, result, err)
+}
+
+// handle authenticates before it reads the body, unless the token is in there:
+// strangers cannot make the cloud hold uploads.
+func (s *Server) handle(q *request, h handler, auth bool) (any, error) {
+	token := q.bearer()
+	if auth && token != "" {
+		if err := s.authenticate(q, token); err != nil {
+			return nil, err
+		}
+	}
+	if auth && token == "" && isUpload(q.Request) {
+		return nil, errTokenAbsent
+	}
+	if err := s.read(q); err != nil {
+		return nil, err
+	}
+	inBody := q.body.text("access_token")
+	delete(q.body, "access_token")
+	if auth && token == "" {
+		if err := s.authenticate(q, inBody); err != nil {
+			return nil, err
+		}
+	}
+	return h(q)
+}
+
+func isUpload(r *http.Request) bool {
+	return strings.HasPrefix(strings.ToLower(r.Header.Get("Content-Type")), "multipart/")
+}
+
+// bearer returns the token in the header or, without one, in the query.
+func (q *request) bearer() string {
+	scheme, token, ok := strings.Cut(q.Header.Get("Authorization"), " ")
+	if ok && strings.EqualFold(scheme, "Bearer") {
+		return strings.TrimSpace(token)
+	}
+	return q.query("access_token")
+}
+
+// query returns a parameter of the URL.
+func (q *request) query(name string) string { return q.URL.Query().Get(name) }
+
+// authenticate finds out whose token it is.
+func (s *Server) authenticate(q *request, token string) error {
+	if token == "" {
+		return errTokenAbsent
+	}
+	// Only the hash is looked up, so the time it takes tells nothing of tokens
+	// that exist.
+	t, err := s.store.Token(q.Context(), store.HashToken(token))
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return errTokenUnknown
+	case err != nil:
+		return err
+	case t.Kind != store.AccessToken:
+		return errTokenUnknown
+	case t.Expired(s.c.Now()):
+		return errTokenExpired
+	}
+	if _, known := s.store.Account(t.Account); !known {
+		return errTokenUnknown
+	}
+	q.token, q.account = t, t.Account
+	return nil
+}
