@@ -140,9 +140,18 @@ func TestMissedChunks(t *testing.T) {
 		if !slices.Equal(x.order, []int{1, 5}) {
 			t.Errorf("early %v: sent chunks %v, want 1 and 5", early, x.order)
 		}
-		x.done(s, "")
+		x.done(s, `{"r":0}`)
 		x.wantStage(FlashRestarting)
 	}
+}
+
+// A device that lost its connection meanwhile answers UpdateDone without a
+// report: it runs no update. The transfer begins anew.
+func TestDoneWithoutUpdate(t *testing.T) {
+	x := newLegacyTest(t, electron23, 5000)
+	x.ready(true)
+	x.done(x.drain(), "")
+	x.wantStage(FlashStarting)
 }
 
 // A device that never gets enough is given up.
