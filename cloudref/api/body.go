@@ -124,7 +124,11 @@ func (s *Server) readParts(q *request, boundary string) error {
 		return err
 	}
 	q.after = append(q.after, func() { release(s.loads) })
-	q.Body = http.MaxBytesReader(q.w, q.Body, s.c.UploadMax)
+	limit := s.c.UploadMax
+	if q.token == nil {
+		limit = s.c.BodyMax // strangers have nothing to upload
+	}
+	q.Body = http.MaxBytesReader(q.w, q.Body, limit)
 	parts, err := q.MultipartReader()
 	if err != nil {
 		return refuse(http.StatusBadRequest, "The body of the request is not multipart.")

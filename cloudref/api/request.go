@@ -38,13 +38,16 @@ func (s *Server) authed(h handler) http.HandlerFunc {
 
 func (s *Server) serve(w http.ResponseWriter, r *http.Request, h handler, auth bool) {
 	q := &request{Request: r, w: w, body: body{}}
+	// The deadline of the last answer on this connection is not for this one.
+	control := http.NewResponseController(w)
+	_ = control.SetWriteDeadline(time.Time{})
 	defer func() {
 		for _, f := range q.after {
 			f()
 		}
 	}()
 	result, err := s.handle(q, h, auth)
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.c.WriteTimeout))
+	_ = control.SetWriteDeadline(time.Now().Add(s.c.WriteTimeout))
 	s.answer(q, result, err)
 }
 

@@ -519,3 +519,7 @@ func TestFunctionCall(t *testing.T) {
 		t.Errorf("observed %+v, want result 42 of call 7", last)
 	}
 }
+
+func publish(p *puppet, name, data string) coap.Message {
+	return pdc.Publish{Private: true, Name: name, Data: []byte(data)}.Message(p.dialect())
+}

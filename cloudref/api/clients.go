@@ -1,0 +1,133 @@
+package api
+
+import (
+	"crypto/subtle"
+	"errors"
+	"net/http"
+
+	"github.com/muster/muster/cloudref/store"
+)
+
+// operatorClient is the client of tokens that the operator made.
+const operatorClient = "muster"
+
+// publicClients are the clients that everybody's tools come with, with what they
+// call their secret.
+var publicClients = map[string]string{
+	"particle":     "particle",
+	"particle-api": "particle-api",
+	"particle-cli": "particle-cli",
+	"CLI2":         "client_secret_here",
+}
+
+// errClient: what OAuth answers; no answer of the real service was recorded.
+var errClient = &failure{http.StatusBadRequest, object{
+	"error": "invalid_client", "error_description": "Client credentials are invalid",
+}}
+
+var errNoClient = refuse(http.StatusNotFound, "Client not found")
+
+// A grantee is who asks for tokens.
+type grantee struct {
+	id      string
+	account store.AccountID // zero for public clients
+}
+
+// grantClient finds out which client asks for tokens, from HTTP Basic or from
+// fields.
+func (s *Server) grantClient(q *request) (grantee, error) {
+	id, secret, ok := q.BasicAuth()
+	if !ok {
+		id, secret = q.body.text("client_id"), q.body.text("client_secret")
+	}
+	if want, public := publicClients[id]; public {
+		if subtle.ConstantTimeCompare([]byte(want), []byte(secret)) != 1 {
+			return grantee{}, errClient
+		}
+		return grantee{id: id}, nil
+	}
+	c, err := s.store.Client(q.Context(), id)
+	if errors.Is(err, store.ErrNotFound) {
+		return grantee{}, errClient
+	}
+	if err != nil {
+		return grantee{}, err
+	}
+	got := store.HashToken(secret)
+	if subtle.ConstantTimeCompare(got[:], c.SecretHash[:]) != 1 {
+		return grantee{}, errClient
+	}
+	return grantee{id: c.ID, account: c.Account}, nil
+}
+
+func clientObject(c *store.Client) object {
+	return object{"id": c.ID, "name": c.Name, "type": c.Type, "redirect_uri": c.RedirectURI, "scope": c.Scope}
+}
+
+func (s *Server) listClients(q *request) (any, error) {
+	clients, err := s.store.Clients(q.Context(), q.account)
+	if err != nil {
+		return nil, err
+	}
+	list := []object{}
+	for _, c := range clients {
+		list = append(list, clientObject(c))
+	}
+	return object{"ok": true, "clients": list}, nil
+}
+
+// addClient makes an OAuth client. Its secret is told here and never again.
+func (s *Server) addClient(q *request) (any, error) {
+	secret := randomHex(tokenBytes)
+	c := &store.Client{
+		ID: randomHex(8), Account: q.account, Name: q.body.text("name"), Type: q.body.text("type"),
+		RedirectURI: q.body.text("redirect_uri"), Scope: q.body.text("scope"),
+		SecretHash: store.HashToken(secret), Created: s.c.Now().UTC(),
+	}
+	switch {
+	case c.Name == "":
+		return nil, refuse(http.StatusBadRequest, "A client needs a name.")
+	case c.Type != "installed" && c.Type != "web":
+		return nil, refuse(http.StatusBadRequest, "The type of a client is installed or web.")
+	}
+	if err := s.store.PutClient(q.Context(), c); err != nil {
+		return nil, err
+	}
+	told := clientObject(c)
+	told["secret"] = secret
+	return object{"ok": true, "client": told}, nil
+}
+
+// ownClient returns the client of the path, if it is the caller's.
+func (s *Server) ownClient(q *request) (*store.Client, error) {
+	c, err := s.store.Client(q.Context(), q.PathValue("client"))
+	if errors.Is(err, store.ErrNotFound) || err == nil && c.Account != q.account {
+		return nil, errNoClient
+	}
+	return c, err
+}
+
+func (s *Server) changeClient(q *request) (any, error) {
+	c, err := s.ownClient(q)
+	if err != nil {
+		return nil, err
+	}
+	if q.body.has("name") {
+		c.Name = q.body.text("name")
+	}
+	if q.body.has("scope") {
+		c.Scope = q.body.text("scope")
+	}
+	if err := s.store.PutClient(q.Context(), c); err != nil {
+		return nil, err
+	}
+	return object{"ok": true, "client": clientObject(c)}, nil
+}
+
+func (s *Server) dropClient(q *request) (any, error) {
+	c, err := s.ownClient(q)
+	if err != nil {
+		return nil, err
+	}
+	return noContent{}, s.store.RemoveClient(q.Context(), c.ID)
+}
