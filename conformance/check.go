@@ -1,0 +1,83 @@
+package conformance
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+
+	"github.com/muster/muster/harness/target"
+)
+
+// A Suite is a group of checks on one subject.
+type Suite struct {
+	// Name is the first half of a check's name: "resume".
+	Name string
+	// Text says in one sentence what the suite is about.
+	Text string
+	// Prepare brings the environment into the state that the checks look at, once
+	// for all generations. An error makes every check of the suite inconclusive:
+	// it means that the harness could not do what it was asked to. Nil: nothing to
+	// prepare.
+	Prepare func(ctx context.Context, e *target.Env) error
+	Checks  []Check
+}
+
+// A Check judges one thing on one generation of devices.
+type Check struct {
+	// Name is the second half of its name: "bytes" in "resume/bytes". It is
+	// stable.
+	Name string
+	// Text says in one sentence what is required.
+	Text string
+	// Requirements are what it judges: rows of the transport reference ("R-71"),
+	// of the application reference ("C-13", "D-11", "N-19"), or claims ("S6").
+	Requirements []string
+	// Skip, if not nil, says why the check does not apply to a generation, "" if
+	// it does.
+	Skip func(g *target.Group) string
+	// Run does and judges. What it returns as an error is the harness's fault and
+	// makes the check inconclusive; what the target did wrong goes to r.
+	Run func(ctx context.Context, e *target.Env, g *target.Group, r *Recorder) error
+}
+
+// validRequirement is the form of a requirement's id.
+var validRequirement = regexp.MustCompile(`^(R-([1-9]|[1-8][0-9]|9[0-6])|C-([1-9]|[1-4][0-9]|5[0-7])|D-([1-9]|1[0-9]|2[0-2])|N-([1-9]|[1-4][0-9]|5[0-2])|S([1-9]|1[0-4]))$`)
+
+// verify panics if the table of suites is wrong: names that collide, checks
+// without a requirement, requirements that do not exist.
+func verify(suites []Suite) {
+	seen := map[string]bool{}
+	for _, s := range suites {
+		for _, c := range s.Checks {
+			name := s.Name + "/" + c.Name
+			switch {
+			case seen[name]:
+				panic(fmt.Sprintf("conformance: two checks are called %s", name))
+			case c.Run == nil || c.Text == "" || len(c.Requirements) == 0:
+				panic(fmt.Sprintf("conformance: check %s lacks a text, a requirement or a function", name))
+			}
+			seen[name] = true
+			for _, id := range c.Requirements {
+				if !validRequirement.MatchString(id) {
+					panic(fmt.Sprintf("conformance: check %s cites %q, which is no requirement", name, id))
+				}
+			}
+		}
+	}
+}
+
+// onlyUDP skips devices over TCP.
+func onlyUDP(g *target.Group) string {
+	if g.Transport != "udp" {
+		return "the TCP transport has none"
+	}
+	return ""
+}
+
+// onlyTCP skips devices over UDP.
+func onlyTCP(g *target.Group) string {
+	if g.Transport != "tcp" {
+		return "the UDP transport has none"
+	}
+	return ""
+}

@@ -1,0 +1,146 @@
+package conformance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/muster/muster/harness/report"
+)
+
+// An ExitError carries the exit code that a run deserves.
+type ExitError struct{ Code int }
+
+// Error implements error. It is for main, which prints nothing for it: the
+// report has said it all.
+func (e *ExitError) Error() string { return fmt.Sprintf("exit code %d", e.Code) }
+
+const long = `Run the conformance suites.
+
+Without flags it starts the reference cloud and 1,000 simulated devices on real
+sockets of the loopback interface, a mix of Device OS 0.5.3, 1.4.4, 2.3.1, 3.1.0
+and 6.2.0 over TCP and UDP, and judges handshake, session resume,
+publish/subscribe, functions, variables and firmware updates from the wire.
+
+Reports go to the folder --out: junit.xml, report.json, index.html.
+
+Exit codes: 0 all passed, 1 something failed, 2 wrong usage, 3 something could
+not be judged, 130 interrupted.`
+
+// Command returns the sub-command "conform".
+func Command() *cobra.Command {
+	var (
+		o    Options
+		out  string
+		list bool
+	)
+	cmd := &cobra.Command{
+		Use:   "conform [SUITE | SUITE/CHECK | GLOB]…",
+		Short: "Run the conformance suites",
+		Long:  long,
+		Example: `  muster conform                       everything, 1,000 devices
+  muster conform resume 'ota/*'        two suites
+  muster conform --devices 50 --seed 7 a small run that can be repeated
+  muster conform --list                what there is`,
+		SilenceUsage:      true,
+		ValidArgsFunction: complete,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if list {
+				return writeList(cmd.OutOrStdout())
+			}
+			o.Select = args
+			return conform(cmd.Context(), o, out, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	cmd.Flags().IntVar(&o.Devices, "devices", 1000, "how many devices to simulate, 1 to 20000")
+	cmd.Flags().Uint64Var(&o.Seed, "seed", 0, "seed of the run, to repeat one (default: drawn)")
+	cmd.Flags().DurationVar(&o.Patience, "patience", time.Minute, "how long one check may take")
+	cmd.Flags().StringVar(&out, "out", "out", "folder for the reports")
+	cmd.Flags().BoolVar(&list, "list", false, "list suites and checks, and run nothing")
+	return cmd
+}
+
+func complete(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	var names []string
+	for _, s := range Suites() {
+		names = append(names, s.Name+"\t"+s.Text)
+		for _, c := range s.Checks {
+			names = append(names, s.Name+"/"+c.Name+"\t"+c.Text)
+		}
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+func writeList(w io.Writer) error {
+	var b strings.Builder
+	for _, s := range Suites() {
+		fmt.Fprintf(&b, "%s: %s\n", s.Name, s.Text)
+		for _, c := range s.Checks {
+			fmt.Fprintf(&b, "  %-34s %s [%s]\n", s.Name+"/"+c.Name, c.Text, strings.Join(c.Requirements, " "))
+		}
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func conform(ctx context.Context, o Options, out string, stdout, stderr io.Writer) error {
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	o = o.defaults()
+	if err := o.check(Suites()); err != nil {
+		fmt.Fprintln(stderr, "muster conform:", err)
+		return &ExitError{report.ExitUsage}
+	}
+	line := newProgress(stderr)
+	o.Progress = line.show
+	run, err := Run(ctx, o)
+	line.end()
+	if run == nil {
+		fmt.Fprintln(stderr, "muster conform:", err)
+		return &ExitError{report.ExitInconclusive}
+	}
+	if err := writeReports(run, out); err != nil {
+		return err
+	}
+	if err := run.WriteTerminal(stdout, isTerminal(stdout)); err != nil {
+		return err
+	}
+	fmt.Fprintf(stdout, "reports: %s\n", filepath.Join(out, "index.html"))
+	if err != nil {
+		fmt.Fprintln(stderr, "muster conform:", err)
+	}
+	if code := run.ExitCode(); code != report.ExitClean {
+		return &ExitError{code}
+	}
+	return nil
+}
+
+// writeReports writes the run in every form to a folder.
+func writeReports(run *report.Run, dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("making the folder for the reports: %w", err)
+	}
+	for name, write := range map[string]func(io.Writer) error{
+		"report.json": run.WriteJSON,
+		"junit.xml":   run.WriteJUnit,
+		"index.html":  run.WriteHTML,
+	} {
+		f, err := os.Create(filepath.Join(dir, name))
+		if err != nil {
+			return fmt.Errorf("writing a report: %w", err)
+		}
+		if err := errors.Join(write(f), f.Close()); err != nil {
+			return fmt.Errorf("writing %s: %w", f.Name(), err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,119 @@
+package conformance
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/onsi/ginkgo/v2"
+	"github.com/onsi/ginkgo/v2/extensions/globals"
+	"github.com/onsi/ginkgo/v2/formatter"
+	"github.com/onsi/gomega"
+
+	"github.com/muster/muster/harness/report"
+	"github.com/muster/muster/harness/target"
+)
+
+// A shell runs checks as Ginkgo specs. The tree is built anew for each run, so
+// one process can judge several targets.
+type shell struct {
+	env     *target.Env
+	suites  []Suite
+	options *Options
+	results []report.Result
+	failed  map[string]error // of Prepare, by suite
+}
+
+// A plain type that Ginkgo takes for a *testing.T: verdicts come from the
+// report, not from the framework.
+type tolerant struct{}
+
+// Fail implements ginkgo.GinkgoTestingT.
+func (tolerant) Fail() {}
+
+// run runs the suites one after the other, each as a tree of its own: they are in
+// an order that Ginkgo would shuffle. It returns the results, with NotRun for
+// what an interrupt left out.
+func (s *shell) run(ctx context.Context) []report.Result {
+	// Ginkgo's own words are for people who write suites.
+	formatter.ColorableStdOut, formatter.ColorableStdErr = io.Discard, io.Discard
+	gomega.RegisterFailHandler(ginkgo.Fail)
+	s.failed = make(map[string]error)
+	for _, suite := range s.suites {
+		globals.Reset()
+		s.describe(ctx, suite)
+		suiteConfig, reporterConfig := ginkgo.GinkgoConfiguration()
+		suiteConfig.RandomSeed = int64(s.options.Seed)
+		suiteConfig.PollProgressAfter = 0
+		reporterConfig.Succinct = true
+		ginkgo.RunSpecs(tolerant{}, "muster conform", suiteConfig, reporterConfig)
+	}
+	return s.results
+}
+
+// describe adds the specs of one suite: each check on each generation.
+func (s *shell) describe(ctx context.Context, suite Suite) {
+	ginkgo.Describe(suite.Name, ginkgo.Ordered, ginkgo.ContinueOnFailure, func() {
+		ginkgo.BeforeAll(func() {
+			s.options.progress(suite.Name, "preparing")
+			if suite.Prepare == nil {
+				return
+			}
+			ctx, cancel := context.WithTimeout(ctx, s.options.Patience)
+			defer cancel()
+			s.failed[suite.Name] = suite.Prepare(ctx, s.env)
+		})
+		for _, check := range suite.Checks {
+			for _, group := range s.env.Groups() {
+				if !s.options.selects(suite.Name, check.Name) {
+					continue
+				}
+				name := fmt.Sprintf("%s on %s", check.Name, group)
+				ginkgo.It(name, ginkgo.Label(check.Requirements...), func() {
+					result := s.judge(ctx, suite, check, group)
+					s.results = append(s.results, result)
+					gomega.Expect(result.Verdict).NotTo(gomega.Equal(report.Fail), "%v", result.Findings)
+				})
+			}
+		}
+	})
+}
+
+// judge runs one check on one generation.
+func (s *shell) judge(ctx context.Context, suite Suite, check Check, group *target.Group) report.Result {
+	result := report.Result{
+		Suite: suite.Name, Check: check.Name, DeviceOS: group.DeviceOS, Transport: group.Transport,
+		Requirements: check.Requirements, Devices: len(group.Devices), Repeat: s.options.repeat(suite.Name + "/" + check.Name),
+	}
+	switch reason := skip(check, group); {
+	case ctx.Err() != nil:
+		result.Reason = "the run was interrupted"
+		return result
+	case s.failed[suite.Name] != nil:
+		result.Verdict, result.Reason = report.Inconclusive, s.failed[suite.Name].Error()
+		return result
+	case reason != "":
+		result.Verdict, result.Reason = report.Unsupported, reason
+		return result
+	}
+	s.options.progress(suite.Name, check.Name+" on "+group.String())
+	ctx, cancel := context.WithTimeout(ctx, s.options.Patience)
+	defer cancel()
+	s.options.done++
+	recorder, began := new(Recorder), time.Now()
+	err := check.Run(ctx, s.env, group, recorder)
+	if err != nil {
+		recorder.Inconclusive(report.Finding{Text: "the harness could not finish: " + err.Error()})
+	}
+	result = recorder.result(result)
+	result.Duration = time.Since(began)
+	return result
+}
+
+func skip(check Check, group *target.Group) string {
+	if check.Skip == nil {
+		return ""
+	}
+	return check.Skip(group)
+}

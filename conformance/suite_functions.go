@@ -1,0 +1,136 @@
+package conformance
+
+import (
+	"context"
+	"strings"
+
+	"github.com/muster/muster/harness/report"
+	"github.com/muster/muster/harness/target"
+	"github.com/muster/muster/protocol/coap"
+	"github.com/muster/muster/protocol/pdc"
+	"github.com/muster/muster/protocol/trace"
+)
+
+func functionSuite() Suite {
+	return Suite{
+		Name: "functions",
+		Text: "the cloud calls functions of one device; no device calls another",
+		Checks: []Check{
+			{
+				Name: "call", Text: "a call reaches the device with its argument, and its result comes back",
+				Requirements: []string{"S3", "S11", "C-34", "D-7"}, Run: checkCall,
+			},
+			{
+				Name: "arguments", Text: "empty, long and negative: every argument up to the limit of the release arrives whole",
+				Requirements: []string{"C-33", "D-7"}, Run: checkArguments,
+			},
+			{
+				Name: "request-form", Text: "one byte of token, the path first, two path segments and the argument, acknowledged before the result",
+				Requirements: []string{"C-9", "C-33", "D-7"}, Run: checkCallForm,
+			},
+			{
+				Name: "unknown", Text: "a function that the describe does not list is refused, and nothing is sent",
+				Requirements: []string{"C-22"}, Run: checkUnknownFunction,
+			},
+			{
+				Name: "too-long", Text: "an argument above the limit of the release is refused, and nothing is sent",
+				Requirements: []string{"C-29"}, Run: checkLongArgument,
+			},
+		},
+	}
+}
+
+func checkCall(ctx context.Context, e *target.Env, g *target.Group, r *Recorder) error {
+	target.Each(g.Devices, func(d *target.Device) {
+		if !d.Connected() {
+			return
+		}
+		// Each device gets another argument, so that an answer of another shows.
+		argument := "32," + d.Hex()
+		judgeCall(ctx, e, d, target.FunctionSum, argument, target.Sum(argument), r)
+	})
+	return nil
+}
+
+func judgeCall(ctx context.Context, e *target.Env, d *target.Device, function, argument string, want int32, r *Recorder) {
+	mark := d.Mark()
+	got, err := e.Call(ctx, d, function, argument)
+	if err != nil {
+		r.Fail(report.Finding{Requirement: "S11", Device: id(d), Text: "the call failed: " + err.Error(), Packets: lines(d.Packets(mark))})
+		return
+	}
+	Equal(r, "C-34", id(d), "what the function returned", got, want, lines(d.Packets(mark))...)
+}
+
+// limitsOf are the sizes that a group's release takes.
+func limitsOf(d *target.Device) pdc.Limits {
+	return d.Profile.Dialect().Limits()
+}
+
+func checkArguments(ctx context.Context, e *target.Env, g *target.Group, r *Recorder) error {
+	target.Each(g.Sample(4), func(d *target.Device) {
+		if !d.Connected() {
+			return
+		}
+		longest := strings.Repeat("x", limitsOf(d).Argument)
+		judgeCall(ctx, e, d, target.FunctionSum, "", 0, r)
+		judgeCall(ctx, e, d, target.FunctionSum, longest, target.Sum(longest), r)
+		judgeCall(ctx, e, d, target.FunctionMinus, "anything", -1, r)
+	})
+	return nil
+}
+
+func checkCallForm(_ context.Context, _ *target.Env, g *target.Group, r *Recorder) error {
+	for _, d := range g.Devices {
+		all := messages(d.Packets(start))
+		for _, s := range of(all, kind(pdc.KindFunctionCall)) {
+			m := s.message.CoAP
+			if _, err := pdc.ParseFunctionCall(m); err != nil {
+				r.Fail(report.Finding{Requirement: "C-33", Device: id(d), Text: err.Error(), Packets: []string{s.line()}})
+			}
+			Equal(r, "C-9", id(d), "bytes of token", len(m.Token), 1, s.line())
+			Equal(r, "C-9", id(d), "the first option", m.Options[0].ID, coap.URIPath, s.line())
+			Equal(r, "D-7", id(d), "the device acknowledges the call", acknowledged(all, s.message.Exchange, trace.Down), true, s.line())
+		}
+	}
+	return nil
+}
+
+func checkUnknownFunction(ctx context.Context, e *target.Env, g *target.Group, r *Recorder) error {
+	target.Each(g.Sample(4), func(d *target.Device) {
+		if d.Connected() {
+			judgeRefusedCall(ctx, e, d, "C-22", "nosuch", "x", r)
+		}
+	})
+	return nil
+}
+
+func checkLongArgument(ctx context.Context, e *target.Env, g *target.Group, r *Recorder) error {
+	target.Each(g.Sample(4), func(d *target.Device) {
+		if d.Connected() {
+			judgeRefusedCall(ctx, e, d, "C-29", target.FunctionSum, strings.Repeat("x", limitsOf(d).Argument+1), r)
+		}
+	})
+	return nil
+}
+
+// judgeRefusedCall expects that a call is refused by the cloud, and that nothing
+// of it is on the wire.
+func judgeRefusedCall(ctx context.Context, e *target.Env, d *target.Device, requirement, function, argument string, r *Recorder) {
+	mark := d.Mark()
+	_, err := e.Call(ctx, d, function, argument)
+	if _, refused := target.Refusal(err); !refused {
+		r.Judged(1)
+		r.Fail(report.Finding{Requirement: requirement, Device: id(d), Text: "the call was not refused", Actual: errText(err)})
+		return
+	}
+	calls := of(messages(d.Packets(mark)), kind(pdc.KindFunctionCall))
+	Equal(r, requirement, id(d), "calls on the wire", len(calls), 0)
+}
+
+func errText(err error) string {
+	if err == nil {
+		return "it succeeded"
+	}
+	return err.Error()
+}

@@ -1,0 +1,181 @@
+package conformance
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/muster/muster/harness/report"
+	"github.com/muster/muster/harness/target"
+	"github.com/muster/muster/protocol/pdc"
+	"github.com/muster/muster/protocol/trace"
+)
+
+func otaSuite() Suite {
+	return Suite{
+		Name: "ota",
+		Text: "firmware over the same connection: verified, resumable, safe to interrupt",
+		Checks: []Check{
+			{
+				Name: "update", Text: "an image is sent, validated and applied, and the device comes back with it",
+				Requirements: []string{"S13", "C-40", "C-44", "C-46", "D-14", "D-16", "D-17"}, Run: checkUpdate,
+			},
+			{
+				Name: "protocol", Text: "version 3 for devices whose Hello says so, the chunked transfer for all others, never both",
+				Requirements: []string{"C-38"}, Run: checkProtocol,
+			},
+			{
+				Name: "bad-image", Text: "a damaged, cut or foreign image is refused before anything is sent",
+				Requirements: []string{"S13", "C-39"}, Run: checkBadImage,
+			},
+			{
+				Name: "interrupted", Text: "a transfer whose connection is lost goes on, from where the device stopped in version 3",
+				Requirements: []string{"S13", "C-41"}, Run: checkInterrupted,
+			},
+		},
+	}
+}
+
+// imageSize is the size in bytes of the images that are sent.
+const (
+	imageSize      = 9_000
+	imageSizeLarge = 48_000
+)
+
+// boards returns one connected device of each board of the group, from n devices
+// of it on.
+func boards(g *target.Group, skip int) []*target.Device {
+	seen := make(map[string]int)
+	var list []*target.Device
+	for _, d := range g.Devices {
+		if name := d.Profile.Board.Name; d.Connected() {
+			if seen[name] == skip {
+				list = append(list, d)
+			}
+			seen[name]++
+		}
+	}
+	return list
+}
+
+func checkUpdate(ctx context.Context, e *target.Env, g *target.Group, r *Recorder) error {
+	target.Each(boards(g, 0), func(d *target.Device) { judgeUpdate(ctx, e, d, imageSize, nil, r) })
+	return nil
+}
+
+// judgeUpdate sends an image and expects that the device runs it.
+func judgeUpdate(ctx context.Context, e *target.Env, d *target.Device, size int, progress func(target.Progress), r *Recorder) {
+	mark := d.Mark()
+	r.Judged(1)
+	if err := e.Flash(ctx, d, target.Image(d, size), progress); err != nil {
+		r.Fail(report.Finding{Requirement: "S13", Device: id(d), Text: "the update failed: " + err.Error(), Packets: last(d.Packets(mark), 12)})
+		return
+	}
+	if _, err := d.AwaitOnline(ctx, mark); err != nil {
+		r.Fail(report.Finding{Requirement: "C-44", Device: id(d), Text: "the device did not come back: " + err.Error()})
+	}
+	applied := false
+	for _, ev := range d.Events(mark) {
+		applied = applied || ev.Kind == target.UpdateApplied
+	}
+	Equal(r, "D-16", id(d), "the device applied the image", applied, true)
+}
+
+// last shows the last packets, for a finding.
+func last(packets []*trace.Packet, n int) []string {
+	return lines(packets[max(0, len(packets)-n):])
+}
+
+func checkProtocol(_ context.Context, _ *target.Env, g *target.Group, r *Recorder) error {
+	for _, d := range boards(g, 0) {
+		all := messages(d.Packets(start))
+		v3, legacy := len(of(all, kind(pdc.KindUpdateStart))), len(of(all, kind(pdc.KindUpdateBegin)))
+		if v3+legacy == 0 {
+			continue // nothing was sent to it
+		}
+		hello, err := helloOf(all)
+		if err != nil {
+			r.Inconclusive(report.Finding{Device: id(d), Text: err.Error()})
+			continue
+		}
+		wantV3 := hello.Flags&pdc.HelloOTA3 != 0
+		Equal(r, "C-38", id(d), "updates begun by version 3", v3 > 0, wantV3)
+		Equal(r, "C-38", id(d), "updates begun by the chunked transfer", legacy > 0, !wantV3)
+	}
+	return nil
+}
+
+func helloOf(all []sight) (pdc.Hello, error) {
+	hellos := of(all, kind(pdc.KindHello))
+	if len(hellos) == 0 {
+		return pdc.Hello{}, fmt.Errorf("no Hello was seen")
+	}
+	return pdc.ParseHello(hellos[0].message.CoAP)
+}
+
+func checkBadImage(ctx context.Context, e *target.Env, g *target.Group, r *Recorder) error {
+	target.Each(boards(g, 0), func(d *target.Device) {
+		good := target.Image(d, imageSize)
+		flipped := append([]byte(nil), good...)
+		flipped[len(flipped)/2] ^= 1
+		for what, image := range map[string][]byte{
+			"a flipped bit": flipped, "cut short": good[:len(good)-100], "for another board": target.ForeignImage(d, imageSize), "no image": []byte("no image"),
+		} {
+			mark := d.Mark()
+			err := e.Flash(ctx, d, image, nil)
+			r.Judged(1)
+			if err == nil {
+				r.Fail(report.Finding{Requirement: "C-39", Device: id(d), Text: "an image with this fault was sent and applied: " + what})
+				continue
+			}
+			sent := of(messages(d.Packets(mark)), func(s sight) bool {
+				return s.message.Kind == pdc.KindUpdateStart || s.message.Kind == pdc.KindUpdateBegin
+			})
+			Equal(r, "C-39", id(d), "updates begun with an image that is "+what, len(sent), 0)
+		}
+	})
+	return nil
+}
+
+func checkInterrupted(ctx context.Context, e *target.Env, g *target.Group, r *Recorder) error {
+	target.Each(boards(g, 1), func(d *target.Device) {
+		mark := d.Mark()
+		var cut atomic.Bool
+		judgeUpdate(ctx, e, d, imageSizeLarge, func(p target.Progress) {
+			if p.Sent > p.Total/3 && !cut.Swap(true) {
+				d.LoseNetwork()
+			}
+		}, r)
+		if !cut.Load() {
+			r.Inconclusive(report.Finding{Device: id(d), Text: "the transfer was over before it could be interrupted"})
+			return
+		}
+		judgeResumption(d, messages(d.Packets(mark)), r)
+	})
+	return nil
+}
+
+// judgeResumption looks at where the second attempt of version 3 began.
+func judgeResumption(d *target.Device, all []sight, r *Recorder) {
+	offset, starts := uint32(0), 0
+	for _, s := range of(all, kind(pdc.KindUpdateStartResponse)) {
+		if answer, err := pdc.ParseUpdateStartResponse(s.message.CoAP); err == nil {
+			starts++
+			offset = answer.Offset
+		}
+	}
+	switch {
+	case starts == 0: // the chunked transfer always starts again
+	case starts == 1:
+		r.Inconclusive(report.Finding{Device: id(d), Text: "the connection was not lost"})
+	case offset == 0:
+		r.Remark(report.Finding{Requirement: "C-41", Device: id(d), Text: "the device wanted the whole image again"})
+	default:
+		chunks := of(all, func(s sight) bool { return s.message.Kind == pdc.KindUpdateChunk })
+		bytes := 0
+		for _, s := range chunks {
+			bytes += len(s.message.CoAP.Payload)
+		}
+		r.Measure("C-41", "bytes sent in all, for an image of "+fmt.Sprint(imageSizeLarge), "B", []int64{int64(bytes)}, 2*imageSizeLarge-int64(offset), false)
+	}
+}

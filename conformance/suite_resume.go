@@ -1,0 +1,233 @@
+package conformance
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/muster/muster/harness/report"
+	"github.com/muster/muster/harness/target"
+	"github.com/muster/muster/protocol/dtls"
+	"github.com/muster/muster/protocol/pdc"
+	"github.com/muster/muster/protocol/trace"
+)
+
+func resumeSuite() Suite {
+	return Suite{
+		Name:    "resume",
+		Text:    "devices and cloud restart, and the sessions go on without a handshake",
+		Prepare: restartAll,
+		Checks: []Check{
+			{
+				Name: "no-handshake", Text: "after both have restarted the session goes on: no ClientHello, no second key exchange",
+				Requirements: []string{"S6", "R-69", "R-74"}, Skip: onlyUDP, Run: checkNoHandshake,
+			},
+			{
+				Name: "bytes", Text: "the first message and its acknowledgement cost exactly what the release needs, and less than 200 bytes",
+				Requirements: []string{"S6", "R-71"}, Skip: onlyUDP, Run: checkResumeBytes,
+			},
+			{
+				Name: "marks", Text: "records carry type 254, 25 or 253 until the cloud has answered",
+				Requirements: []string{"R-49", "R-50", "R-65", "R-75"}, Skip: onlyUDP, Run: checkMarks,
+			},
+			{
+				Name: "sequence", Text: "the cloud's record sequence never goes back, also over its restart",
+				Requirements: []string{"R-63"}, Skip: onlyUDP, Run: checkSequence,
+			},
+			{
+				Name: "state", Text: "functions and subscriptions work after a resume without a new describe",
+				Requirements: []string{"C-13", "R-70"}, Skip: onlyUDP, Run: checkResumedState,
+			},
+			{
+				Name: "reconnect", Text: "TCP has no resume: the device connects anew and works",
+				Requirements: []string{"S5", "C-2"}, Skip: onlyTCP, Run: checkReconnect,
+			},
+			{
+				Name: "new-address", Text: "a device that changed its address is answered there",
+				Requirements: []string{"R-64", "R-88"}, Skip: onlyUDP, Run: checkNewAddress,
+			},
+		},
+	}
+}
+
+// restartAll stops every device as if its process had been killed, restarts the
+// cloud, and starts the devices again. The checks look at who came back.
+func restartAll(ctx context.Context, e *target.Env) error { return e.RestartAll(ctx) }
+
+func checkNoHandshake(_ context.Context, _ *target.Env, g *target.Group, r *Recorder) error {
+	for _, d := range g.Devices {
+		packets := d.Packets(d.Restarted())
+		hellos := 0
+		for _, h := range handshakes(packets, trace.Up) {
+			if h.Type == trace.ClientHello {
+				hellos++
+			}
+		}
+		Equal(r, "R-74", id(d), "ClientHellos after the restart", hellos, 0, lines(packets)...)
+		Equal(r, "R-69", id(d), "the device is connected again", d.Connected(), true, lines(packets)...)
+	}
+	return nil
+}
+
+// resumeBytes is what the first message of a resume and its acknowledgement cost
+// over IPv4: a ping in a record with connection id, or with a trailer. Releases
+// before 2.0 say Hello first.
+func resumeBytes(g *target.Group) (limit int64, exact bool) {
+	switch {
+	case g.System >= pdc.OS3_1:
+		return 142, true
+	case g.System >= pdc.OS2_0:
+		return 135, true
+	default:
+		return 199, false
+	}
+}
+
+func checkResumeBytes(_ context.Context, _ *target.Env, g *target.Group, r *Recorder) error {
+	var costs []int64
+	for _, d := range g.Devices {
+		all := messages(d.Packets(d.Restarted()))
+		if len(all) == 0 {
+			r.Fail(report.Finding{Requirement: "R-71", Device: id(d), Text: "nothing was said after the restart"})
+			continue
+		}
+		if all[0].message.Repeat > 0 || countRepeats(all, all[0].message.Exchange) > 0 {
+			continue // a retransmission on a busy machine is not the price of a resume
+		}
+		costs = append(costs, bytesOf(all, all[0].message.Exchange))
+	}
+	limit, exact := resumeBytes(g)
+	r.Measure("R-71", "first message of a resume and its acknowledgement", "B", costs, limit, exact)
+	return nil
+}
+
+func countRepeats(all []sight, n uint64) int {
+	return len(of(all, func(s sight) bool { return s.message.Exchange == n && s.message.Repeat > 0 }))
+}
+
+// markOf is the content type of a resumed record.
+func markOf(g *target.Group) dtls.ContentType {
+	switch {
+	case g.System >= pdc.OS4_0:
+		return dtls.TypeMovedCID
+	case g.System >= pdc.OS3_1:
+		return dtls.TypeCID
+	default:
+		return dtls.TypeMovedTrailer
+	}
+}
+
+func checkMarks(_ context.Context, _ *target.Env, g *target.Group, r *Recorder) error {
+	plain := dtls.TypeApplication
+	if g.System >= pdc.OS3_1 {
+		plain = dtls.TypeCID
+	}
+	for _, d := range g.Devices {
+		answered, first := false, true
+		for _, p := range d.Packets(d.Restarted()) {
+			for i := range p.Records {
+				rec := &p.Records[i]
+				switch {
+				case rec.Message == nil:
+				case p.Direction == trace.Down:
+					answered = true
+				case first:
+					Equal(r, "R-75", id(d), "type of the first record", rec.Type, markOf(g), p.String())
+					first = false
+				case answered:
+					// The cloud's first answer has reached the device: the mark goes.
+					Equal(r, "R-75", id(d), "type of a record after the cloud has answered", rec.Type, plain, p.String())
+				default:
+					Equal(r, "R-75", id(d), "type of a record before the cloud has answered", rec.Type, markOf(g), p.String())
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func checkSequence(_ context.Context, _ *target.Env, g *target.Group, r *Recorder) error {
+	for _, d := range g.Devices {
+		highest := make(map[uint32]uint64)
+		r.Judged(1)
+		for _, p := range d.Packets(start) {
+			if p.Direction != trace.Down || p.Duplicate {
+				continue
+			}
+			for i := range p.Records {
+				rec := &p.Records[i]
+				if rec.Epoch != 1 {
+					continue
+				}
+				before, seen := highest[p.Association]
+				if seen && rec.Sequence <= before {
+					r.Fail(report.Finding{
+						Requirement: "R-63", Device: id(d), Text: "the sequence of the cloud's records went back",
+						Expected: fmt.Sprintf("above %d", before), Actual: fmt.Sprint(rec.Sequence), Packets: []string{p.String()},
+					})
+				}
+				highest[p.Association] = max(before, rec.Sequence)
+			}
+		}
+	}
+	return nil
+}
+
+func checkResumedState(ctx context.Context, e *target.Env, g *target.Group, r *Recorder) error {
+	target.Each(g.Devices, func(d *target.Device) {
+		if !d.Connected() {
+			return
+		}
+		judgeCall(ctx, e, d, target.FunctionSum, d.Hex(), target.Sum(d.Hex()), r)
+		if g.System < pdc.OS2_0 {
+			return // releases before 2.0 say Hello again, and are asked for their describe
+		}
+		posts := of(messages(d.Packets(d.Restarted())), kind(pdc.KindDescribePost))
+		Equal(r, "R-70", id(d), "describes after the resume", len(posts), 0)
+	})
+	return nil
+}
+
+func checkReconnect(ctx context.Context, e *target.Env, g *target.Group, r *Recorder) error {
+	target.Each(g.Devices, func(d *target.Device) {
+		Equal(r, "C-2", id(d), "the device is connected again", d.Connected(), true, lines(d.Packets(d.Restarted()))...)
+		if d.Connected() {
+			judgeCall(ctx, e, d, target.FunctionSum, d.Hex(), target.Sum(d.Hex()), r)
+		}
+	})
+	return nil
+}
+
+func checkNewAddress(ctx context.Context, e *target.Env, g *target.Group, r *Recorder) error {
+	if g.System < pdc.OS3_1 {
+		// Releases before 3.1 recover by a resume, which takes the keep-alive
+		// time: the suite of timers covers them in virtual time.
+		r.Judged(1)
+		r.Remark(report.Finding{Requirement: "R-88", Text: "judged in virtual time: these releases notice only by their keep-alive"})
+		return nil
+	}
+	target.Each(g.Sample(8), func(d *target.Device) {
+		if !d.Connected() {
+			return
+		}
+		mark := d.Mark()
+		d.NetworkChanged()
+		d.Ping()
+		answered := false
+		err := e.Until(ctx, func() bool {
+			packets := d.Packets(mark)
+			moved := ""
+			for _, p := range packets {
+				if p.NewAddress && p.Direction == trace.Up {
+					moved = p.DeviceAddress
+				}
+				answered = answered || moved != "" && p.Direction == trace.Down && p.DeviceAddress == moved
+			}
+			return answered
+		})
+		r.Judged(1)
+		if err != nil || !answered {
+			r.Fail(report.Finding{Requirement: "R-64", Device: id(d), Text: "no answer came to the new address", Packets: lines(d.Packets(mark))})
+		}
+	})
+	return nil
+}

@@ -1,0 +1,16 @@
+package conformance
+
+// Suites returns the suites in the order in which they run: each finds the
+// devices as the one before left them, connected.
+func Suites() []Suite {
+	return []Suite{
+		handshakeSuite(),
+		pubsubSuite(),
+		functionSuite(),
+		variableSuite(),
+		otaSuite(),
+		resumeSuite(),
+		hostileSuite(),
+		timerSuite(),
+	}
+}

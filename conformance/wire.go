@@ -1,0 +1,110 @@
+package conformance
+
+import (
+	"github.com/muster/muster/harness/target"
+	"github.com/muster/muster/protocol/coap"
+	"github.com/muster/muster/protocol/pdc"
+	"github.com/muster/muster/protocol/trace"
+)
+
+// A sight is one CoAP message with the packet that carried it.
+type sight struct {
+	packet  *trace.Packet
+	message *trace.Message
+}
+
+// line is the sight in a report.
+func (s sight) line() string { return s.packet.String() }
+
+// messages returns the CoAP messages of packets, in order.
+func messages(packets []*trace.Packet) []sight {
+	var all []sight
+	for _, p := range packets {
+		for _, m := range p.Messages() {
+			all = append(all, sight{p, m})
+		}
+	}
+	return all
+}
+
+// of returns the messages that fit.
+func of(all []sight, fits func(sight) bool) []sight {
+	var some []sight
+	for _, s := range all {
+		if fits(s) {
+			some = append(some, s)
+		}
+	}
+	return some
+}
+
+// kind fits messages of one kind in their first transmission.
+func kind(k pdc.Kind) func(sight) bool {
+	return func(s sight) bool { return s.message.Kind == k && s.message.Repeat == 0 }
+}
+
+// exchange fits the messages of one exchange.
+func exchange(n uint64) func(sight) bool {
+	return func(s sight) bool { return s.message.Exchange == n }
+}
+
+// handshakes returns the handshake messages of one direction, in order.
+func handshakes(packets []*trace.Packet, direction trace.Direction) []*trace.Handshake {
+	var all []*trace.Handshake
+	for _, p := range packets {
+		if p.Direction != direction {
+			continue
+		}
+		for i := range p.Records {
+			for j := range p.Records[i].Handshake {
+				all = append(all, &p.Records[i].Handshake[j])
+			}
+		}
+	}
+	return all
+}
+
+// lines shows at most a dozen packets, for a finding.
+func lines(packets []*trace.Packet) []string {
+	const most = 12
+	var all []string
+	for i, p := range packets {
+		if i == most {
+			all = append(all, "…")
+			break
+		}
+		all = append(all, p.String())
+	}
+	return all
+}
+
+// bytesOf adds up the packets that carried the messages of one exchange, headers
+// included.
+func bytesOf(all []sight, n uint64) int64 {
+	total := int64(0)
+	seen := map[*trace.Packet]bool{}
+	for _, s := range of(all, exchange(n)) {
+		if !seen[s.packet] {
+			seen[s.packet] = true
+			total += int64(s.packet.Bytes())
+		}
+	}
+	return total
+}
+
+// acknowledged reports whether the exchange has an ACK from the other side.
+func acknowledged(all []sight, n uint64, from trace.Direction) bool {
+	return len(of(all, func(s sight) bool {
+		return s.message.Exchange == n && s.packet.Direction == from.Other() && s.message.CoAP.Type == coap.Acknowledgement
+	})) > 0
+}
+
+// hasReset returns the Reset messages of one direction.
+func resets(all []sight, direction trace.Direction) []sight {
+	return of(all, func(s sight) bool {
+		return s.packet.Direction == direction && s.message.CoAP.Type == coap.Reset
+	})
+}
+
+// id is the device in a finding.
+func id(d *target.Device) string { return d.Hex() }

@@ -1,0 +1,236 @@
+package target
+
+import (
+	"context"
+	"crypto"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/muster/muster/protocol/clock"
+	"github.com/muster/muster/protocol/trace"
+	"github.com/muster/muster/sim/device"
+	"github.com/muster/muster/sim/profile"
+)
+
+// An Event is something that a device says happened to it. Checks use it to know
+// when to look at the wire, not to judge.
+type Event = device.Event
+
+// The kinds of events that checks wait for.
+const (
+	Online         = device.Online
+	Offline        = device.Offline
+	EventReceived  = device.EventReceived
+	FunctionCalled = device.FunctionCalled
+	UpdateApplied  = device.UpdateApplied
+	UpdateProgress = device.UpdateProgress
+	Published      = device.Published
+)
+
+// A Device is one simulated device.
+type Device struct {
+	ID      device.ID
+	Profile *profile.Profile
+	// Account is 0 or 1: there are two accounts, so that isolation can be seen.
+	Account int
+
+	env   *Env
+	index int    // in the fleet
+	host  string // its IP address
+	key   crypto.PrivateKey
+
+	restarted Mark
+
+	mu     sync.Mutex
+	log    []logged
+	more   chan struct{} // closed when something was added to log
+	online bool
+}
+
+// A logged event.
+type logged struct {
+	at    clock.Instant
+	event Event
+}
+
+// String returns the id and the profile.
+func (d *Device) String() string { return fmt.Sprintf("%s (%s)", d.Hex(), d.Profile) }
+
+// Hex returns the id as 24 hexadecimal digits.
+func (d *Device) Hex() string { return trace.DeviceID(d.ID).String() }
+
+// note takes an event from the fleet.
+func (d *Device) note(at clock.Instant, e Event) {
+	e.Data = slices.Clone(e.Data) // it holds only until the machine's Out is reset
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch e.Kind {
+	case device.Online:
+		d.online = true
+	case device.Offline:
+		d.online = false
+	default:
+	}
+	d.log = append(d.log, logged{at, e})
+	close(d.more)
+	d.more = make(chan struct{})
+}
+
+// Connected reports whether the device calls itself connected.
+func (d *Device) Connected() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.online
+}
+
+// A Mark is a place in what happened to a device.
+type Mark struct {
+	// At is the time of the run: packets from then on are those behind the mark.
+	At    clock.Instant
+	event int
+}
+
+// Mark returns the present.
+func (d *Device) Mark() Mark {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return Mark{At: d.env.clock.Now(), event: len(d.log)}
+}
+
+// Await returns the first event behind the mark that fits.
+func (d *Device) Await(ctx context.Context, since Mark, fits func(*Event) bool) (Event, error) {
+	for i := since.event; ; {
+		d.mu.Lock()
+		more := d.more
+		for ; i < len(d.log); i++ {
+			if e := d.log[i].event; fits(&e) {
+				d.mu.Unlock()
+				return e, nil
+			}
+		}
+		d.mu.Unlock()
+		select {
+		case <-more:
+		case <-ctx.Done():
+			return Event{}, fmt.Errorf("device %s: waiting for it: %w", d, ctx.Err())
+		}
+	}
+}
+
+// Events returns what happened behind the mark.
+func (d *Device) Events(since Mark) []Event {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var list []Event
+	for _, l := range d.log[min(since.event, len(d.log)):] {
+		list = append(list, l.event)
+	}
+	return list
+}
+
+// AwaitOnline waits until the device calls itself connected.
+func (d *Device) AwaitOnline(ctx context.Context, since Mark) (Event, error) {
+	return d.Await(ctx, since, func(e *Event) bool { return e.Kind == device.Online })
+}
+
+// Packets returns the packets of the device behind the mark, as they crossed the
+// wire.
+func (d *Device) Packets(since Mark) []*trace.Packet {
+	return d.env.wire.of(d.env.clock.Now(), d.host, since.At)
+}
+
+// Do runs f on the machine of the device, soon.
+func (d *Device) Do(f func(now clock.Instant, m *device.Device, out *device.Out)) {
+	d.env.fleet.Do(d.index, f)
+}
+
+// PowerOn boots the device, which then connects.
+func (d *Device) PowerOn() {
+	d.Do(func(now clock.Instant, m *device.Device, out *device.Out) { m.PowerOn(now, out) })
+}
+
+// Suspend stops the device as if its process had been killed. It keeps its
+// retained memory, so PowerOn continues with a resume.
+func (d *Device) Suspend() {
+	d.Do(func(now clock.Instant, m *device.Device, out *device.Out) { m.Suspend(now, out) })
+}
+
+// NetworkChanged gives the device another address.
+func (d *Device) NetworkChanged() {
+	d.Do(func(now clock.Instant, m *device.Device, out *device.Out) { m.NetworkChanged(now, out) })
+}
+
+// Ping makes the device ask for a sign of life.
+func (d *Device) Ping() {
+	d.Do(func(now clock.Instant, m *device.Device, out *device.Out) { m.Ping(now, out) })
+}
+
+// LoseNetwork makes the device's socket fail, as when its network is gone: the
+// connection ends, and the device connects again.
+func (d *Device) LoseNetwork() {
+	d.Do(func(now clock.Instant, m *device.Device, out *device.Out) {
+		if d.Profile.Board.UDP {
+			m.SocketFailed(now, out)
+		} else {
+			m.NetworkChanged(now, out)
+		}
+	})
+}
+
+// Restarted returns when [Env.RestartAll] stopped the device.
+func (d *Device) Restarted() Mark { return d.restarted }
+
+// Publish makes the device publish a private event. It returns an error if the
+// device refuses to, as it does when it is not connected or publishes too fast.
+func (d *Device) Publish(ctx context.Context, name string, data []byte) error {
+	done := make(chan error, 1)
+	d.Do(func(now clock.Instant, m *device.Device, out *device.Out) {
+		done <- m.Publish(now, device.Publication{Name: name, Data: data}, out)
+	})
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("device %s: publishing: %w", d, ctx.Err())
+	}
+}
+
+// A Group is the devices of one Device OS version over one transport.
+type Group struct {
+	DeviceOS  string
+	System    uint16 // the system module version
+	Transport string // "udp" or "tcp"
+	Devices   []*Device
+}
+
+// String returns the version and the transport.
+func (g *Group) String() string { return g.DeviceOS + " " + g.Transport }
+
+// Sample returns at most n devices of the group, spread evenly.
+func (g *Group) Sample(n int) []*Device {
+	if len(g.Devices) <= n {
+		return g.Devices
+	}
+	sample := make([]*Device, n)
+	for i := range sample {
+		sample[i] = g.Devices[i*len(g.Devices)/n]
+	}
+	return sample
+}
+
+// Each calls f for every device, a number of them at a time, and returns when all
+// are done.
+func Each(devices []*Device, f func(d *Device)) {
+	const atOnce = 64
+	slots := make(chan struct{}, atOnce)
+	var done sync.WaitGroup
+	for _, d := range devices {
+		slots <- struct{}{}
+		done.Go(func() {
+			defer func() { <-slots }()
+			f(d)
+		})
+	}
+	done.Wait()
+}

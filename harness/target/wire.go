@@ -1,0 +1,105 @@
+package target
+
+import (
+	"crypto/rsa"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/muster/muster/harness/capture"
+	"github.com/muster/muster/protocol/clock"
+	"github.com/muster/muster/protocol/trace"
+)
+
+// A wire keeps what crossed the network, decoded, by device.
+type wire struct {
+	decoder *capture.Decoder
+
+	mu      sync.Mutex
+	clouds  map[netip.AddrPort]bool
+	hosts   map[string][]*trace.Packet // by the device's IP address
+	more    chan struct{}              // closed when a packet was added
+	listen  func(*trace.Packet)
+}
+
+// reorder is how long sightings of different goroutines may come out of order,
+// hold how long a packet waits for the secrets of its session.
+const (
+	reorder = 20 * time.Millisecond
+	hold    = 10 * time.Second
+)
+
+func newWire(cloudKey *rsa.PrivateKey, listen func(*trace.Packet)) *wire {
+	w := &wire{
+		clouds: make(map[netip.AddrPort]bool), listen: listen,
+		hosts: make(map[string][]*trace.Packet), more: make(chan struct{}),
+	}
+	w.decoder = capture.NewDecoder(capture.Config{
+		Emit: w.emit, Cloud: w.isCloud, CloudKey: cloudKey, Reorder: reorder, Hold: hold,
+	})
+	return w
+}
+
+func (w *wire) isCloud(a netip.AddrPort) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.clouds[a]
+}
+
+// cloud says that an address is the cloud's.
+func (w *wire) cloud(a netip.AddrPort) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.clouds[a] = true
+}
+
+// emit keeps a packet.
+func (w *wire) emit(p *trace.Packet) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if host, _, err := net.SplitHostPort(p.DeviceAddress); err == nil {
+		w.hosts[host] = append(w.hosts[host], p)
+	}
+	w.listen(p)
+	close(w.more)
+	w.more = make(chan struct{})
+}
+
+// changed is closed when the next packet is there.
+func (w *wire) changed() <-chan struct{} {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.more
+}
+
+// settled tells when packets that wait for earlier ones can be looked at.
+func (w *wire) settled() <-chan time.Time { return time.After(2 * reorder) }
+
+// of returns the packets of an IP address from an instant on. Before its key is
+// seen nobody can tell whose a packet is, but each device has an address.
+func (w *wire) of(now clock.Instant, host string, since clock.Instant) []*trace.Packet {
+	w.decoder.Advance(now.Add(reorder))
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return after(w.hosts[host], since)
+}
+
+// after sorts packets and returns those from an instant on.
+func after(all []*trace.Packet, since clock.Instant) []*trace.Packet {
+	slices.SortStableFunc(all, func(a, b *trace.Packet) int { return compare(a.At, b.At) })
+	i, _ := slices.BinarySearchFunc(all, since, func(p *trace.Packet, t clock.Instant) int { return compare(p.At, t) })
+	return slices.Clone(all[i:])
+}
+
+func compare(a, b clock.Instant) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	default:
+		return 0
+	}
+}
