@@ -622,9 +622,15 @@ func FuzzDatagram(f *testing.F) {
 	f.Add(gen.StaleSession(), false)
 	f.Add([]byte{0x40, 2, 0, 9, 0xb1, 'E', 1, 'x', 0xff, 1}, true)
 	f.Add([]byte{0x41, 1, 0, 9, 1, 0xb1, 't'}, true)
+	var b *bench // one for all inputs: what one leaves behind must not hurt the next
+	var p *puppet
+	var fr *forger
 	f.Fuzz(func(t *testing.T, data []byte, inside bool) {
-		b, p := connected(t, dtls.GenF, nil)
-		fr := newForger(p)
+		if b == nil {
+			b, p = connected(t, dtls.GenF, nil)
+			fr = newForger(p)
+		}
+		b.t, b.seen = t, nil
 		if inside && len(data) < 1200 {
 			fr.next++
 			b.answers(p.addr, fr.sealed(fr.next, data).Bytes())
@@ -638,10 +644,12 @@ func FuzzDatagram(f *testing.F) {
 			}
 			b.answers(p.addr, data)
 		}
-		b.node.Advance(b.now.Add(time.Second), b.out)
+		b.now = b.now.Add(time.Second)
+		b.node.Advance(b.now, b.out)
 		b.out.Clear()
 		if n := p.b.node.counts.HelloRefused.Load(); n > 0 {
-			return // it said Hello in another name
+			b = nil // it said Hello in another name
+			return
 		}
 		if sent := b.answers(p.addr, fr.ping().Bytes()); len(sent) == 0 {
 			t.Error("the session is dead")
@@ -654,12 +662,18 @@ func FuzzDatagram(f *testing.F) {
 func FuzzStreamData(f *testing.F) {
 	f.Add(make([]byte, 256), byte(0))
 	f.Add([]byte{0, 16, 18: 1}, byte(1))
+	var b *bench
+	var good *photon
 	f.Fuzz(func(t *testing.T, data []byte, cut byte) {
-		b := newBench(t, nil)
-		good, bad := b.photon(nil), b.photon(nil)
+		if b == nil {
+			b = newBench(t, nil)
+			good = b.photon(nil)
+			b.registerRSA(good, 1)
+			good.connect()
+		}
+		b.t, b.seen, good.got, good.raw = t, nil, nil, nil
+		bad := b.photon(nil)
 		bad.id[1] = 1
-		b.registerRSA(good, 1)
-		good.connect()
 		bad.open(nil, true)
 		bad.split = int(cut)
 		bad.write(data)

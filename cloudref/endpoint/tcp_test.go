@@ -82,7 +82,6 @@ func (p *photon) open(key *rsa.PrivateKey, raw bool) {
 	p.stream, p.closed, p.link, p.client, p.raw, p.got = p.b.ids.Next(), false, nil, nil, nil, nil
 	if photons[p.b] == nil {
 		photons[p.b] = map[transport.StreamID]*photon{}
-		p.b.t.Cleanup(func() { delete(photons, p.b) })
 	}
 	photons[p.b][p.stream] = p
 	if !raw {
