@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	"github.com/onsi/ginkgo/v2"
@@ -65,19 +66,33 @@ func (s *shell) describe(ctx context.Context, suite Suite) {
 			s.failed[suite.Name] = suite.Prepare(ctx, s.env)
 		})
 		for _, check := range suite.Checks {
-			for _, group := range s.env.Groups() {
-				if !s.options.selects(suite.Name, check.Name) {
-					continue
-				}
-				name := fmt.Sprintf("%s on %s", check.Name, group)
-				ginkgo.It(name, ginkgo.Label(check.Requirements...), func() {
-					result := s.judge(ctx, suite, check, group)
+			// The generations are judged side by side: most checks wait for devices
+			// most of the time. The first spec of a check runs it for all of them.
+			judged := sync.OnceValue(func() []report.Result { return s.judgeAll(ctx, suite, check) })
+			for i, group := range s.env.Groups() {
+				ginkgo.It(fmt.Sprintf("%s on %s", check.Name, group), ginkgo.Label(check.Requirements...), func() {
+					result := judged()[i]
 					s.results = append(s.results, result)
 					gomega.Expect(result.Verdict).NotTo(gomega.Equal(report.Fail), "%v", result.Findings)
 				})
 			}
 		}
 	})
+}
+
+// judgeAll runs one check on all generations and returns the results in their
+// order.
+func (s *shell) judgeAll(ctx context.Context, suite Suite, check Check) []report.Result {
+	groups := s.env.Groups()
+	results := make([]report.Result, len(groups))
+	s.options.progress(suite.Name, check.Name)
+	var done sync.WaitGroup
+	for i, group := range groups {
+		done.Go(func() { results[i] = s.judge(ctx, suite, check, group) })
+	}
+	done.Wait()
+	s.options.done += len(groups)
+	return results
 }
 
 // judge runs one check on one generation.
@@ -97,10 +112,8 @@ func (s *shell) judge(ctx context.Context, suite Suite, check Check, group *targ
 		result.Verdict, result.Reason = report.Unsupported, reason
 		return result
 	}
-	s.options.progress(suite.Name, check.Name+" on "+group.String())
 	ctx, cancel := context.WithTimeout(ctx, s.options.Patience)
 	defer cancel()
-	s.options.done++
 	recorder, began := new(Recorder), time.Now()
 	err := check.Run(ctx, s.env, group, recorder)
 	if err != nil {

@@ -145,12 +145,15 @@ func checkMarks(_ context.Context, _ *target.Env, g *target.Group, r *Recorder) 
 	return nil
 }
 
+// checkSequence looks for a sequence that was used twice, which would repeat a
+// nonce, and for one behind the restart that is not above all before it. Within
+// either life of the cloud the network may reorder.
 func checkSequence(_ context.Context, _ *target.Env, g *target.Group, r *Recorder) error {
 	for _, d := range g.Devices {
-		highest := make(map[uint32]uint64)
+		before := make(map[uint32]uint64) // highest, by association
 		r.Judged(1)
 		for _, p := range d.Packets(start) {
-			if p.Direction != trace.Down || p.Duplicate {
+			if p.Direction != trace.Down {
 				continue
 			}
 			for i := range p.Records {
@@ -158,14 +161,18 @@ func checkSequence(_ context.Context, _ *target.Env, g *target.Group, r *Recorde
 				if rec.Epoch != 1 {
 					continue
 				}
-				before, seen := highest[p.Association]
-				if seen && rec.Sequence <= before {
+				highest, seen := before[p.Association]
+				switch {
+				case rec.Reused:
+					r.Fail(report.Finding{Requirement: "R-63", Device: id(d), Text: "a sequence was used for two records", Packets: []string{p.String()}})
+				case p.At < d.Restarted().At:
+					before[p.Association] = max(highest, rec.Sequence)
+				case seen && rec.Sequence <= highest:
 					r.Fail(report.Finding{
-						Requirement: "R-63", Device: id(d), Text: "the sequence of the cloud's records went back",
-						Expected: fmt.Sprintf("above %d", before), Actual: fmt.Sprint(rec.Sequence), Packets: []string{p.String()},
+						Requirement: "R-63", Device: id(d), Text: "behind the restart of the cloud the sequence went back",
+						Expected: fmt.Sprintf("above %d", highest), Actual: fmt.Sprint(rec.Sequence), Packets: []string{p.String()},
 					})
 				}
-				highest[p.Association] = max(before, rec.Sequence)
 			}
 		}
 	}

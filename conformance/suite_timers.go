@@ -131,7 +131,9 @@ func checkKeepAlive(_ context.Context, e *target.Env, g *target.Group, r *Record
 		v.Run(2*want + time.Minute)
 		all := messages(v.Packets(0))
 		quiet := lastBefore(all, kind(pdc.KindPing))
-		pings := of(all, func(s sight) bool { return kind(pdc.KindPing)(s) && s.packet.Direction == trace.Up && s.packet.At > quiet })
+		pings := of(all, func(s sight) bool {
+			return kind(pdc.KindPing)(s) && s.packet.Direction == trace.Up && s.packet.At > quiet
+		})
 		if len(pings) == 0 {
 			r.Fail(report.Finding{Requirement: "R-87", Device: name, Text: fmt.Sprintf("no ping within %v", 2*want+time.Minute)})
 			return nil
@@ -197,7 +199,7 @@ func checkRetransmission(_ context.Context, e *target.Env, g *target.Group, r *R
 		v.Run(2 * time.Minute)
 		var times []clock.Instant
 		for _, s := range messages(v.Packets(silent)) {
-			if s.message.Kind == pdc.KindPublish && s.message.CoAP.Type == coap.Confirmable {
+			if s.message.Event == "demo" && s.message.CoAP.Type == coap.Confirmable {
 				times = append(times, s.packet.At)
 			}
 		}

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"encoding/hex"
 	"encoding/json"
@@ -86,13 +87,21 @@ func (s *Server) answer(q *request, result any, err error) {
 }
 
 func (s *Server) writeJSON(q *request, status int, body any) {
-	b, err := json.Marshal(body)
-	if err != nil {
-		panic(fmt.Sprintf("api: encoding an answer: %v", err))
-	}
 	q.w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	q.w.WriteHeader(status)
-	_, _ = q.w.Write(b) // the client is gone: nobody to tell
+	_, _ = q.w.Write(encode(body)) // the client is gone: nobody to tell
+}
+
+// encode returns the JSON of what the package made itself. People read it, so <
+// and & stand for themselves.
+func encode(value any) []byte {
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(value); err != nil {
+		panic(fmt.Sprintf("api: encoding %T: %v", value, err))
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
 
 // explain turns what went wrong into an answer. What is the cloud's own trouble

@@ -16,11 +16,14 @@ import (
 
 // platformOf returns the platform of a device: what its last Hello said.
 func (s *Server) platformOf(d *store.Device, st endpoint.Status) pdc.Platform {
-	if st.Hello.System != 0 || st.Hello.Platform != 0 {
-		return st.Hello.Platform
+	if seen(st) {
+		return st.Dialect.Platform
 	}
 	return pdc.Platform(d.Platform)
 }
+
+// seen reports whether a device ever said Hello.
+func seen(st endpoint.Status) bool { return st.Dialect != (pdc.Dialect{}) }
 
 // heard returns when the device last made a handshake and was last heard.
 func (s *Server) heard(d *store.Device, st endpoint.Status) (handshake, last time.Time) {
@@ -62,11 +65,13 @@ func (s *Server) deviceObject(d *store.Device) object {
 	if st.SafeMode {
 		o["status"] = "safe_mode"
 	}
+	if seen(st) {
+		o["firmware_updates_enabled"] = st.Updates.Enabled
+	}
 	if st.Dialect.System != 0 {
 		release := strings.TrimRight(pdc.Release(st.Dialect.System), "+-")
 		o["system_firmware_version"], o["current_build_target"] = release, release
 		o["default_build_target"] = release
-		o["firmware_updates_enabled"] = st.Updates.Enabled
 	}
 	s.addDescribe(o, st)
 	return o
@@ -83,25 +88,11 @@ func (s *Server) addDescribe(o object, st endpoint.Status) {
 	}
 	variables := object{}
 	for _, v := range st.Describe.Application.Variables {
-		variables[v.Name] = typeName(v.Type)
+		variables[v.Name] = v.Type.String()
 	}
 	o["functions"], o["variables"] = functions, variables
 	o["imei"] = orNull(st.Describe.System.IMEI)
 	o["iccid"], o["last_iccid"] = orNull(st.Describe.System.ICCID), orNull(st.Describe.System.ICCID)
-}
-
-// typeName is the type of a variable in the words of the API.
-func typeName(t pdc.VariableType) string {
-	switch t {
-	case pdc.VariableBool:
-		return "bool"
-	case pdc.VariableInt:
-		return "int32"
-	case pdc.VariableDouble:
-		return "double"
-	default:
-		return "string"
-	}
 }
 
 // address is the address of a device without its port.

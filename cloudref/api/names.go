@@ -123,7 +123,7 @@ func unknownDevice(method string) *failure {
 		status = http.StatusBadRequest
 	}
 	return &failure{status, object{
-		"ok": false, "error": "Permission Denied",
-		"info": "I didn't recognize that device name or ID, try GET /v1/devices for a list of yours",
+		"error": "Permission Denied",
+		"info":  "I didn't recognize that device name or ID, try GET /v1/devices for a list of yours",
 	}}
 }

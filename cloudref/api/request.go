@@ -17,9 +17,10 @@ type request struct {
 	files []file
 	after []func() // done when the request is over
 
-	// token is that of the request, nil on routes that need none; account is
-	// whose it is.
+	// token is that of the request, nil on routes that need none; secret is how
+	// it was written, account whose it is.
 	token   *store.Token
+	secret  string
 	account store.AccountID
 }
 
@@ -113,6 +114,6 @@ func (s *Server) authenticate(q *request, token string) error {
 	if _, known := s.store.Account(t.Account); !known {
 		return errTokenUnknown
 	}
-	q.token, q.account = t, t.Account
+	q.token, q.secret, q.account = t, token, t.Account
 	return nil
 }

@@ -39,6 +39,9 @@ func (e *Env) Publish(ctx context.Context, account int, name string, data []byte
 // A Stream yields the events of an account.
 type Stream = cloudref.Stream
 
+// A StreamEvent is one event on a stream.
+type StreamEvent = cloudref.Event
+
 // Subscribe opens a stream of the events of an account whose names begin with
 // prefix.
 func (e *Env) Subscribe(account int, prefix string) *Stream {
@@ -47,10 +50,9 @@ func (e *Env) Subscribe(account int, prefix string) *Stream {
 
 // Progress is how far a firmware update is.
 type Progress struct {
-	Stage         string
-	Sent, Total   int
-	Packets       int
-	BeforeRestart bool
+	Stage       string
+	Sent, Total int
+	Packets     int
 }
 
 // Flash sends an image to a device through the cloud, and returns when the

@@ -222,7 +222,9 @@ func (g *Group) Sample(n int) []*Device {
 // Each calls f for every device, a number of them at a time, and returns when all
 // are done.
 func Each(devices []*Device, f func(d *Device)) {
-	const atOnce = 64
+	// A device takes a second to boot, so many boot together; not all, or the
+	// handshakes would overflow the sockets of any machine.
+	const atOnce = 400
 	slots := make(chan struct{}, atOnce)
 	var done sync.WaitGroup
 	for _, d := range devices {

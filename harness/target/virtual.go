@@ -150,7 +150,8 @@ func (v *Virtual) Connect() error {
 	if !v.Net.RunUntil(v.host.device.Online, v.Net.Now().Add(5*time.Minute)) {
 		return fmt.Errorf("target: the device did not connect within five minutes of virtual time")
 	}
-	v.Net.Settle(v.Net.Now().Add(time.Second))
+	// Move the time, so that what follows lies behind what was said here.
+	v.Run(time.Second)
 	return nil
 }
 

@@ -17,18 +17,18 @@ import (
 type wire struct {
 	decoder *capture.Decoder
 
-	mu      sync.Mutex
-	clouds  map[netip.AddrPort]bool
-	hosts   map[string][]*trace.Packet // by the device's IP address
-	more    chan struct{}              // closed when a packet was added
-	listen  func(*trace.Packet)
+	mu     sync.Mutex
+	clouds map[netip.AddrPort]bool
+	hosts  map[string][]*trace.Packet // by the device's IP address
+	more   chan struct{}              // closed when a packet was added
+	listen func(*trace.Packet)
 }
 
 // reorder is how long sightings of different goroutines may come out of order,
 // hold how long a packet waits for the secrets of its session.
 const (
 	reorder = 20 * time.Millisecond
-	hold    = 10 * time.Second
+	hold    = 2 * time.Second
 )
 
 func newWire(cloudKey *rsa.PrivateKey, listen func(*trace.Packet)) *wire {
