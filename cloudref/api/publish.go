@@ -1,0 +1,56 @@
+package api
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/muster/muster/cloudref/app"
+	"github.com/muster/muster/protocol/pdc"
+)
+
+// The largest event that any device can publish or hear. What a device is sent
+// is cut to what it takes by the cloud behind the API.
+const (
+	eventNameMax = 64
+	eventDataMax = 16384
+)
+
+// publish answers POST /v1/devices/events.
+func (s *Server) publish(q *request) (any, error) {
+	name := q.body.text("name")
+	switch {
+	case name == "":
+		return nil, refuse(http.StatusBadRequest, "An event needs a name.")
+	case len(name) > eventNameMax:
+		return nil, refuse(http.StatusBadRequest, "The name of an event has at most %d bytes.", eventNameMax)
+	case reservedName(name):
+		// Such events drive the system of devices: reset, keys, updates.
+		return nil, refuse(http.StatusBadRequest, "Names that begin with spark or particle are reserved.")
+	}
+	e := app.Event{Name: name, TTL: pdc.DefaultTTL, Private: true}
+	if data := q.body.text("data"); data != "" {
+		e.Data = []byte(data)
+	}
+	if len(e.Data) > eventDataMax {
+		return nil, refuse(http.StatusBadRequest, "The data of an event has at most %d bytes.", eventDataMax)
+	}
+	if ttl := q.body.text("ttl"); ttl != "" {
+		n, err := strconv.ParseUint(ttl, 10, 24)
+		if err != nil {
+			return nil, refuse(http.StatusBadRequest, "ttl is a number of seconds.")
+		}
+		e.TTL = uint32(n)
+	}
+	if err := s.cloud.Publish(q.Context(), q.account, e); err != nil {
+		return nil, err
+	}
+	return object{"ok": true}, nil
+}
+
+// reservedName reports whether a name belongs to the system, in any case of its
+// letters.
+func reservedName(name string) bool {
+	name = strings.ToLower(name)
+	return strings.HasPrefix(name, "spark") || strings.HasPrefix(name, "particle")
+}

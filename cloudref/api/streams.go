@@ -1,0 +1,187 @@
+package api
+
+import (
+	"context"
+	"encoding/base64"
+	"net/http"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/muster/muster/cloudref/store"
+	"github.com/muster/muster/protocol/pdc"
+)
+
+// errPrefix: since 2018 the service does not give away the events of all
+// accounts, public or not.
+var errPrefix = refuse(http.StatusBadRequest, "event prefix filter is required")
+
+// errStreams says that there are too many.
+var errStreams = refuse(http.StatusTooManyRequests, "Too many event streams are open.")
+
+func (s *Server) streamWithoutPrefix(*request) (any, error) { return nil, errPrefix }
+
+// streamAll answers GET /v1/events/:prefix: public events and one's own. Device
+// OS and the service have made all events private, so that these are one's own.
+func (s *Server) streamAll(q *request) (any, error) {
+	prefix := q.PathValue("prefix")
+	if prefix == "" {
+		return nil, errPrefix
+	}
+	return s.stream(q, prefix, nil)
+}
+
+// streamMine answers GET /v1/devices/events[/:prefix].
+func (s *Server) streamMine(q *request) (any, error) {
+	return s.stream(q, q.PathValue("prefix"), nil)
+}
+
+// streamDevice answers GET /v1/devices/:id/events[/:prefix].
+func (s *Server) streamDevice(q *request, prefix string) (any, error) {
+	d, err := s.device(q)
+	if err != nil {
+		return nil, err
+	}
+	return s.stream(q, prefix, &d.ID)
+}
+
+// stream sends events until the client leaves, is too slow, or the cloud stops.
+func (s *Server) stream(q *request, prefix string, only *store.DeviceID) (any, error) {
+	select {
+	case s.opened <- struct{}{}:
+	default:
+		return nil, errStreams
+	}
+	defer release(s.opened)
+	stream := s.cloud.Subscribe(q.account, prefix)
+	defer stream.Close()
+	out := &eventWriter{w: q.w, control: http.NewResponseController(q.w), timeout: s.c.WriteTimeout}
+	if out.begin() != nil {
+		return written{}, nil
+	}
+	ctx, cancel := context.WithCancel(q.Context())
+	defer cancel()
+	defer context.AfterFunc(s.closing, cancel)()
+	tick := time.NewTicker(s.c.KeepAlive)
+	defer tick.Stop()
+	for {
+		e, why := stream.Next(ctx.Done(), tick.C)
+		var err error
+		switch why {
+		case NextEvent:
+			if only != nil && e.Device != *only {
+				continue
+			}
+			if only != nil && !s.owns(q.account, *only) {
+				return written{}, nil // unclaimed meanwhile
+			}
+			tick.Reset(s.c.KeepAlive)
+			err = out.event(e)
+		case NextTick:
+			if !s.tokenGood(q) {
+				return written{}, nil
+			}
+			err = out.comment("keep-alive")
+		default:
+			return written{}, nil
+		}
+		if err != nil {
+			return written{}, nil // gone, or did not read
+		}
+	}
+}
+
+func (s *Server) owns(a store.AccountID, id store.DeviceID) bool {
+	identity, known := s.store.Identity(id)
+	return known && identity.Owner == a
+}
+
+// tokenGood reports whether the token of a stream is still good: who revokes a
+// token expects its streams to end.
+func (s *Server) tokenGood(q *request) bool {
+	return s.authenticate(q, q.secret) == nil
+}
+
+// An eventWriter writes a stream of server-sent events. Each goes out at once and
+// by itself: clients exist that take one read for one event.
+type eventWriter struct {
+	w       http.ResponseWriter
+	control *http.ResponseController
+	timeout time.Duration
+	b       []byte
+}
+
+// begin sends the headers and a comment. The JavaScript client gives up when
+// nothing comes for 15 s.
+func (x *eventWriter) begin() error {
+	h := x.w.Header()
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("Cache-Control", "no-cache")
+	h.Set("X-Accel-Buffering", "no") // for proxies
+	x.w.WriteHeader(http.StatusOK)
+	return x.comment("ok")
+}
+
+func (x *eventWriter) comment(text string) error {
+	x.b = append(append(append(x.b[:0], ':'), text...), "\n\n"...)
+	return x.flush()
+}
+
+func (x *eventWriter) event(e Event) error {
+	data := encode(eventData{
+		Data: e.text(), TTL: e.TTL, Published: e.Published.UTC().Format(timeFormat), Core: e.core(),
+	})
+	x.b = append(append(append(x.b[:0], "event: "...), line(e.Name)...), "\ndata: "...)
+	x.b = append(append(x.b, data...), "\n\n"...)
+	return x.flush()
+}
+
+// flush writes what is buffered. A client that does not take it in time is cut.
+func (x *eventWriter) flush() error {
+	// Not every ResponseWriter has deadlines: those of tests do not.
+	_ = x.control.SetWriteDeadline(time.Now().Add(x.timeout))
+	if _, err := x.w.Write(x.b); err != nil {
+		return err
+	}
+	return x.control.Flush()
+}
+
+// eventData is the data line of an event, with the fields in their order.
+type eventData struct {
+	Data      *string `json:"data"`
+	TTL       uint32  `json:"ttl"`
+	Published string  `json:"published_at"`
+	Core      string  `json:"coreid"`
+}
+
+// line makes text fit on one line: the name of an event is the publisher's
+// choice, and must not end the line and begin another field.
+func line(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '\n' || r == '\r' || r == 0 {
+			return ' '
+		}
+		return r
+	}, text)
+}
+
+// core is who published the event, in the words of the API.
+func (e Event) core() string {
+	if e.Device == (store.DeviceID{}) {
+		return "api"
+	}
+	return e.Device.String()
+}
+
+// text is the data of an event as JSON can carry it: null for none, a data URI
+// for what is not text.
+func (e Event) text() *string {
+	if len(e.Data) == 0 {
+		return nil
+	}
+	text := string(e.Data)
+	if !utf8.ValidString(text) || !e.Content.Text() && e.Content != pdc.FormatJSON {
+		text = "data:" + e.Content.String() + ";base64," + base64.StdEncoding.EncodeToString(e.Data)
+	}
+	return &text
+}
