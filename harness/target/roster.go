@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"encoding/binary"
 	"fmt"
+	"runtime"
 	"runtime/debug"
 	"sync"
 
@@ -30,6 +31,7 @@ func (e *Env) addDevices(ctx context.Context) error {
 	}
 	e.fleet = fleet
 	keys := newKeyMaker()
+	keys.prepare(e.options)
 	configs := make(map[*profile.Profile]*device.Config)
 	var list []cloudref.Registration
 	for i := range e.options.Devices {
@@ -145,32 +147,48 @@ func (e *Env) Dismiss(d *Device) {
 
 // A keyMaker makes and holds the private keys of simulated devices.
 type keyMaker struct {
-	mu   sync.Mutex
-	keys map[device.ID]crypto.PrivateKey
-	pool []*rsa.PrivateKey
-	next int
+	mu    sync.Mutex
+	keys  map[device.ID]crypto.PrivateKey
+	ready chan *rsa.PrivateKey // RSA keys that nobody has yet
 }
 
 func newKeyMaker() *keyMaker { return &keyMaker{keys: make(map[device.ID]crypto.PrivateKey)} }
 
-// rsaPool is how many RSA keys there are: making one takes tens of milliseconds,
-// so beyond that number devices would wait for their keys for minutes.
-const rsaPool = 1000
+// prepare makes the RSA keys of all devices over TCP, on all cores: each takes
+// tens of milliseconds.
+func (k *keyMaker) prepare(o Options) {
+	need := 0
+	for i := range o.Devices {
+		if !o.Profiles[i%len(o.Profiles)].Board.UDP {
+			need++
+		}
+	}
+	k.ready = make(chan *rsa.PrivateKey, need)
+	for worker, workers := 0, runtime.GOMAXPROCS(0); worker < workers; worker++ {
+		share := need / workers
+		if worker < need%workers {
+			share++
+		}
+		go func() {
+			for range share {
+				k.ready <- lightssl.GenerateDeviceKey(rand.Reader)
+			}
+		}()
+	}
+}
 
 func (k *keyMaker) make(id device.ID, p *profile.Profile) crypto.PrivateKey {
+	var key crypto.PrivateKey
+	switch {
+	case p.Board.UDP:
+		key = seed.P256(rand.Reader)
+	case k.ready != nil:
+		key = <-k.ready
+	default:
+		key = lightssl.GenerateDeviceKey(rand.Reader)
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if p.Board.UDP {
-		k.keys[id] = seed.P256(rand.Reader)
-		return k.keys[id]
-	}
-	k.next++
-	if k.next > rsaPool {
-		k.keys[id] = k.pool[k.next%rsaPool]
-		return k.keys[id]
-	}
-	key := lightssl.GenerateDeviceKey(rand.Reader)
-	k.pool = append(k.pool, key)
 	k.keys[id] = key
 	return key
 }
