@@ -1,0 +1,174 @@
+package api
+
+import (
+	"bufio"
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/muster/muster/protocol/pdc"
+)
+
+// A reader is a client of an event stream over a real connection.
+type reader struct {
+	t      *testing.T
+	answer *http.Response
+	lines  *bufio.Scanner
+}
+
+// serve carries the server over a real HTTP server.
+func (b *bench) serve() string {
+	b.t.Helper()
+	h := httptest.NewServer(b.server)
+	b.t.Cleanup(h.Close)
+	b.t.Cleanup(b.server.Close) // first
+	return h.URL
+}
+
+func open(t *testing.T, url, token string) *reader {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	t.Cleanup(cancel)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+token)
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = answer.Body.Close() })
+	return &reader{t, answer, bufio.NewScanner(answer.Body)}
+}
+
+// want reads lines and compares them. Keep-alives are passed over.
+func (r *reader) want(lines ...string) {
+	r.t.Helper()
+	for _, want := range lines {
+		for {
+			if !r.lines.Scan() {
+				r.t.Fatalf("the stream ended before %q: %v", want, r.lines.Err())
+			}
+			if r.lines.Text() == ":keep-alive" {
+				r.lines.Scan()
+				continue
+			}
+			break
+		}
+		if got := r.lines.Text(); got != want {
+			r.t.Fatalf("got %q, want %q", got, want)
+		}
+	}
+}
+
+func (r *reader) wantEnd() {
+	r.t.Helper()
+	for r.lines.Scan() {
+		if text := r.lines.Text(); text != ":keep-alive" && text != "" {
+			r.t.Fatalf("got %q, want the end", text)
+		}
+	}
+}
+
+func TestStreamFormat(t *testing.T) {
+	b := newBench(t, nil)
+	url := b.serve()
+	r := open(t, url+"/v1/devices/events?nonce=1234", b.alice)
+	for name, want := range map[string]string{
+		"Content-Type": "text/event-stream", "Cache-Control": "no-cache", "X-Accel-Buffering": "no", "Access-Control-Allow-Origin": "*",
+	} {
+		if got := r.answer.Header.Get(name); got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+	r.want(":ok", "")
+	b.cloud.Announce(aliceID, Event{Name: "temperature", Data: []byte("25.3 <\"°>"), TTL: 60, Published: epoch, Device: deviceID(kitchen)})
+	r.want("event: temperature",
+		`data: {"data":"25.3 <\"°>","ttl":60,"published_at":"2026-01-02T03:04:05.678Z","coreid":"e00fce680000000000000001"}`, "")
+	b.do("POST", "/v1/devices/events", b.alice, "application/json", `{"name":"hello","private":true,"ttl":30}`).want(200, `{"ok":true}`)
+	r.want("event: hello", `data: {"data":null,"ttl":30,"published_at":"2026-01-02T03:04:05.678Z","coreid":"api"}`, "")
+	b.cloud.Announce(aliceID, Event{Name: "two\nlines", Data: []byte{0xff}, Content: pdc.FormatOctetStream, TTL: 60, Published: epoch})
+	r.want("event: two lines",
+		`data: {"data":"data:application/octet-stream;base64,/w==","ttl":60,"published_at":"2026-01-02T03:04:05.678Z","coreid":"api"}`, "")
+	b.server.Close()
+	r.wantEnd()
+}
+
+// Which events come on which stream, by whose token.
+func TestStreamScopes(t *testing.T) {
+	b := newBench(t, nil)
+	url := b.serve()
+	for _, test := range []struct{ path, token, want string }{
+		{"/v1/devices/events", b.alice, "temp hook/a temp-api"},
+		{"/v1/devices/events/", b.alice, "temp hook/a temp-api"},
+		{"/v1/devices/events/temp", b.alice, "temp temp-api"},
+		{"/v1/devices/events/Temp", b.alice, ""},
+		{"/v1/devices/events/hook/a", b.alice, "hook/a"},
+		{"/v1/devices/events/hook%2Fa", b.alice, "hook/a"},
+		{"/v1/events/temp", b.alice, "temp temp-api"},
+		{"/v1/devices/" + kitchen + "/events", b.alice, "temp hook/a"},
+		{"/v1/devices/kitchen/events/temp", b.alice, "temp"},
+		{"/v1/devices/" + cellar + "/events", b.alice, ""},
+		{"/v1/devices/events", b.bob, "bobs"},
+		{"/v1/events/temp", b.bob, ""},
+	} {
+		t.Run(test.path, func(t *testing.T) {
+			b.t = t
+			r := open(t, url+test.path, test.token)
+			r.want(":ok", "")
+			b.cloud.Announce(aliceID, Event{Name: "temp", Device: deviceID(kitchen)})
+			b.cloud.Announce(aliceID, Event{Name: "hook/a", Device: deviceID(kitchen)})
+			b.cloud.Announce(aliceID, Event{Name: "temp-api"})
+			b.cloud.Announce(bobID, Event{Name: "bobs", Device: deviceID(bobs)})
+			for name := range strings.FieldsSeq(test.want) {
+				r.want("event: " + name)
+				r.lines.Scan() // data
+				r.want("")
+			}
+			// Nothing else was queued: the stream ends with its token's scope.
+			b.cloud.mu.Lock()
+			for s := range b.cloud.streams {
+				close(s.c)
+			}
+			clear(b.cloud.streams)
+			b.cloud.mu.Unlock()
+			r.wantEnd()
+		})
+	}
+}
+
+func TestKeepAlive(t *testing.T) {
+	b := newBench(t, func(c *Config) { c.KeepAlive = 5 * time.Millisecond })
+	r := open(t, b.serve()+"/v1/devices/events", b.alice)
+	for _, want := range []string{":ok", "", ":keep-alive", "", ":keep-alive", ""} {
+		if !r.lines.Scan() || r.lines.Text() != want {
+			t.Fatalf("got %q, want %q", r.lines.Text(), want)
+		}
+	}
+	// A token that is revoked closes its streams.
+	b.json("DELETE", "/v1/access_tokens/current", "").want(200, `{"ok":true}`)
+	r.wantEnd()
+}
+
+func TestStreamsAreBounded(t *testing.T) {
+	b := newBench(t, func(c *Config) { c.StreamsMax = 1 })
+	url := b.serve()
+	open(t, url+"/v1/devices/events", b.alice).want(":ok", "")
+	if a := open(t, url+"/v1/devices/events", b.bob).answer; a.StatusCode != http.StatusTooManyRequests {
+		t.Errorf("status %d, want 429", a.StatusCode)
+	}
+}
+
+// A device that was unclaimed tells its former owner nothing more.
+func TestStreamEndsWithOwnership(t *testing.T) {
+	b := newBench(t, nil)
+	r := open(t, b.serve()+"/v1/devices/kitchen/events", b.alice)
+	r.want(":ok", "")
+	b.json("DELETE", "/v1/devices/kitchen", "{}").want(200, `{"ok":true}`)
+	b.cloud.Announce(aliceID, Event{Name: "late", Device: deviceID(kitchen)})
+	r.wantEnd()
+}
