@@ -63,10 +63,19 @@ func (m *Message) String() string {
 	if m.Malformed != "" {
 		return fmt.Sprintf("malformed CoAP, %d bytes: %s", len(m.Wire), m.Malformed)
 	}
-	s := m.CoAP.String() + " " + m.Kind.String()
+	c := &m.CoAP
+	s := fmt.Sprintf("%s %s mid=%04x", typeText(c.Type), codeText(c.Code), c.ID)
+	if c.Has(coap.URIPath) {
+		s += " " + pathText(c.Path())
+	}
+	if len(c.Payload) > 0 {
+		s += fmt.Sprintf(" payload[%d]", len(c.Payload))
+	}
+	s += " (" + m.Kind.String()
 	if m.Of != pdc.KindInvalid {
 		s += " of " + m.Of.String()
 	}
+	s += ")"
 	if m.Block != nil {
 		s += " " + m.Block.String()
 	}

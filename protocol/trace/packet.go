@@ -142,7 +142,7 @@ func (p *Packet) Messages() []*Message {
 
 // String returns one line without application data, such as
 //
-//	1.034s 0123456789abcdef01230620 up 85+28 resume [253 #11 CON 0.00 0x000b Ping]
+//	6.033s 0123456789abcdef01230620 up 53+28 resume [253 #11 CON EMPTY mid=000b (Ping)]
 func (p *Packet) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%v %v %v %d+%d", p.At, p.Device, p.Direction, p.Size, p.Headers)
