@@ -25,7 +25,7 @@ type Decoder struct {
 
 	paths   lru[pathKey, *flow]
 	known   lru[uint32, *association]
-	streams map[streamKey]*stream
+	streams lru[streamKey, *stream]
 	waiting queue // flows' held packets, oldest first
 	blocked map[*flow]struct{}
 	ready   []*flow // their keys have come
@@ -54,7 +54,6 @@ type given struct {
 func NewDecoder(cfg Config) *Decoder {
 	d := &Decoder{
 		cfg:        cfg.withDefaults(),
-		streams:    map[streamKey]*stream{},
 		blocked:    map[*flow]struct{}{},
 		byRandom:   map[[32]byte]*association{},
 		byCID:      map[dtls.CID]*association{},
@@ -64,6 +63,7 @@ func NewDecoder(cfg Config) *Decoder {
 	}
 	n := d.cfg.AssociationsMax
 	d.paths = newLRU[pathKey](n, func(_ pathKey, f *flow) { d.release(f) })
+	d.streams = newLRU[streamKey](n, func(_ streamKey, st *stream) { d.release(st.flow) })
 	d.known = newLRU[uint32](n, func(_ uint32, a *association) { d.forget(a) })
 	d.secrets = newLRU[[32]byte, dtls.Secrets](n, nil)
 	d.credentials = newLRU[string, given](n, nil)

@@ -37,21 +37,18 @@ type inbound struct {
 // stream takes a sighting of a TCP connection.
 func (d *Decoder) stream(key pathKey, s transport.Sighting, direction trace.Direction) {
 	k := streamKey{key, s.Stream}
-	st := d.streams[k]
+	st, _ := d.streams.get(k)
 	if s.Kind == transport.StreamEnded {
 		if st != nil {
-			delete(d.streams, k)
+			d.streams.drop(k)
 			d.tail(st, s)
 		}
 		return
 	}
 	if st == nil {
-		if len(d.streams) >= d.cfg.AssociationsMax {
-			return
-		}
 		st = &stream{flow: newFlow(key), association: d.newAssociation()}
 		st.flow.stream = st
-		d.streams[k] = st
+		d.streams.put(k, st)
 	}
 	if s.Kind != transport.StreamChunk || len(s.Data) == 0 {
 		return
