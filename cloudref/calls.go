@@ -30,6 +30,10 @@ func (c *calls) begin(then func(app.Effect)) uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.last++
+	if c.stopped {
+		go then(nil)
+		return c.last
+	}
 	c.waiting[c.last] = then
 	return c.last
 }
@@ -60,6 +64,7 @@ func (c *calls) tell(e app.Effect) {
 func (c *calls) cancel() {
 	c.mu.Lock()
 	waiting := c.waiting
+	c.stopped = true
 	c.waiting = make(map[uint64]func(app.Effect))
 	c.mu.Unlock()
 	for _, then := range waiting {

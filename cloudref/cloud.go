@@ -27,6 +27,7 @@ type Cloud struct {
 	driver *driver
 	calls  calls
 	events events
+	safe   safeMode
 }
 
 // Start runs a cloud until Stop. The error says what to do.
@@ -52,7 +53,8 @@ func Start(ctx context.Context, o Options) (*Cloud, error) {
 	c := &Cloud{o: o, store: st}
 	c.calls.init()
 	c.events.init()
-	c.driver = newDriver(&o)
+	c.safe.init()
+	c.driver = newDriver(&c.o)
 	if err := c.startNode(ctx); err != nil {
 		return nil, errors.Join(err, st.Close())
 	}
@@ -65,6 +67,8 @@ func Start(ctx context.Context, o Options) (*Cloud, error) {
 
 func openStore(ctx context.Context, o Options) (*store.Store, error) {
 	switch {
+	case o.Memory:
+		return store.NewMemory(), nil
 	case o.NATS != "":
 		return store.Open(ctx, store.Config{URL: o.NATS, KeyFile: o.keyFile(), Warn: o.Log})
 	case o.Dir != "":
@@ -102,6 +106,7 @@ func (c *Cloud) startNode(ctx context.Context) error {
 // a cloud with the same state is back.
 func (c *Cloud) Stop() error {
 	c.driver.stop()
+	c.safe.stop()
 	c.calls.cancel()
 	c.events.close()
 	return c.store.Close()

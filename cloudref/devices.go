@@ -9,6 +9,7 @@ import (
 
 	"github.com/muster/muster/cloudref/endpoint"
 	"github.com/muster/muster/cloudref/store"
+	"github.com/muster/muster/protocol/clock"
 )
 
 // Account returns the account with that user name, made if there is none.
@@ -60,8 +61,18 @@ func (c *Cloud) Register(ctx context.Context, list ...Registration) error {
 	if err != nil {
 		return fmt.Errorf("cloud: registering: %w", err)
 	}
+	for i := range list {
+		c.node.Reroute(list[i].ID)
+	}
 	return nil
 }
+
+// OwnerChanged says that the store was told another owner of a device: from now
+// on it hears that account's events.
+func (c *Cloud) OwnerChanged(id store.DeviceID) { c.node.Reroute(id) }
+
+// Time returns the time of day at an Instant of this run.
+func (c *Cloud) Time(at clock.Instant) time.Time { return c.o.Clock.Start().Add(time.Duration(at)) }
 
 func (r *Registration) apply(d *store.Device) {
 	if r.Name != "" {

@@ -113,8 +113,8 @@ func (x *events) close() {
 // Publish publishes an event of an account. It returns when the event is durable;
 // devices and readers get it right after.
 func (c *Cloud) Publish(ctx context.Context, owner store.AccountID, e app.Event) error {
-	if e.Name == "" {
-		return fmt.Errorf("cloud: an event needs a name")
+	if err := checkEvent(&e); err != nil {
+		return err
 	}
 	at := time.Now()
 	op := store.Append(store.Event{Account: owner, At: at, Body: endpoint.AppendEvent(nil, e)})
@@ -126,6 +126,25 @@ func (c *Cloud) Publish(ctx context.Context, owner store.AccountID, e app.Event)
 	return nil
 }
 
+// Sizes of an event in bytes that some device takes (C-29).
+const (
+	eventNameMax = 64
+	eventDataMax = 1024
+)
+
+func checkEvent(e *app.Event) error {
+	switch {
+	case e.Name == "":
+		return fmt.Errorf("cloud: an event needs a name")
+	case len(e.Name) > eventNameMax:
+		return fmt.Errorf("cloud: an event name of %d bytes: at most %d", len(e.Name), eventNameMax)
+	case len(e.Data) > eventDataMax:
+		return fmt.Errorf("cloud: an event with %d bytes of data: at most %d", len(e.Data), eventDataMax)
+	default:
+		return nil
+	}
+}
+
 // observe hears of everything that happens to devices.
 func (c *Cloud) observe(o endpoint.Observation) {
 	if c.o.Observe != nil {
@@ -134,6 +153,7 @@ func (c *Cloud) observe(o endpoint.Observation) {
 	switch o.What {
 	case endpoint.Application:
 		c.calls.tell(o.Effect)
+		c.react(o)
 	case endpoint.Published:
 		c.stream(o, o.Event.Name, o.Event.Data, o.Event.Content, o.Event.TTL)
 	case endpoint.Online:

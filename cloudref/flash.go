@@ -26,20 +26,26 @@ func (c *Cloud) Flash(ctx context.Context, id store.DeviceID, data []byte, progr
 		return fmt.Errorf("cloud: storing the image: %w", err)
 	}
 	done := make(chan error, 1)
+	end := func(err error) {
+		select {
+		case done <- err:
+		default: // it has ended already
+		}
+	}
 	ref := c.calls.begin(func(e app.Effect) {
 		p, ok := e.(app.FlashProgress)
 		switch {
 		case !ok:
-			done <- errStopped
+			end(errStopped)
 			return
 		case progress != nil:
 			progress(p)
 		}
 		switch p.Stage {
 		case app.FlashDone:
-			done <- nil
+			end(nil)
 		case app.FlashFailed:
-			done <- p.Err
+			end(p.Err)
 		default:
 			// On its way.
 		}

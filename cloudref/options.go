@@ -27,6 +27,9 @@ type Options struct {
 	// NATS is the URL of an external JetStream cluster, instead of Dir's own
 	// server. Dir then holds the keys only.
 	NATS string
+	// Memory keeps the state in memory, although there is a Dir, which then holds
+	// the keys only.
+	Memory bool
 
 	// UDP and TCP are the addresses to listen on. The zero AddrPort means that
 	// the transport is off; port 0 lets the system choose.
