@@ -1,0 +1,209 @@
+package fleet
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/hkdf"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"github.com/muster/muster/protocol/dtls"
+	"github.com/muster/muster/protocol/lightssl"
+	"github.com/muster/muster/protocol/seed"
+	"github.com/muster/muster/sim/device"
+)
+
+// Keys are the private keys of the devices of a fleet. It is safe for concurrent
+// use.
+//
+// P-256 keys (UDP) are not held but derived from a secret of the run and the
+// device's id when they are asked for: they cost no memory. RSA keys (TCP) take
+// some 20 ms of CPU each to make, so they are made ahead, by Make, and above a
+// number they are shared.
+type Keys struct {
+	source keySource
+	rsaMax int
+
+	cache [keyCache]atomic.Pointer[cached]
+
+	mu     sync.RWMutex
+	own    map[device.ID]crypto.PrivateKey // loaded, and RSA
+	pool   []*rsa.PrivateKey
+	shared int
+}
+
+// keyCache is how many derived keys are kept at hand, for the handshakes that
+// are under way.
+const keyCache = 1 << 10
+
+type cached struct {
+	id  device.ID
+	key *ecdsa.PrivateKey
+}
+
+// RSAMaxDefault is how many RSA keys a fleet has at most, if not told otherwise.
+const RSAMaxDefault = 1000
+
+// A keySource gives an endless stream of bytes for the keys of one device, or of
+// one number in the pool.
+type keySource func(name string) io.Reader
+
+// NewKeys returns keys from crypto/rand, for runs with real peers. Of the RSA
+// keys there are rsaMax at most, 0 standing for RSAMaxDefault.
+func NewKeys(rsaMax int) *Keys {
+	var secret [32]byte
+	if _, err := rand.Read(secret[:]); err != nil {
+		panic("fleet: no random bytes: " + err.Error()) // crypto/rand never fails
+	}
+	return newKeys(rsaMax, func(name string) io.Reader { return &expander{secret: secret[:], name: name} })
+}
+
+// SeededKeys returns keys that are the same for the same seed, for runs in
+// virtual time: they keep no secret.
+func SeededKeys(run uint64, rsaMax int) *Keys {
+	return newKeys(rsaMax, func(name string) io.Reader { return seed.Bytes(run, "key/"+name) })
+}
+
+func newKeys(rsaMax int, source keySource) *Keys {
+	if rsaMax <= 0 {
+		rsaMax = RSAMaxDefault
+	}
+	return &Keys{source: source, rsaMax: rsaMax, own: make(map[device.ID]crypto.PrivateKey)}
+}
+
+// Get returns the key of a device: what Config.Key wants. A device that was
+// given none has a P-256 key.
+func (k *Keys) Get(id device.ID) crypto.PrivateKey {
+	k.mu.RLock()
+	key := k.own[id]
+	k.mu.RUnlock()
+	if key != nil {
+		return key
+	}
+	slot := &k.cache[(int(id[10])<<8|int(id[11]))%keyCache]
+	if c := slot.Load(); c != nil && c.id == id {
+		return c.key
+	}
+	c := &cached{id: id, key: seed.P256(k.source(id.String()))}
+	slot.Store(c)
+	return c.key
+}
+
+// set gives a device a key.
+func (k *Keys) set(id device.ID, key crypto.PrivateKey) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.own[id] = key
+}
+
+// MakeRSA gives RSA keys to devices that have none yet, making as many new ones
+// as there may be, on all cores. progress, if not nil, hears how many of the new
+// ones are there.
+func (k *Keys) MakeRSA(ctx context.Context, ids []device.ID, progress func(done, of int)) error {
+	k.mu.RLock()
+	have := len(k.pool)
+	var need []device.ID
+	for _, id := range ids {
+		if k.own[id] == nil {
+			need = append(need, id)
+		}
+	}
+	k.mu.RUnlock()
+	made, err := k.makePool(ctx, have, min(len(need), k.rsaMax-have), progress)
+	if err != nil {
+		return err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.pool = append(k.pool, made...)
+	for i, id := range need {
+		if i < len(made) {
+			k.own[id] = made[i]
+			continue
+		}
+		k.own[id] = k.pool[i%len(k.pool)]
+		k.shared++
+	}
+	return nil
+}
+
+// makePool makes n keys, whose numbers begin with first.
+func (k *Keys) makePool(ctx context.Context, first, n int, progress func(done, of int)) ([]*rsa.PrivateKey, error) {
+	made := make([]*rsa.PrivateKey, max(n, 0))
+	var next, done atomic.Int64
+	var wait sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), len(made)) {
+		wait.Go(func() {
+			for ctx.Err() == nil {
+				i := int(next.Add(1)) - 1
+				if i >= len(made) {
+					return
+				}
+				made[i] = lightssl.GenerateDeviceKey(k.source(fmt.Sprintf("rsa/%d", first+i)))
+				if d := int(done.Add(1)); progress != nil {
+					progress(d, len(made))
+				}
+			}
+		})
+	}
+	wait.Wait()
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("fleet: making RSA keys: %w", err)
+	}
+	return made, nil
+}
+
+// Public returns the public key of a device as a cloud registers it:
+// SubjectPublicKeyInfo in DER.
+func (k *Keys) Public(id device.ID) []byte {
+	switch key := k.Get(id).(type) {
+	case *ecdsa.PrivateKey:
+		return dtls.SPKI(&key.PublicKey)
+	case *rsa.PrivateKey:
+		return lightssl.AppendDeviceSPKI(nil, &key.PublicKey)
+	default:
+		panic("fleet: a key of no known kind")
+	}
+}
+
+// RSA returns how many different RSA keys there are, and how many devices share
+// one with a device before them.
+func (k *Keys) RSA() (keys, shared int) {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	return len(k.pool), k.shared
+}
+
+// An expander derives bytes from a secret: HKDF-Expand (RFC 5869 Section 2.3)
+// with SHA-256, the name and a counter of blocks as info.
+type expander struct {
+	secret []byte
+	name   string
+	block  int
+	rest   []byte
+}
+
+// Read never fails.
+func (e *expander) Read(b []byte) (int, error) {
+	for n := 0; n < len(b); {
+		if len(e.rest) == 0 {
+			info := fmt.Sprintf("muster device key %s %d", hex.EncodeToString([]byte(e.name)), e.block)
+			block, err := hkdf.Expand(sha256.New, e.secret, info, 2*sha256.Size)
+			if err != nil {
+				return 0, fmt.Errorf("fleet: deriving a key: %w", err)
+			}
+			e.rest, e.block = block, e.block+1
+		}
+		c := copy(b[n:], e.rest)
+		n, e.rest = n+c, e.rest[c:]
+	}
+	return len(b), nil
+}

@@ -1,0 +1,177 @@
+package fleet
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/muster/muster/protocol/clock"
+	"github.com/muster/muster/sim/device"
+	"github.com/muster/muster/transport"
+	"github.com/muster/muster/transport/drive"
+)
+
+// A shard is the part of a Real fleet that has its own sockets: a transport.Host
+// of many devices. Its calls come one at a time.
+type shard struct {
+	core
+	fleet  *Real
+	number int
+	driver *drive.Driver
+	wake   func(clock.Instant) // makes the driver look at Deadline
+	find   func(transport.Packet) *member
+
+	due   deadlines
+	turns fifo // members that wait for their turn to connect
+	ramps []ramp
+
+	pending  atomic.Bool // there are commands
+	mu       sync.Mutex
+	commands []command
+	running  []command // the buffer that is being worked off
+}
+
+// A command is something to do to a member.
+type command struct {
+	m  *member
+	do Action
+	// prepare, if not nil, changes the member before.
+	prepare func(c *core, m *member)
+}
+
+// batch is how many devices one Advance attends to before the sockets are read
+// again.
+const batch = 128
+
+// enqueue hands a command to the shard, from any goroutine.
+func (s *shard) enqueue(c command) {
+	s.mu.Lock()
+	s.commands = append(s.commands, c)
+	s.mu.Unlock()
+	if !s.pending.Swap(true) {
+		s.wake(0)
+	}
+}
+
+// act lets m have its way and notes when it wants attention next.
+func (s *shard) act(now clock.Instant, m *member, out *transport.Out) {
+	s.core.act(now, m, out)
+	if !m.turn {
+		s.due.arm(m, m.device.Deadline())
+	}
+}
+
+// Datagram implements transport.Host.
+func (s *shard) Datagram(now clock.Instant, p transport.Packet, out *transport.Out) {
+	m := s.find(p)
+	if m == nil || !m.open || p.Peer != s.cloud(m) {
+		s.counters.stray.Add(1)
+		return
+	}
+	m.device.Datagram(now, p.Data, &s.out)
+	s.act(now, m, out)
+}
+
+// StreamOpened implements transport.Host.
+func (s *shard) StreamOpened(now clock.Instant, st transport.Stream, out *transport.Out) {
+	if m := s.streams[st.ID]; m != nil {
+		m.device.StreamOpened(now, &s.out)
+		s.act(now, m, out)
+	}
+}
+
+// StreamData implements transport.Host.
+func (s *shard) StreamData(now clock.Instant, id transport.StreamID, b []byte, out *transport.Out) {
+	if m := s.streams[id]; m != nil {
+		m.device.StreamData(now, b, &s.out)
+		s.act(now, m, out)
+	}
+}
+
+// StreamClosed implements transport.Host.
+func (s *shard) StreamClosed(now clock.Instant, id transport.StreamID, _ transport.Cause, out *transport.Out) {
+	m := s.streams[id]
+	if m == nil {
+		return
+	}
+	delete(s.streams, id)
+	m.stream = 0
+	m.device.StreamClosed(now, &s.out)
+	s.act(now, m, out)
+}
+
+// Advance does what is due, but not more than a batch: between two batches the
+// sockets are read.
+func (s *shard) Advance(now clock.Instant, out *transport.Out) {
+	s.runCommands(now, out)
+	s.runRamps(now, out)
+	s.nextTurns(now, out)
+	for range batch {
+		if s.due.next() > now {
+			return
+		}
+		m := s.due.pop()
+		switch {
+		case m.device.Deadline() > now:
+			s.due.arm(m, m.device.Deadline()) // it has moved away meanwhile
+		case m.device.State() == device.Waiting && !s.mayConnect():
+			m.turn = true
+			s.turns.push(m)
+			s.counters.queued.Store(int64(s.turns.len()))
+		default:
+			m.device.Advance(now, &s.out)
+			s.act(now, m, out)
+		}
+	}
+}
+
+// Deadline implements transport.Host. Unlike other hosts a shard may have a
+// deadline in the past when it has just advanced, and wants to be called again.
+func (s *shard) Deadline() clock.Instant {
+	if s.pending.Load() || s.turns.len() > 0 && s.mayConnect() {
+		return 0
+	}
+	at := s.due.next()
+	for i := range s.ramps {
+		at = min(at, s.ramps[i].next())
+	}
+	return at
+}
+
+// runCommands works off what is queued.
+func (s *shard) runCommands(now clock.Instant, out *transport.Out) {
+	if !s.pending.Load() {
+		return
+	}
+	s.mu.Lock()
+	s.commands, s.running = s.running[:0], s.commands
+	s.pending.Store(false)
+	s.mu.Unlock()
+	for _, c := range s.running {
+		if c.prepare != nil {
+			c.prepare(&s.core, c.m)
+		}
+		if c.do != nil {
+			c.do(now, c.m.device, &s.out)
+			s.act(now, c.m, out)
+		}
+	}
+	clear(s.running)
+}
+
+// mayConnect reports whether one more device may begin to connect.
+func (s *shard) mayConnect() bool {
+	return s.options.Connecting < 0 || s.connecting < s.options.Connecting
+}
+
+// nextTurns lets those connect whose turn has come.
+func (s *shard) nextTurns(now clock.Instant, out *transport.Out) {
+	for s.turns.len() > 0 && s.mayConnect() {
+		m := s.turns.pop()
+		m.turn = false
+		s.counters.queued.Store(int64(s.turns.len()))
+		if m.device.Deadline() <= now {
+			m.device.Advance(now, &s.out)
+		}
+		s.act(now, m, out)
+	}
+}
