@@ -283,3 +283,32 @@ func TestRestoredSession(t *testing.T) {
 		}
 	}
 }
+
+// A sighting that comes late, behind the answer to it, still opens that answer:
+// nothing waits until its time is over.
+func TestQuestionBehindItsAnswer(t *testing.T) {
+	c := fixtures.ByName("v6.2.0-udp-resume")
+	all, _ := sightings(c)
+	first := -1
+	for i, s := range all {
+		if len(s.Data) > 0 && s.Data[0] == byte(dtls.TypeMovedCID) {
+			first = i
+			break
+		}
+	}
+	if first < 0 || all[first+1].Sent {
+		t.Fatal("the recording has no resume that is answered at once")
+	}
+	all[first], all[first+1] = all[first+1], all[first]
+	// The same instant would hide the order.
+	all[first].At++
+	d, got := newTestDecoder()
+	addSecrets(d, c)
+	for _, s := range all[:first+2] {
+		d.Sight(s)
+	}
+	last := got.packets[len(got.packets)-1]
+	if m := last.Messages(); len(m) != 1 || m[0].Of != pdc.KindPing {
+		t.Errorf("the last packet is %v, want the acknowledgement of the ping", last)
+	}
+}

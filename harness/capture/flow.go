@@ -2,6 +2,7 @@ package capture
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/muster/muster/protocol/trace"
 )
@@ -101,9 +102,18 @@ func (d *Decoder) arrive(f *flow, p *trace.Packet, data []byte) {
 		return
 	}
 	h := &held{flow: f, packet: p, data: append([]byte(nil), data...)}
-	f.held = append(f.held, h)
+	// A sighting can come later than those that follow it: a goroutine was
+	// stopped between sending and telling. It may be what they wait for.
+	i := len(f.held)
+	for i > 0 && f.held[i-1].packet.At > p.At {
+		i--
+	}
+	f.held = slices.Insert(f.held, i, h)
 	d.waiting.push(h)
 	d.blocked[f] = struct{}{}
+	if i == 0 && len(f.held) > 1 {
+		d.advance(f)
+	}
 	for len(f.held) > d.cfg.HeldPerFlow {
 		d.giveUp(f)
 	}
