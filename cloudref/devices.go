@@ -14,17 +14,7 @@ import (
 
 // Account returns the account with that user name, made if there is none.
 func (c *Cloud) Account(ctx context.Context, username string) (store.AccountID, error) {
-	if a, known := c.store.AccountByName(username); known {
-		return a.ID, nil
-	}
-	a := &store.Account{Username: username, Created: time.Now()}
-	if _, err := rand.Read(a.ID[:]); err != nil {
-		return a.ID, fmt.Errorf("cloud: making an account: %w", err)
-	}
-	if err := c.store.PutAccount(ctx, a); err != nil {
-		return a.ID, fmt.Errorf("cloud: making an account: %w", err)
-	}
-	return a.ID, nil
+	return account(ctx, c.store, username)
 }
 
 // A Registration says who a device is: its id, its public keys and its owner.

@@ -1,0 +1,270 @@
+package cloudref
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/muster/muster/cloudref/app"
+	"github.com/muster/muster/cloudref/endpoint"
+	"github.com/muster/muster/cloudref/store"
+	"github.com/muster/muster/protocol/pdc"
+)
+
+const longCloud = `Run the reference cloud: boards and simulated devices connect to it.
+
+Without flags it listens on UDP 5684 (DTLS) and TCP 5683 (the first boards), and
+keeps keys, devices and sessions in the data directory. The first start makes the
+keys of the cloud and says how to bring them to a board.
+
+A device gets in when its public key is registered: with "muster cloud device
+add", at any time, or by a file <data>/devices/<id>.pub.pem.
+
+It ends with SIGINT or SIGTERM. Sessions stay: devices resume them when the cloud
+is back.
+
+Exit codes: 0 stopped, 1 failed, 2 wrong usage.`
+
+// settings are what the flags of the command say.
+type settings struct {
+	data, udp, tcp, host, nats, format string
+	memory, verbose                    bool
+}
+
+// Command returns the sub-command "cloud".
+func Command() *cobra.Command {
+	s := &settings{}
+	cmd := &cobra.Command{
+		Use:   "cloud",
+		Short: "Run the reference cloud",
+		Long:  longCloud,
+		Example: `  muster cloud                                   run, with the data directory of this user
+  muster cloud --host 192.168.1.20               tell boards this address
+  muster cloud --udp 127.0.0.1:5684 --tcp "" --memory
+                                                 for a test on this machine
+  muster cloud device add e00fce68a1b2c3d4e5f60718 --key device.pub.pem --name lamp`,
+		Args:         cobra.NoArgs,
+		SilenceUsage: true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return s.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	cmd.PersistentFlags().StringVar(&s.data, "data", defaultData(), "data directory")
+	cmd.PersistentFlags().StringVar(&s.nats, "nats", "", "URL of a NATS cluster with JetStream, instead of the data directory's own")
+	cmd.PersistentFlags().StringVar(&s.host, "host", "", "IPv4 address or name by which boards reach this cloud (default: that of this machine)")
+	cmd.Flags().StringVar(&s.udp, "udp", fmt.Sprintf("0.0.0.0:%d", PortUDP), `UDP address to listen on, "" for none`)
+	cmd.Flags().StringVar(&s.tcp, "tcp", fmt.Sprintf("0.0.0.0:%d", PortTCP), `TCP address to listen on, "" for none`)
+	cmd.Flags().BoolVar(&s.memory, "memory", false, "keep devices and sessions in memory; the keys stay in the data directory")
+	cmd.Flags().BoolVarP(&s.verbose, "verbose", "v", false, "log every event and every command")
+	cmd.Flags().StringVar(&s.format, "log", "text", "form of the log: text or json")
+	cmd.AddCommand(s.deviceCommand(), s.keysCommand())
+	return cmd
+}
+
+// defaultData is where the state of this user's programs belongs.
+func defaultData() string {
+	if dir := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, "muster", "cloud")
+	}
+	if home, err := os.UserHomeDir(); err == nil {
+		return filepath.Join(home, ".local", "state", "muster", "cloud")
+	}
+	return "muster-cloud"
+}
+
+// options checks what the flags say.
+func (s *settings) options() (Options, error) {
+	o := Options{Dir: s.data, NATS: s.nats, Memory: s.memory}
+	var err error
+	if o.UDP, err = listenAddress("--udp", s.udp); err != nil {
+		return o, err
+	}
+	if o.TCP, err = listenAddress("--tcp", s.tcp); err != nil {
+		return o, err
+	}
+	switch {
+	case s.data == "":
+		return o, errors.New("--data: the data directory needs a name; for state in memory use --memory")
+	case s.memory && s.nats != "":
+		return o, errors.New("--memory and --nats exclude each other")
+	case !o.UDP.IsValid() && !o.TCP.IsValid():
+		return o, errors.New("--udp and --tcp are both off: nobody could connect")
+	}
+	return o, nil
+}
+
+func listenAddress(flag, text string) (netip.AddrPort, error) {
+	if text == "" {
+		return netip.AddrPort{}, nil
+	}
+	a, err := netip.ParseAddrPort(text)
+	if err != nil {
+		return a, fmt.Errorf("%s %s: want an address and a port, such as 0.0.0.0:5684", flag, text)
+	}
+	return a, nil
+}
+
+func (s *settings) logger(w io.Writer) (*slog.Logger, error) {
+	level := slog.LevelInfo
+	if s.verbose {
+		level = slog.LevelDebug
+	}
+	switch options := (&slog.HandlerOptions{Level: level}); s.format {
+	case "text":
+		return slog.New(slog.NewTextHandler(w, options)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(w, options)), nil
+	default:
+		return nil, fmt.Errorf("--log %s: want text or json", s.format)
+	}
+}
+
+// run runs a cloud until a signal comes.
+func (s *settings) run(ctx context.Context, stdout, stderr io.Writer) error {
+	log, err := s.logger(stderr)
+	if err != nil {
+		return err
+	}
+	o, err := s.options()
+	if err != nil {
+		return err
+	}
+	o.Log = func(line string) { log.Warn(line) }
+	o.Observe = func(o endpoint.Observation) { logObservation(log, o) }
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	_, statErr := os.Stat(filepath.Join(o.Dir, fileECKey))
+	c, err := Start(ctx, o)
+	if err != nil {
+		return err
+	}
+	err = s.serve(ctx, c, os.IsNotExist(statErr), log, stdout)
+	return errors.Join(err, c.Stop())
+}
+
+func (s *settings) serve(ctx context.Context, c *Cloud, first bool, log *slog.Logger, stdout io.Writer) error {
+	if _, err := c.Account(ctx, defaultOwner); err != nil {
+		return err
+	}
+	host := firstOf(s.host, ownAddress())
+	if err := WriteKeyBlobs(c.o.Dir, host, portOf(c.UDP(), PortUDP), portOf(c.TCP(), PortTCP), c.PublicKeyUDP(), c.PublicKeyTCP()); err != nil {
+		return err
+	}
+	if first {
+		writeFirstSteps(stdout, c.o.Dir, host)
+	}
+	closeDesk, err := c.openDesk()
+	if err != nil {
+		log.Warn("device commands need the cloud to be stopped", "reason", err)
+		closeDesk = func() error { return nil }
+	}
+	log.Info("the cloud is up", "udp", text(c.UDP()), "tcp", text(c.TCP()), "data", c.o.Dir, "devices", c.store.Report().Devices,
+		"sessions", c.node.Counts().Restored.Load())
+	watcher := newWatcher(c, log)
+	watcher.run(ctx)
+	log.Info("stopping")
+	return closeDesk()
+}
+
+func portOf(a netip.AddrPort, standard uint16) uint16 {
+	if a.IsValid() {
+		return a.Port()
+	}
+	return standard
+}
+
+func text(a netip.AddrPort) string {
+	if !a.IsValid() {
+		return "off"
+	}
+	return a.String()
+}
+
+// ownAddress is the first IPv4 address of this machine that others can reach.
+func ownAddress() string {
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return "127.0.0.1"
+	}
+	for _, a := range addrs {
+		prefix, err := netip.ParsePrefix(a.String())
+		if err == nil && prefix.Addr().Is4() && prefix.Addr().IsGlobalUnicast() {
+			return prefix.Addr().String()
+		}
+	}
+	return "127.0.0.1"
+}
+
+func writeFirstSteps(w io.Writer, dir, host string) {
+	fmt.Fprintf(w, `The keys of this cloud were made. To bring a board here (see docs/commands/cloud.md):
+
+1. Save the board's old server key, then write this cloud's, with the board in DFU mode:
+     Electron, Argon, Boron, P2 and later (UDP):
+       dfu-util -d 2b04 -a 1 -s %[3]d:320 -U server-key.backup
+       %[1]s
+     Core, Photon, P1 (TCP):
+       dfu-util -d 2b04 -a 1 -s %[4]d:512 -U server-key.backup
+       %[2]s
+   They name %[5]s; for another address start with --host.
+2. Register the board's public key:
+       muster cloud device add DEVICE_ID --key FILE
+3. Reset the board.
+
+`, dfuLine(filepath.Join(dir, fileBlobUDP), dfuUDP), dfuLine(filepath.Join(dir, fileBlobTCP), dfuTCP), dfuUDP, dfuTCP, host)
+}
+
+// logObservation writes what an operator wants to know. Data of events and
+// arguments are the users' and stay out of it.
+func logObservation(log *slog.Logger, o endpoint.Observation) {
+	who := []any{}
+	if o.Device != (store.DeviceID{}) {
+		who = append(who, "device", o.Device.String())
+	}
+	if o.Session.Peer != "" {
+		who = append(who, "peer", o.Session.Peer)
+	}
+	switch o.What {
+	case endpoint.Online:
+		log.Info("online", append(who, "transport", o.Session.Transport, "resumed", o.Session.Resumed)...)
+	case endpoint.Offline:
+		log.Info("offline", append(who, "reason", o.Detail)...)
+	case endpoint.Ended:
+		log.Info("session ended", append(who, "reason", o.Detail)...)
+	case endpoint.Secured:
+		log.Debug("secured", who...)
+	case endpoint.Published:
+		log.Debug("event", append(who, "name", o.Event.Name, "bytes", len(o.Event.Data))...)
+	case endpoint.Application:
+		logEffect(log, o.Effect, who)
+	default:
+		// Refused comes as a line of Options.Log.
+	}
+}
+
+func logEffect(log *slog.Logger, e app.Effect, who []any) {
+	switch e := e.(type) {
+	case app.HelloAccepted:
+		log.Info("hello", append(who, "platform", e.Hello.Platform.String(), "os", pdc.Release(e.Hello.System))...)
+	case app.FlashProgress:
+		level := slog.LevelInfo
+		if e.Err != nil {
+			level = slog.LevelWarn
+			who = append(who, "reason", e.Err.Error())
+		}
+		log.Log(context.Background(), level, "update", append(who, "stage", e.Stage.String(), "sent", e.Sent, "of", e.Total)...)
+	case app.SafeMode:
+		log.Warn("safe mode", append(who, "missing", len(e.Missing))...)
+	default:
+		log.Debug(fmt.Sprintf("%T", e), who...)
+	}
+}
