@@ -1,0 +1,238 @@
+package cloudref
+
+import (
+	"crypto/ecdsa"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	mrand "math/rand/v2"
+	"net"
+	"net/netip"
+	"os"
+	"time"
+
+	"github.com/muster/muster/cloudref/store"
+	"github.com/muster/muster/protocol/coap"
+	"github.com/muster/muster/protocol/dtls"
+	"github.com/muster/muster/protocol/link"
+	"github.com/muster/muster/protocol/pdc"
+	"github.com/muster/muster/protocol/seed"
+	"github.com/muster/muster/transport"
+)
+
+// A puppet is a device on a real socket, driven by one goroutine. It keeps its
+// session when the cloud is away, as firmware does.
+type puppet struct {
+	id      store.DeviceID
+	key     *ecdsa.PrivateKey
+	cloud   *ecdsa.PublicKey
+	conn    *net.UDPConn
+	clock   *transport.Clock
+	link    *link.Link
+	dia     pdc.Dialect
+	acked   map[uint16]bool
+	ended   error
+	highest uint64 // send sequence of the cloud
+	floor   uint64 // its highest in an earlier life
+	seen    map[uint64]bool
+	back    int // records with a sequence that was used, or below the floor
+	heard   []coap.Message
+	shakes  int // handshakes that were completed
+}
+
+func newPuppet(n int, cloud *ecdsa.PublicKey) *puppet {
+	p := &puppet{
+		key: seed.P256(seed.Bytes(uint64(n), "puppet")), cloud: cloud, clock: transport.NewClock(),
+		dia: pdc.NewDialect(6200, pdc.Boron), acked: map[uint16]bool{},
+	}
+	p.id = store.DeviceID{0xe0, 0x0f, 0xce, 0x68, 10: byte(n >> 8), 11: byte(n)}
+	return p
+}
+
+func (p *puppet) spki() []byte { return dtls.SPKI(&p.key.PublicKey) }
+
+func (p *puppet) dial(addr netip.AddrPort) error {
+	conn, err := net.DialUDP("udp4", nil, net.UDPAddrFromAddrPort(addr))
+	p.conn = conn
+	return err
+}
+
+// receive waits for a datagram, at most for d. A refused port is silence: the
+// cloud is away.
+func (p *puppet) receive(d time.Duration) []byte {
+	b := make([]byte, transport.DatagramSizeMax)
+	if err := p.conn.SetReadDeadline(time.Now().Add(d)); err != nil {
+		return nil
+	}
+	n, err := p.conn.Read(b)
+	if err != nil {
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			time.Sleep(min(d, 5*time.Millisecond))
+		}
+		return nil
+	}
+	return b[:n]
+}
+
+func (p *puppet) send(datagrams [][]byte) {
+	for _, d := range datagrams {
+		if _, err := p.conn.Write(d); err != nil {
+			continue // the cloud is away
+		}
+	}
+}
+
+// handshake makes a full handshake.
+func (p *puppet) handshake(patience time.Duration) error {
+	client := dtls.NewClient(&dtls.ClientConfig{Gen: dtls.GenF, Key: p.key, ServerKey: p.cloud, DeviceID: p.id, Rand: rand.Reader})
+	var out dtls.Out
+	client.Start(p.clock.Now(), &out)
+	for end := p.clock.Now().Add(patience); p.clock.Now() < end; {
+		p.send(out.Datagrams)
+		for _, e := range out.Events {
+			switch e.Kind {
+			case dtls.EventEstablished:
+				l := link.OverDTLS(e.Session, coap.NewExchange(&coap.DeviceUDP, 0, mrand.New(mrand.NewPCG(1, 2)), nil))
+				p.link, p.ended, p.highest, p.floor, p.seen = &l, nil, 0, 0, map[uint64]bool{}
+				p.shakes++
+				return nil
+			case dtls.EventFailed:
+				return e.Err
+			default:
+			}
+		}
+		out.Reset()
+		if d := p.receive(20 * time.Millisecond); d != nil {
+			client.Receive(p.clock.Now(), d, &out)
+		} else if client.Deadline() <= p.clock.Now() {
+			client.Advance(p.clock.Now(), &out)
+		}
+	}
+	return errors.New("no handshake in time")
+}
+
+// run receives and retransmits until done, at most for patience.
+func (p *puppet) run(patience time.Duration, done func() bool) bool {
+	for end := p.clock.Now().Add(patience); !done(); {
+		if p.clock.Now() >= end || p.ended != nil {
+			return false
+		}
+		var out link.Out
+		if d := p.receive(5 * time.Millisecond); d != nil {
+			p.watch(d)
+			p.link.Receive(p.clock.Now(), d, &out)
+		}
+		if p.link.Deadline() <= p.clock.Now() {
+			p.link.Advance(p.clock.Now(), &out)
+		}
+		p.handle(&out)
+	}
+	return true
+}
+
+// watch checks that the cloud uses no sequence twice, and none of an earlier life.
+// Datagrams of one life may overtake each other.
+func (p *puppet) watch(datagram []byte) {
+	for len(datagram) > 0 {
+		h, err := dtls.PeekHeader(datagram)
+		if err != nil {
+			return
+		}
+		if h.Epoch == 1 {
+			if p.seen[h.Sequence] || h.Sequence <= p.floor {
+				p.back++
+			}
+			p.seen[h.Sequence] = true
+			p.highest = max(p.highest, h.Sequence)
+		}
+		datagram = datagram[h.Size:]
+	}
+}
+
+func (p *puppet) handle(out *link.Out) {
+	p.send(out.Packets)
+	for _, e := range out.Events {
+		switch {
+		case e.Kind == link.Closed:
+			p.ended = e.Err
+		case e.Kind != link.Exchange:
+		case e.CoAP.Kind == coap.Acknowledged:
+			p.acked[e.CoAP.ID] = true
+		case e.CoAP.Kind == coap.Received:
+			m, err := coap.Parse(append([]byte(nil), e.CoAP.Wire...))
+			if err != nil {
+				continue
+			}
+			p.heard = append(p.heard, m)
+			p.answer(m)
+		}
+	}
+}
+
+// answer acknowledges, and plays the function "double".
+func (p *puppet) answer(m coap.Message) {
+	if m.Type != coap.Confirmable {
+		return
+	}
+	var out link.Out
+	p.link.Reply(p.clock.Now(), m, coap.Message{}, &out)
+	if call, err := pdc.ParseFunctionCall(m); err == nil && pdc.Classify(m, false) == pdc.KindFunctionCall {
+		result := pdc.FunctionResult{Token: call.Token, Value: int32(2 * len(call.Argument))}
+		p.link.Send(p.clock.Now(), result.Message(p.dia), 0, &out)
+	}
+	p.handle(&out)
+}
+
+// say sends a message and waits for its ACK.
+func (p *puppet) say(m coap.Message, patience time.Duration) bool {
+	id := p.post(m)
+	return p.run(patience, func() bool { return p.acked[id] })
+}
+
+func (p *puppet) post(m coap.Message) uint16 {
+	var out link.Out
+	id := p.link.Send(p.clock.Now(), m, 0, &out)
+	delete(p.acked, id)
+	p.handle(&out)
+	return id
+}
+
+// connect makes a full handshake, and says what a device says then.
+func (p *puppet) connect() error {
+	if err := p.handshake(10 * time.Second); err != nil {
+		return err
+	}
+	describe := pdc.ApplicationDescribe{Functions: []string{"double"}}
+	for _, m := range []coap.Message{
+		pdc.Hello{
+			ProductID: 13, ProductVersion: 0xffff, Flags: p.dia.HelloFlags(), Platform: pdc.Boron, DeviceID: p.id[:],
+			System: 6200, MaxMessage: 1152, ChunkSize: 512,
+		}.Message(p.dia),
+		pdc.DescribePost{Token: []byte{1}, Flags: pdc.DescribeApplication, Payload: describe.Append(nil)}.Message(p.dia),
+		pdc.Subscribe{Filter: "news"}.Message(p.dia),
+	} {
+		if !p.say(m, 10*time.Second) {
+			return fmt.Errorf("%v was not acknowledged: %w", m, p.ended)
+		}
+	}
+	return nil
+}
+
+// resume continues the session as after a reset, from another port.
+func (p *puppet) resume(addr netip.AddrPort) error {
+	if err := p.conn.Close(); err != nil {
+		return err
+	}
+	if err := p.dial(addr); err != nil {
+		return err
+	}
+	s := dtls.Import(p.link.DTLS().Export())
+	s.Move()
+	l := link.OverDTLS(s, coap.NewExchange(&coap.DeviceUDP, p.link.LastID(), mrand.New(mrand.NewPCG(1, 2)), nil))
+	p.link = &l
+	return nil
+}
+
+func (p *puppet) publish(name, data string) coap.Message {
+	return pdc.Publish{Private: true, Name: name, Data: []byte(data)}.Message(p.dia)
+}
