@@ -1,0 +1,88 @@
+package bench
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"runtime"
+	"testing"
+	"time"
+)
+
+var numbers = flag.Bool("numbers", false, "measure for as long as it takes, and print the table")
+
+// A run measures all lines.
+type run struct {
+	t       *testing.T
+	contest Contest
+	full    bool
+	rows    []Row
+}
+
+// scale returns full in a run that measures, and little in one that only proves
+// that the measuring works.
+func (r *run) scale(full, little int) int {
+	if r.full {
+		return full
+	}
+	return little
+}
+
+// TestNumbers prints the numbers. Without -numbers it runs each line for a moment
+// and judges nothing. It never fails because something is slow.
+func TestNumbers(t *testing.T) {
+	r := &run{t: t, full: *numbers, contest: Contest{Rounds: 1, Turn: time.Millisecond}}
+	if r.full {
+		r.contest = Contest{Rounds: 9, Turn: 200 * time.Millisecond}
+	} else if testing.Short() {
+		t.Skip("runs real handshakes")
+	}
+	start := time.Now()
+	for _, line := range []struct {
+		name    string
+		measure func() error
+	}{
+		{"handshakes in memory", r.handshakeInMemory},
+		{"restoring", r.restore},
+	} {
+		if r.full {
+			fmt.Printf("measuring: %s\n", line.name)
+		}
+		if err := line.measure(); err != nil {
+			t.Fatalf("%s: %v", line.name, err)
+		}
+		runtime.GC()
+	}
+	if !r.full {
+		return
+	}
+	fmt.Printf("\n%s, %s/%s, %d cores, %s; medians of %d interleaved rounds\n\n", runtime.Version(), runtime.GOOS, runtime.GOARCH,
+		runtime.NumCPU(), time.Since(start).Round(time.Second), r.contest.Rounds)
+	if err := WriteTable(os.Stdout, r.rows); err != nil {
+		t.Fatal(err)
+	}
+	fmt.Println()
+}
+
+// times makes a turn of single operations.
+func times(do func() error) func(int) error {
+	return func(n int) error {
+		for range n {
+			if err := do(); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// compare fills in the costs; floor and pion may be nil.
+func (row *Row) compare(ours, floor, pion *Entrant) {
+	row.Ours = ours.Cost()
+	if floor != nil {
+		row.Floor, row.OverFloor = floor.Cost(), ours.Over(floor)
+	}
+	if pion != nil {
+		row.Pion, row.UnderPion = pion.Cost(), pion.Over(ours)
+	}
+}
