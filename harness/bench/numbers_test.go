@@ -43,6 +43,7 @@ func TestNumbers(t *testing.T) {
 		measure func() error
 	}{
 		{"handshakes in memory", r.handshakeInMemory},
+		{"handshakes over UDP", r.handshakesOverUDP},
 		{"restoring", r.restore},
 	} {
 		if r.full {
