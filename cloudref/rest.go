@@ -4,9 +4,7 @@ import (
 	"time"
 
 	"github.com/muster/muster/cloudref/api"
-	"github.com/muster/muster/cloudref/app"
 	"github.com/muster/muster/cloudref/store"
-	"github.com/muster/muster/protocol/clock"
 )
 
 // API returns the REST interface and the event streams of the cloud, an
@@ -26,23 +24,9 @@ func (c *Cloud) API(config api.Config) *api.Server {
 // rest is a Cloud as package api wants it.
 type rest struct{ *Cloud }
 
-// Time implements api.Cloud.
-func (r rest) Time(at clock.Instant) time.Time { return r.o.Clock.Time(at) }
-
-// Announce implements api.Cloud.
-func (r rest) Announce(owner store.AccountID, e api.Event) { r.events.emit(owner, Event(e)) }
-
 // Subscribe implements api.Cloud.
 func (r rest) Subscribe(owner store.AccountID, prefix string) api.Stream {
 	return restStream{r.Cloud.Subscribe(owner, prefix)}
-}
-
-// OwnerChanged implements api.Cloud. Any effect makes the node look at the owner
-// of a device again; this one says that nothing was described.
-func (r rest) OwnerChanged(id store.DeviceID) {
-	r.node.Command(id, func(_ clock.Instant, _ *app.Device, out *app.Out) {
-		out.Effects = append(out.Effects, app.Described{})
-	})
 }
 
 // restStream is a Stream as package api wants it.

@@ -24,17 +24,14 @@ type Cloud interface {
 	Ping(ctx context.Context, id store.DeviceID) error
 	Signal(ctx context.Context, id store.DeviceID, on bool) error
 	ForceUpdates(ctx context.Context, id store.DeviceID, on bool) error
-	// Flash sends an image and returns when the device runs it. progress must be
-	// quick.
+	// Flash sends an image and returns when the device runs it. What becomes of it
+	// is told on the streams too. progress must be quick.
 	Flash(ctx context.Context, id store.DeviceID, image []byte, progress func(app.FlashProgress)) error
 
 	// Publish publishes an event of the API. It returns when that is durable.
 	Publish(ctx context.Context, owner store.AccountID, e app.Event) error
-	// Announce tells the readers of an account's streams what the cloud itself
-	// says of a device. It must not block.
-	Announce(owner store.AccountID, e Event)
 	// Subscribe opens a stream of the events of an account whose names begin
-	// with prefix.
+	// with prefix, those of the cloud itself (spark/status and so on) among them.
 	Subscribe(owner store.AccountID, prefix string) Stream
 
 	ClaimCode(ctx context.Context, owner store.AccountID, valid time.Duration) (string, error)

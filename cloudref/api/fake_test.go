@@ -31,6 +31,7 @@ type fakeCloud struct {
 	streams map[*fakeStream]store.AccountID
 	said    []string // commands that reached a device
 	stages  []app.FlashStage
+	stuck   chan error // if not nil: Flash waits until it is given up, and says so here
 	flashed chan []byte
 	moved   []store.DeviceID
 }
@@ -131,7 +132,7 @@ func (f *fakeCloud) ForceUpdates(_ context.Context, id store.DeviceID, on bool) 
 	return f.command(id, "force off")
 }
 
-func (f *fakeCloud) Flash(_ context.Context, id store.DeviceID, data []byte, progress func(app.FlashProgress)) error {
+func (f *fakeCloud) Flash(ctx context.Context, id store.DeviceID, data []byte, progress func(app.FlashProgress)) error {
 	if err := f.command(id, "flash"); err != nil {
 		return err
 	}
@@ -142,23 +143,29 @@ func (f *fakeCloud) Flash(_ context.Context, id store.DeviceID, data []byte, pro
 	for _, stage := range f.stages {
 		p := app.FlashProgress{Stage: stage}
 		if stage == app.FlashFailed {
-			p.Err = &app.Failure{Reason: app.NotApplied}
+			p.Err = &app.Failure{Reason: app.BadImage, Detail: "wrong platform"}
 		}
 		progress(p)
 		if p.Err != nil {
 			return p.Err
 		}
 	}
+	if f.stuck != nil {
+		<-ctx.Done()
+		f.stuck <- ctx.Err()
+		return ctx.Err()
+	}
 	f.flashed <- data
 	return nil
 }
 
 func (f *fakeCloud) Publish(_ context.Context, owner store.AccountID, e app.Event) error {
-	f.Announce(owner, Event{Name: e.Name, Data: e.Data, TTL: e.TTL, Published: epoch})
+	f.announce(owner, Event{Name: e.Name, Data: e.Data, TTL: e.TTL, Published: epoch})
 	return nil
 }
 
-func (f *fakeCloud) Announce(owner store.AccountID, e Event) {
+// announce gives an event to the readers of an account.
+func (f *fakeCloud) announce(owner store.AccountID, e Event) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for s, a := range f.streams {

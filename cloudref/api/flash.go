@@ -10,7 +10,6 @@ import (
 	"github.com/muster/muster/cloudref/app"
 	"github.com/muster/muster/cloudref/store"
 	"github.com/muster/muster/protocol/module"
-	"github.com/muster/muster/protocol/pdc"
 )
 
 // flash answers PUT /v1/devices/:id with files. The answer comes when the
@@ -62,79 +61,33 @@ func flashFailed(err error) error {
 func (s *Server) startFlash(q *request, d *store.Device, image []byte) (held bool, err error) {
 	// The transfer outlives the request.
 	ctx, cancel := context.WithCancel(context.WithoutCancel(q.Context()))
-	begun := make(chan app.FlashStage, 1)
-	t := transfer{s: s, device: d.ID, owner: d.Owner, begun: begun}
-	ended := make(chan error, 1)
-	s.flashes.Go(func() {
+	begun, ended := make(chan app.FlashStage, 1), make(chan error, 1)
+	go func() {
 		defer cancel()
-		err := s.cloud.Flash(ctx, d.ID, image, t.progress)
-		t.over(err)
-		ended <- err
-	})
+		ended <- s.cloud.Flash(ctx, d.ID, image, func(p app.FlashProgress) {
+			if p.Stage != app.FlashHeld && p.Stage != app.FlashTransferring {
+				return
+			}
+			select {
+			case begun <- p.Stage:
+			default: // the request was answered before
+			}
+		})
+	}()
 	patience, stop := s.deviceContext(q)
 	defer stop()
 	select {
 	case stage := <-begun:
 		return stage == app.FlashHeld, nil
 	case err := <-ended:
-		return false, err
-	case <-patience.Done():
-		if q.Context().Err() == nil {
-			cancel() // nobody was told that it started, so it must not
+		select {
+		case stage := <-begun: // and then it failed: the streams tell
+			return stage == app.FlashHeld, nil
+		default:
+			return false, err
 		}
+	case <-patience.Done():
+		cancel() // nobody was told that it started, so it must not
 		return false, context.DeadlineExceeded
 	}
-}
-
-// A transfer turns the progress of a firmware transfer into events of the cloud.
-type transfer struct {
-	s      *Server
-	device store.DeviceID
-	owner  store.AccountID
-	begun  chan<- app.FlashStage
-	told   string // the last status that was announced
-}
-
-// progress is called by one goroutine at a time.
-func (t *transfer) progress(p app.FlashProgress) {
-	switch p.Stage {
-	case app.FlashHeld:
-		t.answer(p.Stage)
-	case app.FlashTransferring:
-		t.announce(pdc.FlashStarted)
-		t.answer(p.Stage)
-	case app.FlashRestarting, app.FlashDone:
-		t.announce(pdc.FlashSuccess)
-	case app.FlashFailed:
-		if t.told != "" {
-			t.announce(pdc.FlashFailed)
-		}
-	default:
-		// Nothing that people are told.
-	}
-}
-
-// over says that no more progress comes.
-func (t *transfer) over(err error) {
-	if err == nil {
-		t.answer(app.FlashDone)
-	}
-}
-
-func (t *transfer) answer(stage app.FlashStage) {
-	select {
-	case t.begun <- stage:
-	default: // was answered before
-	}
-}
-
-func (t *transfer) announce(status string) {
-	if t.told == status {
-		return
-	}
-	t.told = status
-	t.s.cloud.Announce(t.owner, Event{
-		Name: pdc.EventFlashStatus, Data: []byte(status), TTL: pdc.DefaultTTL,
-		Published: t.s.c.Now(), Device: t.device,
-	})
 }

@@ -9,11 +9,11 @@ import (
 	"github.com/muster/muster/protocol/pdc"
 )
 
-// The largest event that any device can publish or hear. What a device is sent
-// is cut to what it takes by the cloud behind the API.
+// The largest event that any device hears, in bytes. Older ones take less: to them
+// the cloud sends what they take.
 const (
 	eventNameMax = 64
-	eventDataMax = 16384
+	eventDataMax = 1024
 )
 
 // publish answers POST /v1/devices/events.

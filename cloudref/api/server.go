@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"runtime"
-	"sync"
 	"time"
 
 	"github.com/muster/muster/cloudref/store"
@@ -113,7 +112,6 @@ type Server struct {
 
 	closing context.Context // over when Close was called
 	close   context.CancelFunc
-	flashes sync.WaitGroup
 }
 
 // New returns a server. Close it before the HTTP server that carries it is shut

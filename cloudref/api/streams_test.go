@@ -86,12 +86,12 @@ func TestStreamFormat(t *testing.T) {
 		}
 	}
 	r.want(":ok", "")
-	b.cloud.Announce(aliceID, Event{Name: "temperature", Data: []byte("25.3 <\"°>"), TTL: 60, Published: epoch, Device: deviceID(kitchen)})
+	b.cloud.announce(aliceID, Event{Name: "temperature", Data: []byte("25.3 <\"°>"), TTL: 60, Published: epoch, Device: deviceID(kitchen)})
 	r.want("event: temperature",
 		`data: {"data":"25.3 <\"°>","ttl":60,"published_at":"2026-01-02T03:04:05.678Z","coreid":"e00fce680000000000000001"}`, "")
 	b.do("POST", "/v1/devices/events", b.alice, "application/json", `{"name":"hello","private":true,"ttl":30}`).want(200, `{"ok":true}`)
 	r.want("event: hello", `data: {"data":null,"ttl":30,"published_at":"2026-01-02T03:04:05.678Z","coreid":"api"}`, "")
-	b.cloud.Announce(aliceID, Event{Name: "two\nlines", Data: []byte{0xff}, Content: pdc.FormatOctetStream, TTL: 60, Published: epoch})
+	b.cloud.announce(aliceID, Event{Name: "two\nlines", Data: []byte{0xff}, Content: pdc.FormatOctetStream, TTL: 60, Published: epoch})
 	r.want("event: two lines",
 		`data: {"data":"data:application/octet-stream;base64,/w==","ttl":60,"published_at":"2026-01-02T03:04:05.678Z","coreid":"api"}`, "")
 	b.server.Close()
@@ -120,10 +120,10 @@ func TestStreamScopes(t *testing.T) {
 			b.t = t
 			r := open(t, url+test.path, test.token)
 			r.want(":ok", "")
-			b.cloud.Announce(aliceID, Event{Name: "temp", Device: deviceID(kitchen)})
-			b.cloud.Announce(aliceID, Event{Name: "hook/a", Device: deviceID(kitchen)})
-			b.cloud.Announce(aliceID, Event{Name: "temp-api"})
-			b.cloud.Announce(bobID, Event{Name: "bobs", Device: deviceID(bobs)})
+			b.cloud.announce(aliceID, Event{Name: "temp", Device: deviceID(kitchen)})
+			b.cloud.announce(aliceID, Event{Name: "hook/a", Device: deviceID(kitchen)})
+			b.cloud.announce(aliceID, Event{Name: "temp-api"})
+			b.cloud.announce(bobID, Event{Name: "bobs", Device: deviceID(bobs)})
 			for name := range strings.FieldsSeq(test.want) {
 				r.want("event: " + name)
 				r.lines.Scan() // data
@@ -169,6 +169,6 @@ func TestStreamEndsWithOwnership(t *testing.T) {
 	r := open(t, b.serve()+"/v1/devices/kitchen/events", b.alice)
 	r.want(":ok", "")
 	b.json("DELETE", "/v1/devices/kitchen", "{}").want(200, `{"ok":true}`)
-	b.cloud.Announce(aliceID, Event{Name: "late", Device: deviceID(kitchen)})
+	b.cloud.announce(aliceID, Event{Name: "late", Device: deviceID(kitchen)})
 	r.wantEnd()
 }

@@ -1,0 +1,283 @@
+package api_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// The versions that are installed and driven. The first two are the newest that
+// run on Node 20. execa is what the command-line tool forgets to declare.
+var clientPackages = []string{"particle-cli@3.43.1", "particle-api-js@12.0.3", "execa@5.1.1"}
+
+// clients returns a folder in which the real clients are installed. It is
+// MUSTER_CLIENTS_DIR, if set, or a new one, which takes a few minutes.
+func clients(t *testing.T) string {
+	t.Helper()
+	if os.Getenv("MUSTER_REQUIRE_CLIENTS") != "1" {
+		t.Skip("installs Particle's clients from npm and drives them: set MUSTER_REQUIRE_CLIENTS=1")
+	}
+	for _, program := range []string{"node", "npm"} {
+		if _, err := exec.LookPath(program); err != nil {
+			t.Fatalf("MUSTER_REQUIRE_CLIENTS is 1, but %s is not installed", program)
+		}
+	}
+	if dir := os.Getenv("MUSTER_CLIENTS_DIR"); dir != "" {
+		return dir
+	}
+	dir := t.TempDir()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+	defer cancel()
+	npm := exec.CommandContext(ctx, "npm", append([]string{"install", "--no-audit", "--no-fund", "--prefix", dir}, clientPackages...)...)
+	if out, err := npm.CombinedOutput(); err != nil {
+		t.Fatalf("npm: %v\n%s", err, out)
+	}
+	return dir
+}
+
+// A home is the home directory of somebody who uses the command-line tool.
+type home struct {
+	t       *testing.T
+	dir     string
+	clients string
+}
+
+func newHome(t *testing.T, url string) *home {
+	t.Helper()
+	h := &home{t: t, dir: t.TempDir(), clients: clients(t)}
+	// The newer tool has "profile" where the older has "config".
+	h.runs("config", "local", "apiUrl", url)
+	h.runs("config", "local")
+	return h
+}
+
+func (h *home) command(ctx context.Context, program string, args ...string) *exec.Cmd {
+	c := exec.CommandContext(ctx, program, args...)
+	c.Dir = h.dir
+	c.Env = []string{
+		"HOME=" + h.dir, "PATH=" + os.Getenv("PATH"), "NODE_PATH=" + filepath.Join(h.clients, "node_modules"),
+		"PARTICLE_DISABLE_UPDATE=1", "CI=1", "NO_COLOR=1", "TERM=dumb",
+	}
+	c.WaitDelay = time.Second
+	return c
+}
+
+func (h *home) particle() string { return filepath.Join(h.clients, "node_modules", ".bin", "particle") }
+
+// run runs the command-line tool to its end.
+func (h *home) run(args ...string) (said string, err error) {
+	h.t.Helper()
+	ctx, cancel := context.WithTimeout(h.t.Context(), time.Minute)
+	defer cancel()
+	out, err := h.command(ctx, h.particle(), args...).CombinedOutput()
+	said = plain(string(out))
+	h.t.Logf("particle %s: %v\n%s", strings.Join(args, " "), err, said)
+	return said, err
+}
+
+var escapes = regexp.MustCompile("\x1b\\[[0-9;?]*[A-Za-z]")
+
+// plain is what a terminal shows, without colours.
+func plain(text string) string { return escapes.ReplaceAllString(text, "") }
+
+// runs wants success.
+func (h *home) runs(args ...string) string {
+	h.t.Helper()
+	said, err := h.run(args...)
+	if err != nil {
+		h.t.Fatalf("particle %s: %v\n%s", strings.Join(args, " "), err, said)
+	}
+	return said
+}
+
+// says wants success and each of some texts in what is printed.
+func (h *home) says(want []string, args ...string) {
+	h.t.Helper()
+	said := h.runs(args...)
+	for _, text := range want {
+		if !strings.Contains(said, text) {
+			h.t.Errorf("particle %s: no %q in:\n%s", strings.Join(args, " "), text, said)
+		}
+	}
+}
+
+// fails wants failure and a text in what is printed.
+func (h *home) fails(want string, args ...string) {
+	h.t.Helper()
+	said, err := h.run(args...)
+	if err == nil || !strings.Contains(said, want) {
+		h.t.Errorf("particle %s: %v, no %q in:\n%s", strings.Join(args, " "), err, want, said)
+	}
+}
+
+// The command-line tool as people use it.
+func TestParticleCLI(t *testing.T) {
+	clients(t)
+	x := newSite(t)
+	h := newHome(t, x.url)
+	p := x.puppet(1, "kitchen", x.account)
+	id := p.id.String()
+
+	h.fails("not logged in", "list")
+	h.fails("User credentials are invalid", "login", "-u", username, "-p", "wrong")
+	h.says([]string{"Successfully completed login"}, "login", "-u", username, "-p", password)
+	h.says([]string{username}, "whoami")
+	h.says([]string{"kitchen", id, "online", "int brew", "temp (double)", "state (string)"}, "list")
+	h.says([]string{"6"}, "call", "kitchen", "brew", "strong")
+	h.says([]string{"0"}, "call", id, "brew")
+	h.fails("Function `nope` not found", "call", "kitchen", "nope")
+	h.says([]string{"93.5"}, "get", "kitchen", "temp")
+	h.says([]string{"idle"}, "variable", "get", id, "state")
+	h.says([]string{"temp", "state"}, "variable", "list")
+	h.says([]string{"brew"}, "function", "list")
+	h.says(nil, "cloud", "nyan", "kitchen", "on")
+	if !p.wait(p.lit) {
+		t.Error("the light is off")
+	}
+	h.says([]string{"bath"}, "device", "rename", "kitchen", "bath")
+
+	next := h.subscribe()
+	h.says([]string{"Published"}, "publish", "orders/cli", "latte")
+	if e := next("orders/cli"); e.Data != "latte" || e.CoreID != "api" {
+		t.Errorf("got %+v", e)
+	}
+	p.publish("temperature", "21.5")
+	if e := next("temperature"); e.Data != "21.5" || e.CoreID != id {
+		t.Errorf("got %+v", e)
+	}
+
+	image := binary(20_000)
+	file := filepath.Join(t.TempDir(), "app.bin")
+	if err := os.WriteFile(file, image, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h.says([]string{"Flash success"}, "flash", "bath", file)
+	for _, want := range []string{"started ", "success "} {
+		if e := next("spark/flash/status"); e.Data != want {
+			t.Errorf("got %+v, want %q", e, want)
+		}
+	}
+	p.wait(p.online)
+	if got := p.flashed(); !bytes.Equal(got, image) {
+		t.Errorf("%d bytes arrived, %d were sent", len(got), len(image))
+	}
+
+	h.says([]string{"Okay"}, "cloud", "remove", "bath", "--yes")
+	h.says(nil, "cloud", "claim", id)
+	h.says([]string{id}, "list")
+	h.says(nil, "token", "revoke", x.token, "--force")
+	h.says(nil, "logout")
+	h.fails("not logged in", "list")
+}
+
+// A streamed is an event as the command-line tool prints it.
+type streamed struct{ Name, Data, CoreID string }
+
+// subscribe runs "particle subscribe" until the end of the test. What it returns
+// waits for an event of some name.
+func (h *home) subscribe() func(name string) streamed {
+	h.t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	c := h.command(ctx, h.particle(), "subscribe")
+	out, err := c.StdoutPipe()
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		h.t.Fatal(err)
+	}
+	h.t.Cleanup(func() { cancel(); _ = c.Wait() })
+	lines := make(chan string, 256)
+	go func() {
+		defer close(lines)
+		scanner := bufio.NewScanner(out)
+		for scanner.Scan() {
+			lines <- plain(scanner.Text())
+		}
+	}()
+	line := func() string {
+		select {
+		case text, open := <-lines:
+			if !open {
+				h.t.Fatal("particle subscribe ended")
+			}
+			return text
+		case <-time.After(time.Minute):
+			h.t.Fatal("particle subscribe says nothing")
+		}
+		return ""
+	}
+	for !strings.Contains(line(), "Subscribing to") {
+	}
+	return func(name string) streamed {
+		h.t.Helper()
+		for {
+			var e streamed
+			if text := line(); json.Unmarshal([]byte(text), &e) == nil && e.Name == name {
+				return e
+			}
+		}
+	}
+}
+
+// The JavaScript library, by a script that prints what it was told.
+func TestParticleAPIJS(t *testing.T) {
+	dir := clients(t)
+	x := newSite(t)
+	h := &home{t: t, dir: t.TempDir(), clients: dir}
+	p := x.puppet(1, "kitchen", x.account)
+	id := p.id.String()
+	file := filepath.Join(t.TempDir(), "app.bin")
+	if err := os.WriteFile(file, binary(20_000), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	script, err := filepath.Abs("testdata/client.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	node := h.command(ctx, "node", script, x.url, username, password, id, file)
+	var errors bytes.Buffer
+	node.Stderr = &errors
+	said, err := node.Output()
+	if err != nil {
+		t.Fatalf("node: %v\n%s\n%s", err, said, errors.Bytes())
+	}
+	var got []string
+	for scanner := bufio.NewScanner(bytes.NewReader(said)); scanner.Scan(); {
+		got = append(got, scanner.Text())
+	}
+	want := []string{
+		`{"step":"login","value":{"token":40,"type":"bearer","expires":7776000}}`,
+		`{"step":"bad login","value":{"status":400,"text":"User credentials are invalid"}}`,
+		`{"step":"user","value":"` + username + `"}`,
+		`{"step":"list","value":[["` + id + `","kitchen",true]]}`,
+		`{"step":"device","value":[["brew"],{"state":"string","temp":"double"}]}`,
+		`{"step":"call","value":6}`,
+		`{"step":"bad call","value":{"status":404,"text":"Function nope not found"}}`,
+		`{"step":"variable","value":93.5}`,
+		`{"step":"signal","value":true}`,
+		`{"step":"rename","value":"bath"}`,
+		`{"step":"event","value":["orders/js","{\"cup\":1}","api"]}`,
+		`{"step":"flash","value":"Update started"}`,
+		`{"step":"flashed","value":true}`,
+		`{"step":"remove","value":true}`,
+		`{"step":"claim","value":true}`,
+		`{"step":"claim code","value":63}`,
+		`{"step":"create user","value":true}`,
+		`{"step":"logged out","value":{"status":401,"text":"The access token provided is invalid."}}`,
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
