@@ -38,6 +38,7 @@ type scripted struct {
 	dout    dtls.Out
 	sout    lightssl.Out
 	lout    link.Out
+	driver  *drive.Driver // on real sockets
 
 	mu       sync.Mutex // guards what tests look at
 	messages int
@@ -82,6 +83,7 @@ func newScripted(keys *Keys) *scripted {
 func (c *scripted) serve(t testing.TB) (udp, tcp netip.AddrPort) {
 	t.Helper()
 	d := drive.New(c, drive.Config{})
+	c.driver = d
 	engine, err := d.ListenUDP(netip.MustParseAddrPort("127.0.0.1:0"))
 	if err != nil {
 		t.Fatal(err)
@@ -258,20 +260,9 @@ func (c *scripted) flush(s *session, out *transport.Out) {
 	c.lout.Reset()
 }
 
-// tell sends one message to every session, in the order of their ids.
-func (c *scripted) tell(wire func(next uint16) []byte, out *transport.Out) {
-	for _, s := range c.byID {
-		s.next++
-		s.link.SendRaw(wire(s.next), &c.lout)
-		c.flush(s, out)
-	}
-	for _, s := range c.streams {
-		if s.link != nil {
-			s.next++
-			s.link.SendRaw(wire(s.next), &c.lout)
-			c.flush(s, out)
-		}
-	}
+// forget forgets all sessions.
+func (c *scripted) forget() {
+	c.half, c.byCID, c.byID, c.byAddr, c.ids = nil, nil, nil, nil, nil
 }
 
 // Advance does nothing: a lost datagram is the device's to repeat.

@@ -22,14 +22,13 @@ func patient(t testing.TB) context.Context {
 	return ctx
 }
 
-var rsaKeys = SeededKeys(1, 2)
-
 // specs returns n devices, the profiles in turn, and their keys to the cloud.
 func specs(t testing.TB, c *scripted, seeded bool, n int, profiles ...string) []Spec {
 	t.Helper()
 	tpl := Template{
 		Keys: c.keys, EC: &cloudEC.PublicKey, RSA: &c.ssl.Key.PublicKey, Seed: 7, Seeded: seeded, Server: "cloud.test",
-		App: &device.App{Functions: []device.Function{{Name: "len", Call: func(_ device.ID, arg []byte) int32 { return int32(len(arg)) }}}},
+		Edit: func(c *device.Config) { c.Faults = &device.Faults{UnlimitedRate: true} },
+		App:  &device.App{Functions: []device.Function{{Name: "len", Call: func(_ device.ID, arg []byte) int32 { return int32(len(arg)) }}}},
 	}
 	var list []Spec
 	var tcp []device.ID
@@ -295,3 +294,6 @@ func TestKeys(t *testing.T) {
 		t.Error("the cache mixes keys up")
 	}
 }
+
+// nop does nothing; when it is done, so is everything before it.
+func nop(clock.Instant, *device.Device, *device.Out) {}

@@ -31,12 +31,12 @@ type Template struct {
 	// Edit, if not nil, changes a Config before it is used.
 	Edit func(*device.Config)
 
-	configs map[*profile.Profile]*device.Config
+	configs map[profile.Profile]*device.Config
 }
 
 // Config returns the Config of the devices with a profile.
 func (t *Template) Config(p *profile.Profile) *device.Config {
-	if c := t.configs[p]; c != nil {
+	if c := t.configs[*p]; c != nil {
 		return c
 	}
 	c := &device.Config{Profile: p, Key: t.Keys.Get, App: t.App, Seed: t.Seed, Server: t.Server}
@@ -52,9 +52,9 @@ func (t *Template) Config(p *profile.Profile) *device.Config {
 		t.Edit(c)
 	}
 	if t.configs == nil {
-		t.configs = make(map[*profile.Profile]*device.Config)
+		t.configs = make(map[profile.Profile]*device.Config)
 	}
-	t.configs[p] = c
+	t.configs[*p] = c
 	return c
 }
 
