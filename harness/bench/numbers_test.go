@@ -44,6 +44,7 @@ func TestNumbers(t *testing.T) {
 	}{
 		{"handshakes in memory", r.handshakeInMemory},
 		{"handshakes over UDP", r.handshakesOverUDP},
+		{"messages over UDP", r.posts},
 		{"restoring", r.restore},
 	} {
 		if r.full {
