@@ -116,6 +116,8 @@ func (s *Server) explain(q *request, err error) *failure {
 		return explainDevice(device)
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return refuse(http.StatusRequestTimeout, "Timed out.")
+	case errors.Is(err, store.ErrConflict):
+		return refuse(http.StatusConflict, "It was changed by someone else at the same time. Try again.")
 	case errors.Is(err, store.ErrFull):
 		s.c.Log(fmt.Sprintf("%s %s: %v", q.Method, q.Pattern, err))
 		return refuse(http.StatusInsufficientStorage, "The cloud has no space left.")

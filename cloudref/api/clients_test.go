@@ -4,7 +4,9 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +15,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/muster/muster/protocol/seed"
 )
 
 // The versions that are installed and driven. The first two are the newest that
@@ -170,6 +174,16 @@ func TestParticleCLI(t *testing.T) {
 	if got := p.flashed(); !bytes.Equal(got, image) {
 		t.Errorf("%d bytes arrived, %d were sent", len(got), len(image))
 	}
+
+	public, err := x509.MarshalPKIXPublicKey(&seed.P256(seed.Bytes(7, "device")).PublicKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := filepath.Join(t.TempDir(), "device.pub.pem")
+	if err := os.WriteFile(key, pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h.says([]string{"submission succeeded"}, "keys", "send", "e00fce680000000000000007", key)
 
 	h.says([]string{"Okay"}, "cloud", "remove", "bath", "--yes")
 	h.says(nil, "cloud", "claim", id)

@@ -184,7 +184,7 @@ func (f *fakeCloud) OwnerChanged(id store.DeviceID) { f.moved = append(f.moved, 
 func (f *fakeCloud) Subscribe(owner store.AccountID, prefix string) Stream {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	s := &fakeStream{f: f, prefix: prefix, c: make(chan Event, 64)}
+	s := &fakeStream{f: f, prefix: prefix, c: make(chan Event, 64), closed: make(chan struct{})}
 	f.streams[s] = owner
 	return s
 }
@@ -193,6 +193,7 @@ type fakeStream struct {
 	f      *fakeCloud
 	prefix string
 	c      chan Event
+	closed chan struct{}
 }
 
 func (s *fakeStream) Next(stop <-chan struct{}, tick <-chan time.Time) (Event, Next) {
@@ -213,6 +214,7 @@ func (s *fakeStream) Close() {
 	s.f.mu.Lock()
 	defer s.f.mu.Unlock()
 	delete(s.f.streams, s)
+	close(s.closed)
 }
 
 // A bench is a server with two accounts. Alice has a device that is online, one

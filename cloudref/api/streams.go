@@ -62,6 +62,7 @@ func (s *Server) stream(q *request, prefix string, only *store.DeviceID) (any, e
 	ctx, cancel := context.WithCancel(q.Context())
 	defer cancel()
 	defer context.AfterFunc(s.closing, cancel)()
+	// It ticks whether events come or not, because the token is checked then.
 	tick := time.NewTicker(s.c.KeepAlive)
 	defer tick.Stop()
 	for {
@@ -75,7 +76,6 @@ func (s *Server) stream(q *request, prefix string, only *store.DeviceID) (any, e
 			if only != nil && !s.owns(q.account, *only) {
 				return written{}, nil // unclaimed meanwhile
 			}
-			tick.Reset(s.c.KeepAlive)
 			err = out.event(e)
 		case NextTick:
 			if !s.tokenGood(q) {

@@ -163,6 +163,27 @@ func TestStreamsAreBounded(t *testing.T) {
 	}
 }
 
+// A reader that does not read is cut, and holds nothing back.
+func TestSlowReaderIsCut(t *testing.T) {
+	b := newBench(t, func(c *Config) { c.WriteTimeout = 50 * time.Millisecond })
+	open(t, b.serve()+"/v1/devices/events", b.alice).want(":ok", "")
+	b.cloud.mu.Lock()
+	var stream *fakeStream
+	for s := range b.cloud.streams {
+		stream = s
+	}
+	b.cloud.mu.Unlock()
+	flood := Event{Name: "flood", Data: make([]byte, 1<<20)}
+	for range 1000 {
+		select {
+		case stream.c <- flood:
+		case <-stream.closed:
+			return
+		}
+	}
+	t.Error("a gigabyte was held for a reader that does not read")
+}
+
 // A device that was unclaimed tells its former owner nothing more.
 func TestStreamEndsWithOwnership(t *testing.T) {
 	b := newBench(t, nil)
