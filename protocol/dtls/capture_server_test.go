@@ -2,6 +2,7 @@ package dtls
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -133,8 +134,7 @@ type serverReplay struct {
 	cfg        *ServerConfig
 	server     *Server
 	session    *Session
-	random     []byte // in the recorded ServerHello
-	skipHellos int    // ClientHellos with a cookie that the lab cloud did not answer
+	skipHellos int // ClientHellos with a cookie that the lab cloud did not answer
 	lostFinal  bool
 
 	got, want [][]byte
@@ -305,6 +305,8 @@ func (r *serverReplay) feed(datagram []byte) {
 			}
 		case EventFailed, EventDropped:
 			r.failed(e)
+		case EventApplication, EventClosed:
+			// A handshake has neither.
 		}
 	}
 	r.got = append(r.got, slices.Clone(out.Datagrams)...)
@@ -316,7 +318,7 @@ func (r *serverReplay) failed(e Event) {
 	if r.v.how != shape && !(r.lostFinal && e.Reason == DropPlaintext) {
 		r.t.Errorf("%s: %v %v", e.Kind, e.Reason, e.Err)
 	}
-	if alert, ok := e.Err.(*AlertError); ok && !alert.Local {
+	if alert, ok := errors.AsType[*AlertError](e.Err); ok && !alert.Local {
 		want := map[string]AlertDescription{"hs-ske-sha384": IllegalParameter, "hs-with-certificate": UnexpectedMessage, "hs-cid9": HandshakeFailure}
 		if alert.Description != want[r.a.capture.Scenario] {
 			r.t.Errorf("%v", alert)

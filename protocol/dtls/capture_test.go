@@ -2,6 +2,7 @@ package dtls
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -254,7 +255,7 @@ func (r *replay) stale(item fixtures.Item) {
 	r.out.Reset()
 	r.device.Receive(bytes.Clone(item.Data), &r.out)
 	if r.device.Generation() <= GenD {
-		if e := event(r.t, &r.out, EventClosed); e.Err != ErrTruncated {
+		if e := event(r.t, &r.out, EventClosed); !errors.Is(e.Err, ErrTruncated) {
 			r.t.Errorf("closed by %v, want %v", e.Err, ErrTruncated)
 		}
 	} else if e := event(r.t, &r.out, EventDropped); e.Reason != DropTruncated {

@@ -24,7 +24,6 @@ type Client struct {
 
 	clientType, serverType int
 	clientCID, serverCID   []byte // in the records of each
-	offeredCID             bool
 	serverKey              *ecdsa.PublicKey
 	serverSPKI             []byte
 	serverChain            [][]byte

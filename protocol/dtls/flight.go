@@ -126,6 +126,7 @@ func (t *transmitter) pack(out *Out) {
 		for _, datagram := range once {
 			out.Datagrams = append(out.Datagrams, datagram, datagram)
 		}
+	default: // how much is in a datagram was settled above
 	}
 }
 

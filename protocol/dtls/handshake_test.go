@@ -91,10 +91,12 @@ func TestServerRefuses(t *testing.T) {
 		{name: "empty X.509 list", client: func(c *ClientConfig) { c.Faults.Certificate = []byte{0, 0, 3, 0, 0, 0} }, want: HandshakeFailure},
 		{name: "no key at all", client: func(c *ClientConfig) { c.Faults.Certificate = bytes.Repeat([]byte{1}, 94) }, want: BadCertificate},
 		{name: "unknown key", client: func(c *ClientConfig) { c.Key = testCloudKey }, want: AccessDenied},
-		{name: "verdict of the caller", client: func(c *ClientConfig) { c.Key = testCloudKey },
+		{
+			name: "verdict of the caller", client: func(c *ClientConfig) { c.Key = testCloudKey },
 			server: func(c *ServerConfig) {
 				c.Verify = func([]byte) error { return &AlertError{Description: BadCertificate} }
-			}, want: BadCertificate},
+			}, want: BadCertificate,
+		},
 		{name: "bad Finished", client: func(c *ClientConfig) { c.Faults.BadFinished = true }, want: DecryptError},
 		{name: "no common suite", client: func(c *ClientConfig) { c.Faults.CipherSuites = []uint16{0xc02b, 0x00ff} }, want: HandshakeFailure},
 		{name: "no common curve", client: func(c *ClientConfig) { c.Faults.Groups = []uint16{29} }, want: HandshakeFailure},
@@ -183,7 +185,7 @@ func TestClientRefuses(t *testing.T) {
 				}
 				if test.timeout && gen <= GenB {
 					d.silence(9*time.Second, nil)
-					if d.deviceEvent.Err != ErrTimeout {
+					if !errors.Is(d.deviceEvent.Err, ErrTimeout) {
 						t.Errorf("failed by %v, want a timeout", d.deviceEvent.Err)
 					}
 					return
@@ -273,7 +275,7 @@ func TestClientTimers(t *testing.T) {
 			} else {
 				d.silence(45*time.Second, seconds(3, 9, 21))
 			}
-			if d.deviceEvent.Err != ErrTimeout {
+			if !errors.Is(d.deviceEvent.Err, ErrTimeout) {
 				t.Errorf("%v: failed by %v", gen, d.deviceEvent.Err)
 			}
 		}
@@ -285,7 +287,7 @@ func TestClientTimers(t *testing.T) {
 func TestClientWithoutCID(t *testing.T) {
 	for _, n := range []int{-1, 1, 7} {
 		d := newDuel(t, testClient(1, GenF), testServer(1, func(c *ServerConfig) { c.Faults.CIDLength = n })).run()
-		if d.deviceEvent.Err != ErrNoCID || d.cloud == nil {
+		if !errors.Is(d.deviceEvent.Err, ErrNoCID) || d.cloud == nil {
 			t.Errorf("length %d: device %v, cloud %v", n, d.deviceEvent.Err, d.cloudEvent.Err)
 		}
 		d = newDuel(t, testClient(1, GenF, func(c *ClientConfig) { c.Faults.AcceptAnyCID = true }),
@@ -297,7 +299,7 @@ func TestClientWithoutCID(t *testing.T) {
 	d := newDuel(t, testClient(1, GenF), testServer(1, func(c *ServerConfig) {
 		c.Faults.Extensions = []uint16{extRenegotiated, extCID, extClientType}
 	})).run()
-	if d.deviceEvent.Err != ErrNoCID {
+	if !errors.Is(d.deviceEvent.Err, ErrNoCID) {
 		t.Errorf("id in extension 54: %v", d.deviceEvent.Err)
 	}
 }
@@ -401,7 +403,7 @@ func TestServerTimers(t *testing.T) {
 	if want := []time.Duration{3 * time.Second, 9 * time.Second, 21 * time.Second}; fmt.Sprint(at) != fmt.Sprint(want) || d.now.Sub(0) != DefaultHalfOpenLife {
 		t.Errorf("transmits at %v and ends at %v", at, d.now)
 	}
-	if e := event(t, &out, EventFailed); e.Err != ErrTimeout {
+	if e := event(t, &out, EventFailed); !errors.Is(e.Err, ErrTimeout) {
 		t.Errorf("failed by %v", e.Err)
 	}
 }

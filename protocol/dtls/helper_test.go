@@ -256,6 +256,7 @@ func (d *duel) fromDevice(out *Out) {
 			d.device, d.deviceEvent = e.Session, e
 		case EventFailed:
 			d.deviceEvent = e
+		default: // application reads the rest
 		}
 	}
 	d.deviceData = append(d.deviceData, application(out)...)
@@ -271,6 +272,7 @@ func (d *duel) fromCloud(out *Out) {
 			d.cloud, d.cloudEvent = e.Session, e
 		case EventFailed:
 			d.cloudEvent = e
+		default: // application reads the rest
 		}
 	}
 	d.cloudData = append(d.cloudData, application(out)...)

@@ -64,6 +64,7 @@ func (s *Session) open(c *Ciphers, r *record) (t ContentType, plaintext []byte, 
 		if t, plaintext, ok = splitInner(plaintext); !ok {
 			return 0, nil, false, DropInner
 		}
+	default: // says itself what is in it
 	}
 	if t == TypeApplication {
 		s.moving, s.finalPending = false, false

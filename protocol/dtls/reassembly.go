@@ -57,8 +57,10 @@ func (r *reassembly) add(epoch uint16, f *fragment) DropReason {
 			*p = partial{active: true, epoch: epoch, typ: f.typ, body: bytes.Clone(f.body)}
 			return DropNone
 		}
-		*p = partial{active: true, epoch: epoch, typ: f.typ, missing: f.length,
-			body: make([]byte, f.length), have: make([]uint64, (f.length+63)/64)}
+		*p = partial{
+			active: true, epoch: epoch, typ: f.typ, missing: f.length,
+			body: make([]byte, f.length), have: make([]uint64, (f.length+63)/64),
+		}
 	}
 	if p.epoch != epoch || p.typ != f.typ || len(p.body) != f.length {
 		return DropFragment // contradicts the first fragment

@@ -124,10 +124,14 @@ func TestDeviceReactions(t *testing.T) {
 		}, all(ignored)},
 		{"warning", func(d, c *Session) []byte { return seal(t, c, TypeAlert, []byte{1, 90}) }, all(ignored)},
 		{"malformed alert", func(d, c *Session) []byte { return seal(t, c, TypeAlert, []byte{2}) }, all(ignored)},
-		{"close_notify", func(d, c *Session) []byte { return seal(t, c, TypeAlert, []byte{1, 0}) },
-			all(reaction{ends: &AlertError{Level: AlertWarning, Description: CloseNotify}})},
-		{"fatal alert", func(d, c *Session) []byte { return seal(t, c, TypeAlert, []byte{2, 80}) },
-			all(reaction{ends: &AlertError{Level: AlertFatal, Description: InternalError}})},
+		{
+			"close_notify", func(d, c *Session) []byte { return seal(t, c, TypeAlert, []byte{1, 0}) },
+			all(reaction{ends: &AlertError{Level: AlertWarning, Description: CloseNotify}}),
+		},
+		{
+			"fatal alert", func(d, c *Session) []byte { return seal(t, c, TypeAlert, []byte{2, 80}) },
+			all(reaction{ends: &AlertError{Level: AlertFatal, Description: InternalError}}),
+		},
 		{"empty application records", func(d, c *Session) []byte {
 			var datagram []byte
 			for range 4 {
@@ -135,9 +139,11 @@ func TestDeviceReactions(t *testing.T) {
 			}
 			return datagram
 		}, all(ignored)},
-		{"stale session", func(d, c *Session) []byte { return StaleSession() },
+		{
+			"stale session", func(d, c *Session) []byte { return StaleSession() },
 			// Generation A asks the window first, where the Finished had sequence 0.
-			[6]reaction{ignored, reset, reset, reset, ignored, ignored}},
+			[6]reaction{ignored, reset, reset, reset, ignored, ignored},
+		},
 		{"stale session after a restore", func(d, c *Session) []byte {
 			d.received = window{}
 			return StaleSession()
@@ -211,9 +217,18 @@ func TestReplayWindow(t *testing.T) {
 				want     DropReason
 				newest   bool
 			}{
-				{100, DropNone, true}, {100, DropReplay, false}, {37, DropNone, false}, {36, DropReplay, false},
-				{37, DropReplay, false}, {99, DropNone, false}, {163, DropNone, true}, {100, DropReplay, false},
-				{101, DropNone, false}, {300, DropNone, true}, {237, DropNone, false}, {236, DropReplay, false},
+				{100, DropNone, true},
+				{100, DropReplay, false},
+				{37, DropNone, false},
+				{36, DropReplay, false},
+				{37, DropReplay, false},
+				{99, DropNone, false},
+				{163, DropNone, true},
+				{100, DropReplay, false},
+				{101, DropNone, false},
+				{300, DropNone, true},
+				{237, DropNone, false},
+				{236, DropReplay, false},
 			} {
 				var out Out
 				a := side.to.Receive(sealAt(t, side.from, step.sequence), &out)
@@ -395,8 +410,14 @@ func TestSizes(t *testing.T) {
 		n      int
 		want   int
 	}{
-		{GenF, false, 4, 53}, {GenF, true, 4, 53}, {GenF, false, 15, 53}, {GenF, false, 16, 69}, {GenF, false, 1152, 1205},
-		{GenE, false, 4, 33}, {GenE, true, 4, 46}, {GenE, false, 20, 49},
+		{GenF, false, 4, 53},
+		{GenF, true, 4, 53},
+		{GenF, false, 15, 53},
+		{GenF, false, 16, 69},
+		{GenF, false, 1152, 1205},
+		{GenE, false, 4, 33},
+		{GenE, true, 4, 46},
+		{GenE, false, 20, 49},
 	} {
 		device, cloud := pair(test.gen)
 		if test.moving {
@@ -512,7 +533,7 @@ func TestSessionEnds(t *testing.T) {
 	datagram[40] ^= 1
 	out.Reset()
 	cloud.Receive(datagram, &out)
-	if e := event(t, &out, EventClosed); e.Err != ErrForgeries {
+	if e := event(t, &out, EventClosed); !errors.Is(e.Err, ErrForgeries) {
 		t.Errorf("closed by %v", e.Err)
 	}
 }

@@ -90,7 +90,9 @@ func (r *transcriptReader) message(fromClient bool, m *message) {
 		r.clientRandom, r.messages = h.random, nil
 		wantBytes(r.t, "ClientHello again", h.append(nil), m.body)
 	case typeHelloVerifyRequest:
-		_, ok = parseHelloVerifyRequest(m.body)
+		if _, ok = parseHelloVerifyRequest(m.body); !ok {
+			r.t.Fatalf("%v: %x", m.typ, m.body)
+		}
 		r.messages = nil
 		return
 	case typeServerHello:
@@ -121,6 +123,7 @@ func (r *transcriptReader) message(fromClient bool, m *message) {
 		r.verify("CertificateVerify", "client-spki", r.sum(), v.signature)
 	case typeFinished:
 		r.finished(fromClient, m)
+	default: // ServerHelloDone is empty
 	}
 	if !ok {
 		r.t.Fatalf("%v: %x", m.typ, m.body)

@@ -58,7 +58,7 @@ func decryptC1(key *rsa.PrivateKey, c1 []byte) (message []byte, ok bool) {
 		c[i] = byte(subtle.ConstantTimeSelect(atLeast(c1, n), 2, int(c[i])))
 	}
 	message = make([]byte, cloudKeySize)
-	m, err := rsa.DecryptPKCS1v15(nil, key, c)
+	m, err := rsa.DecryptPKCS1v15(nil, key, c) //nolint:staticcheck // PKCS #1 v1.5 is what LightSSL has; the cloud's answer tells nothing
 	copy(message, m)
 	return message[:len(m)], err == nil
 }

@@ -121,7 +121,7 @@ func (c *Client) gather(stream []byte, size int) []byte {
 
 // receiveAnswer checks C2, then S, as a device does.
 func (c *Client) receiveAnswer(c2, signature, rest []byte, out *Out) {
-	m, err := rsa.DecryptPKCS1v15(nil, c.cfg.Key, c2)
+	m, err := rsa.DecryptPKCS1v15(nil, c.cfg.Key, c2) //nolint:staticcheck // PKCS #1 v1.5 is what LightSSL has
 	if err != nil || len(m) != CredentialsSize {
 		c.fail(ErrDecrypt, out)
 		return

@@ -319,8 +319,8 @@ func TestDeviceRefuses(t *testing.T) {
 			h := newHandshakeTest(t)
 			h.cloud.Faults = test.faults
 			h.run()
-			if e := h.wantDevice(test.want); e.Err.(Error).Number() != test.number {
-				t.Errorf("error number %d, want %d", e.Err.(Error).Number(), test.number)
+			if e := h.wantDevice(test.want); number(e.Err) != test.number {
+				t.Errorf("error number %d, want %d", number(e.Err), test.number)
 			}
 			if len(h.toCloud) > 0 || !h.client.Over() || h.client.Deadline() != clock.Never {
 				t.Errorf("the device goes on, %d bytes sent", len(h.toCloud))

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/rsa"
 	"crypto/x509"
+	"errors"
 	"math/big"
 	"slices"
 	"sync"
@@ -199,13 +200,19 @@ func (h *handshakeTest) wantNoEvent() {
 	}
 }
 
+// number returns the number that a device logs for err.
+func number(err error) uint8 {
+	e, _ := errors.AsType[Error](err)
+	return e.Number()
+}
+
 func only(t *testing.T, who string, events []Event, err error) *Event {
 	t.Helper()
 	if len(events) != 1 {
 		t.Fatalf("%s has %d events, want one: %+v", who, len(events), events)
 	}
 	e := &events[0]
-	if e.Err != err || (e.Kind == EventEstablished) != (err == nil) || err != nil && e.Kind != EventFailed {
+	if !errors.Is(e.Err, err) || (e.Kind == EventEstablished) != (err == nil) || err != nil && e.Kind != EventFailed {
 		t.Fatalf("%s: %v with %v, want %v", who, e.Kind, e.Err, err)
 	}
 	return e

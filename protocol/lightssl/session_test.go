@@ -2,6 +2,7 @@ package lightssl
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -95,7 +96,7 @@ func TestCloudRefusesFrames(t *testing.T) {
 						err = cloud.Receive(0, piece, func(m []byte) { t.Errorf("message %x", m) })
 					}
 				}
-				if err != test.want || !cloud.Over() || cloud.Deadline() != clock.Never {
+				if !errors.Is(err, test.want) || !cloud.Over() || cloud.Deadline() != clock.Never {
 					t.Errorf("pieces of %d: got %v, over %t, want %v", size, err, cloud.Over(), test.want)
 				}
 				if err := cloud.Receive(0, NewDeviceSession(&testCredentials, 0).Seal(nil, plain(1)), nil); err != nil {
@@ -143,11 +144,11 @@ func TestDeviceTakesOddFrames(t *testing.T) {
 		t.Errorf("padding of 33 in 32: got %x", got)
 	}
 	// Too long is error 4, and so is the end.
-	if err := device.Receive(0, []byte{0x04, 0x61}, nil); err != ErrFrameTooLong || err.(Error).Number() != 4 {
+	if err := device.Receive(0, []byte{0x04, 0x61}, nil); !errors.Is(err, ErrFrameTooLong) || number(err) != 4 {
 		t.Errorf("1121 bytes: %v", err)
 	}
 	device = NewDeviceSession(&testCredentials, LimitCore)
-	if err := device.Receive(0, []byte{0, 0}, nil); err != ErrFrameLength {
+	if err := device.Receive(0, []byte{0, 0}, nil); !errors.Is(err, ErrFrameLength) {
 		t.Errorf("length 0: %v", err)
 	}
 }
@@ -160,7 +161,7 @@ func TestDeviceLimits(t *testing.T) {
 		if got := messages(t, device, cloud.Seal(nil, plain(longest))); len(got) != 1 || len(got[0]) != longest {
 			t.Errorf("limit %d: %d bytes gave %d messages", limit, longest, len(got))
 		}
-		if err := device.Receive(0, cloud.Seal(nil, plain(longest+1)), nil); err != ErrFrameTooLong {
+		if err := device.Receive(0, cloud.Seal(nil, plain(longest+1)), nil); !errors.Is(err, ErrFrameTooLong) {
 			t.Errorf("limit %d: %d bytes gave %v", limit, longest+1, err)
 		}
 	}
@@ -185,7 +186,7 @@ func TestFrameStalls(t *testing.T) {
 		if err := s.Advance(now.Add(patience - 1)); err != nil {
 			t.Errorf("%s: %v too early", name, err)
 		}
-		if err := s.Advance(now.Add(patience)); err != ErrStall || !s.Over() || err.(Error).Number() != 23 {
+		if err := s.Advance(now.Add(patience)); !errors.Is(err, ErrStall) || !s.Over() || number(err) != 23 {
 			t.Errorf("%s: got %v, want %v", name, err, ErrStall)
 		}
 	}

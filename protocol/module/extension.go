@@ -92,7 +92,7 @@ type ExtraDependency struct {
 
 // Extension returns d as an extension.
 func (d ExtraDependency) Extension() Extension {
-	return Extension{ExtensionDependency, binary.LittleEndian.AppendUint32(d.Dependency.append(nil), d.Target)}
+	return Extension{ExtensionDependency, binary.LittleEndian.AppendUint32(d.append(nil), d.Target)}
 }
 
 // A Security is how a module is protected.

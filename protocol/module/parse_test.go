@@ -133,7 +133,9 @@ func TestExtensionViews(t *testing.T) {
 			one.Extension(), Product{70000, 2}.Extension(), two.Extension(),
 			ExtraDependency{Dependency{pdc.ModuleRadioStack, 0, 9}, 1}.Extension(),
 			Security{1, []byte{0x30}}.Extension(),
-			{ExtensionAsset, []byte{0, 32, 1}}, {ExtensionAsset, make([]byte, 40)}, {ExtensionDependency, nil},
+			{ExtensionAsset, []byte{0, 32, 1}},
+			{ExtensionAsset, make([]byte, 40)},
+			{ExtensionDependency, nil},
 		},
 	}
 	got, err := Parse(m.Append(nil))

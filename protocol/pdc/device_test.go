@@ -80,12 +80,18 @@ func TestOnDeviceFunctionCallQuirks(t *testing.T) {
 		{"N-4/token length 9", boron, []byte{0x49, 2, 0, 1, 0xb1, 'f', 1, 'x', 0x41, 'y'}, "", "", false, true},
 		{"no token on 0.5", old, []byte{0x40, 2, 0, 1, 0xb1, 'f', 1, 'x', 0x41, 'y', 'z'}, "A", "", false, false},
 		{"nothing behind the path", boron, []byte{0x41, 2, 0, 1, 7, 0xb1, 'f'}, "", "", false, false},
-		{"argument too long", photon, FunctionCall{Token: tok(7), Name: "x", Argument: strings.Repeat("y", 623)}.Message(photon).Append(nil),
-			"x", strings.Repeat("y", 622), true, false},
-		{"name too long", boron, append([]byte{0x41, 2, 0, 1, 7, 0xb1, 'f', 0x0d, 57}, long+"\x41y"...),
-			long[:64], "a", false, false}, // 'a' is 0x61: an option of one byte
-		{"no long names on 0.5", old, append([]byte{0x41, 2, 0, 1, 7, 0xb1, 'f', 0x0d, 3}, long...),
-			"\x03" + long[:11], "a", false, false},
+		{
+			"argument too long", photon, FunctionCall{Token: tok(7), Name: "x", Argument: strings.Repeat("y", 623)}.Message(photon).Append(nil),
+			"x", strings.Repeat("y", 622), true, false,
+		},
+		{
+			"name too long", boron, append([]byte{0x41, 2, 0, 1, 7, 0xb1, 'f', 0x0d, 57}, long+"\x41y"...),
+			long[:64], "a", false, false,
+		}, // 'a' is 0x61: an option of one byte
+		{
+			"no long names on 0.5", old, append([]byte{0x41, 2, 0, 1, 7, 0xb1, 'f', 0x0d, 3}, long...),
+			"\x03" + long[:11], "a", false, false,
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c, tooLong, err := OnDeviceFunctionCall(test.wire, test.d)

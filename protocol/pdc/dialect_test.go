@@ -19,8 +19,13 @@ func TestSystemModule(t *testing.T) {
 		release    string
 		from, upTo uint16
 	}{
-		{"v6.2.1", 6200, 6300}, {"5.9.5", 5901, 6000}, {"0.6.2", OS0_6, OS0_7}, {"0.5.1", 1, 21},
-		{"0.9.0", OS0_8, 1000}, {"1.5.4-rc.1", OS1_5, OS2_0}, {"3.0.0-beta.1", OS3_0, OS3_1},
+		{"v6.2.1", 6200, 6300},
+		{"5.9.5", 5901, 6000},
+		{"0.6.2", OS0_6, OS0_7},
+		{"0.5.1", 1, 21},
+		{"0.9.0", OS0_8, 1000},
+		{"1.5.4-rc.1", OS1_5, OS2_0},
+		{"3.0.0-beta.1", OS3_0, OS3_1},
 	} {
 		got, exact, err := SystemModule(test.release)
 		if got < test.from || got >= test.upTo || exact || err != nil {
@@ -70,9 +75,19 @@ func TestHelloFlags(t *testing.T) {
 		p      Platform
 		want   HelloFlags
 	}{
-		{21, Photon, 0}, {207, Electron, 0}, {311, Photon, 2}, {1002, Electron, 2}, {1213, Photon, 6}, {1512, Boron, 6},
-		{2011, Photon, 0x36}, {2302, GCC, 0x36}, {2302, Boron, 0x76}, {3302, Photon, 0x36}, {3005, Argon, 0xf6},
-		{6200, P2, 0xf6}, {6200, GCC, 0x36},
+		{21, Photon, 0},
+		{207, Electron, 0},
+		{311, Photon, 2},
+		{1002, Electron, 2},
+		{1213, Photon, 6},
+		{1512, Boron, 6},
+		{2011, Photon, 0x36},
+		{2302, GCC, 0x36},
+		{2302, Boron, 0x76},
+		{3302, Photon, 0x36},
+		{3005, Argon, 0xf6},
+		{6200, P2, 0xf6},
+		{6200, GCC, 0x36},
 	} {
 		if got := NewDialect(test.system, test.p).HelloFlags(); got != test.want {
 			t.Errorf("%d on %v: got %#x, want %#x", test.system, test.p, got, test.want)
@@ -102,7 +117,8 @@ func TestLimits(t *testing.T) {
 		{"6.2 GCC", NewDialect(6200, GCC), Limits{1152, 64, 1024, 64, 1024, 1024, 6, 100, 100}},
 		{"6.2 newhal", NewDialect(6200, NewHAL), Limits{960, 64, 1024, 64, 1024, 1024, 6, 100, 100}},
 		{
-			"6.2 Boron, MTU 1200", Dialect{System: 6200, Platform: Boron, MaxMessage: 1072},
+			"6.2 Boron, MTU 1200",
+			Dialect{System: 6200, Platform: Boron, MaxMessage: 1072},
 			Limits{1072, 64, 944, 64, 1024, 944, 6, 100, 100},
 		},
 	} {

@@ -57,9 +57,12 @@ func TestProbeSenders(t *testing.T) {
 		form ProbeForm
 		ok   bool
 	}{
-		{NewDialect(5501, Boron), 0, false}, {NewDialect(5800, Boron), ProbeCounter, true},
-		{NewDialect(5901, Boron), ProbeTimed, true}, {NewDialect(6000, P2), ProbeCounter, true},
-		{NewDialect(6101, P2), ProbeCounter, true}, {NewDialect(6200, Boron), ProbeTimed, true},
+		{NewDialect(5501, Boron), 0, false},
+		{NewDialect(5800, Boron), ProbeCounter, true},
+		{NewDialect(5901, Boron), ProbeTimed, true},
+		{NewDialect(6000, P2), ProbeCounter, true},
+		{NewDialect(6101, P2), ProbeCounter, true},
+		{NewDialect(6200, Boron), ProbeTimed, true},
 		{NewDialect(6200, GCC), 0, false},
 	} {
 		if form, ok := test.d.ProbeForm(); form != test.form || ok != test.ok {

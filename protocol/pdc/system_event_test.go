@@ -19,8 +19,12 @@ func TestIsSystemEvent(t *testing.T) {
 		name       string
 		old, later bool
 	}{
-		{EventSafeMode, true, true}, {"SPARK/x", true, false}, {"sparkling", true, true},
-		{EventUpdatesForced, false, true}, {"temp", false, false}, {"spar", false, false},
+		{EventSafeMode, true, true},
+		{"SPARK/x", true, false},
+		{"sparkling", true, true},
+		{EventUpdatesForced, false, true},
+		{"temp", false, false},
+		{"spar", false, false},
 	} {
 		if got := IsSystemEvent(test.name, old); got != test.old {
 			t.Errorf("%s on 0.5: got %v", test.name, got)
@@ -86,9 +90,15 @@ func TestHandlersTakeFormats(t *testing.T) {
 		f                        ContentFormat
 		text, binary, structured bool
 	}{
-		{FormatText, true, true, false}, {FormatJSON, true, true, false}, {FormatXML, true, true, false},
-		{FormatLinkFormat, true, true, false}, {FormatOctetStream, false, true, false}, {FormatJPEG, false, true, false},
-		{FormatCBOR, false, true, true}, {FormatStructured, false, true, false}, {FormatStructured.Delivered(), false, true, true},
+		{FormatText, true, true, false},
+		{FormatJSON, true, true, false},
+		{FormatXML, true, true, false},
+		{FormatLinkFormat, true, true, false},
+		{FormatOctetStream, false, true, false},
+		{FormatJPEG, false, true, false},
+		{FormatCBOR, false, true, true},
+		{FormatStructured, false, true, false},
+		{FormatStructured.Delivered(), false, true, true},
 	} {
 		if HandlerText.Takes(test.f) != test.text || HandlerBinary.Takes(test.f) != test.binary ||
 			HandlerStructured.Takes(test.f) != test.structured {

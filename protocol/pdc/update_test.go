@@ -243,8 +243,12 @@ func TestLegacyHelpers(t *testing.T) {
 		d        Dialect
 		got, max int
 	}{
-		{NewDialect(21, Photon), 0, 50}, {NewDialect(1406, Photon), 0, 2}, {NewDialect(1406, Photon), 5, 7},
-		{NewDialect(1406, Photon), 20, 24}, {NewDialect(1406, Photon), 1000, 40}, {NewDialect(2302, Argon), 1000, 20},
+		{NewDialect(21, Photon), 0, 50},
+		{NewDialect(1406, Photon), 0, 2},
+		{NewDialect(1406, Photon), 5, 7},
+		{NewDialect(1406, Photon), 20, 24},
+		{NewDialect(1406, Photon), 1000, 40},
+		{NewDialect(2302, Argon), 1000, 20},
 	} {
 		if got := MissedLimit(test.d, test.got); got != test.max {
 			t.Errorf("%+v after %d: got %d, want %d", test.d, test.got, got, test.max)

@@ -11,7 +11,7 @@ import (
 // release, so a version at or above one of these has the feature that the
 // release brought. The first number of a release series is used, so that its
 // release candidates count as the release.
-const ( //nolint:staticcheck // OS1_2 is 1.2; OS12 would be twelve
+const (
 	OS0_5 = 11
 	OS0_6 = 100
 	OS0_7 = 200
@@ -43,13 +43,30 @@ type SystemVersion struct {
 // systemVersions is the table of PDC-2.3 in ascending order: the number cannot
 // be derived from the release.
 var systemVersions = []SystemVersion{
-	{"0.5.3", 21}, {"0.6.4", 110}, {"0.7.0", 207}, {"0.8.0-rc.12", 311},
-	{"1.0.1", 1002}, {"1.2.1", 1213}, {"1.4.4", 1406}, {"1.5.2", 1512},
-	{"2.0.1", 2011}, {"2.1.0", 2101}, {"2.3.1", 2302},
-	{"3.0.0", 3005}, {"3.1.0", 3103}, {"3.3.1", 3302},
-	{"4.0.2", 4006}, {"4.2.0", 4200},
-	{"5.0.0", 5002}, {"5.3.2", 5302}, {"5.5.0", 5501}, {"5.8.0", 5800}, {"5.9.0", 5901},
-	{"6.0.0", 6000}, {"6.1.1", 6101}, {"6.2.0", 6200},
+	{"0.5.3", 21},
+	{"0.6.4", 110},
+	{"0.7.0", 207},
+	{"0.8.0-rc.12", 311},
+	{"1.0.1", 1002},
+	{"1.2.1", 1213},
+	{"1.4.4", 1406},
+	{"1.5.2", 1512},
+	{"2.0.1", 2011},
+	{"2.1.0", 2101},
+	{"2.3.1", 2302},
+	{"3.0.0", 3005},
+	{"3.1.0", 3103},
+	{"3.3.1", 3302},
+	{"4.0.2", 4006},
+	{"4.2.0", 4200},
+	{"5.0.0", 5002},
+	{"5.3.2", 5302},
+	{"5.5.0", 5501},
+	{"5.8.0", 5800},
+	{"5.9.0", 5901},
+	{"6.0.0", 6000},
+	{"6.1.1", 6101},
+	{"6.2.0", 6200},
 }
 
 // SystemVersions returns the known releases in ascending order.

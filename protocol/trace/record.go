@@ -156,6 +156,7 @@ func (r *Record) line() string {
 			return s + fmt.Sprintf(" padding=%d", r.Padding)
 		}
 		return s + " " + r.State.String()
+	default: // DTLS
 	}
 	s := fmt.Sprintf("record type=%d %s version=%04x epoch=%d seq=%d", uint8(r.Type), typeName(r.Type), r.Version, r.Epoch, r.Sequence)
 	if r.CID.Len() > 0 {
@@ -170,6 +171,7 @@ func (r *Record) line() string {
 		}
 	case Sealed, Rejected, Broken:
 		s += " " + r.State.String()
+	default: // Plain needs no word
 	}
 	return s
 }
@@ -182,6 +184,7 @@ func typeName(t dtls.ContentType) string {
 		return "cid(253)"
 	case dtls.TypeMovedTrailer:
 		return "moved(254)"
+	default: // of TLS
+		return t.String()
 	}
-	return t.String()
 }

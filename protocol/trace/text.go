@@ -72,8 +72,9 @@ func typeText(t coap.Type) string {
 		return "NON"
 	case coap.Acknowledgement:
 		return "ACK"
+	default: // two bits on the wire, so no other is left
+		return "RST"
 	}
-	return "RST"
 }
 
 func codeText(c coap.Code) string {
@@ -88,8 +89,9 @@ func codeText(c coap.Code) string {
 		return "PUT"
 	case coap.DELETE:
 		return "DELETE"
+	default: // responses
+		return fmt.Sprintf("%d.%02d", c>>5, c&31)
 	}
-	return fmt.Sprintf("%d.%02d", c>>5, c&31)
 }
 
 func optionText(o coap.Option) string {
