@@ -65,6 +65,7 @@ func (s Sighting) String() string {
 		line += fmt.Sprintf(" (%v)", s.Cause)
 	case StreamOpened:
 		// The kind says it all.
+	default: // no other is a kind
 	}
 	if s.Lost != "" {
 		line += " lost: " + s.Lost

@@ -55,9 +55,12 @@ func TestOutDoesNotAllocateInTheSteadyState(t *testing.T) {
 type sinkLog struct{ did []ActionKind }
 
 func (s *sinkLog) Dial(StreamID, netip.AddrPort, netip.AddrPort) { s.did = append(s.did, DialStream) }
-func (s *sinkLog) Write(StreamID, []byte)                        { s.did = append(s.did, WriteStream) }
-func (s *sinkLog) Close(StreamID)                                { s.did = append(s.did, CloseStream) }
-func (s *sinkLog) Abort(StreamID)                                { s.did = append(s.did, AbortStream) }
+
+func (s *sinkLog) Write(StreamID, []byte) { s.did = append(s.did, WriteStream) }
+
+func (s *sinkLog) Close(StreamID) { s.did = append(s.did, CloseStream) }
+
+func (s *sinkLog) Abort(StreamID) { s.did = append(s.did, AbortStream) }
 
 func TestStreamActionsGoToTheSinkOrWait(t *testing.T) {
 	say := func(out *Out) {
@@ -105,8 +108,10 @@ func TestNamesAreComplete(t *testing.T) {
 }
 
 func TestSightingIsOneLine(t *testing.T) {
-	s := Sighting{At: clock.Instant(time.Second), Kind: DatagramSeen, Sent: true, Lost: "loss",
-		Packet: Packet{Local: device, Peer: cloud, Data: make([]byte, 52)}}
+	s := Sighting{
+		At: clock.Instant(time.Second), Kind: DatagramSeen, Sent: true, Lost: "loss",
+		Packet: Packet{Local: device, Peer: cloud, Data: make([]byte, 52)},
+	}
 	if got, want := s.String(), "1s 127.1.0.1:5684 > 127.0.0.1:5684 udp 52 lost: loss"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}

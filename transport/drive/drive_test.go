@@ -48,9 +48,12 @@ func (h *echoHost) StreamData(_ clock.Instant, id transport.StreamID, b []byte, 
 	h.chunks++
 	out.Write(id, b)
 }
+
 func (h *echoHost) StreamClosed(clock.Instant, transport.StreamID, transport.Cause, *transport.Out) {}
-func (h *echoHost) Advance(clock.Instant, *transport.Out)                                           {}
-func (h *echoHost) Deadline() clock.Instant                                                         { return clock.Never }
+
+func (h *echoHost) Advance(clock.Instant, *transport.Out) {}
+
+func (h *echoHost) Deadline() clock.Instant { return clock.Never }
 
 // A caller is a host that, on its first deadline, sends a datagram and dials,
 // and on every deadline after it sends one more datagram. It tells what comes
@@ -82,11 +85,14 @@ func (c *caller) Advance(now clock.Instant, out *transport.Out) {
 func (c *caller) Datagram(_ clock.Instant, p transport.Packet, _ *transport.Out) {
 	c.heard <- string(p.Data)
 }
+
 func (c *caller) StreamOpened(clock.Instant, transport.Stream, *transport.Out) { c.heard <- "opened" }
+
 func (c *caller) StreamData(_ clock.Instant, id transport.StreamID, b []byte, out *transport.Out) {
 	c.heard <- string(b)
 	out.Close(id)
 }
+
 func (c *caller) StreamClosed(_ clock.Instant, _ transport.StreamID, cause transport.Cause, _ *transport.Out) {
 	c.heard <- cause.String()
 }

@@ -71,9 +71,11 @@ func (e *engineTest) wantStopped() {
 func (e *engineTest) StreamOpened(_ clock.Instant, s transport.Stream) {
 	e.events <- event{opened: s, id: s.ID}
 }
+
 func (e *engineTest) StreamData(_ clock.Instant, id transport.StreamID, b []byte) {
 	e.events <- event{id: id, data: string(b)}
 }
+
 func (e *engineTest) StreamClosed(_ clock.Instant, id transport.StreamID, cause transport.Cause) {
 	e.events <- event{id: id, cause: cause}
 }

@@ -114,6 +114,7 @@ func (w *writer) send(fd uintptr) bool {
 			continue
 		case unix.EAGAIN:
 			return false
+		default: // the datagram's own failure, which the caller counts
 		}
 		w.errno = errno
 		return true
@@ -156,6 +157,7 @@ func sendFailure(errno unix.Errno) transport.Counter {
 		return transport.SendTooLong
 	case unix.ENOBUFS, unix.ENOMEM:
 		return transport.SendFull
+	default: // nothing more is to be learned from the others
+		return transport.SendFailed
 	}
-	return transport.SendFailed
 }

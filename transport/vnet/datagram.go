@@ -23,8 +23,10 @@ func (n *Network) send(node *Node, p *transport.Packet) {
 	}
 	n.depart(f)
 	if n.config.Tap != nil {
-		n.config.Tap(transport.Sighting{At: n.now, Kind: transport.DatagramSeen, Sent: true, Lost: f.Lost,
-			Packet: transport.Packet{Local: local, Peer: p.Peer, Data: p.Data}})
+		n.config.Tap(transport.Sighting{
+			At: n.now, Kind: transport.DatagramSeen, Sent: true, Lost: f.Lost,
+			Packet: transport.Packet{Local: local, Peer: p.Peer, Data: p.Data},
+		})
 	}
 }
 
@@ -129,7 +131,9 @@ func (n *Network) arrive(e event) {
 // see tells the tap of a datagram at its destination.
 func (n *Network) see(e event, lost string) {
 	if n.config.Tap != nil {
-		n.config.Tap(transport.Sighting{At: n.now, Kind: transport.DatagramSeen, Lost: lost,
-			Packet: transport.Packet{Local: e.to, Peer: e.from, Data: e.data}})
+		n.config.Tap(transport.Sighting{
+			At: n.now, Kind: transport.DatagramSeen, Lost: lost,
+			Packet: transport.Packet{Local: e.to, Peer: e.from, Data: e.data},
+		})
 	}
 }

@@ -119,15 +119,19 @@ func (c *conn) call(side int, f func(transport.Host, clock.Instant, *transport.O
 func (c *conn) see(side int, kind transport.SightingKind, sent bool, data []byte, lost string) {
 	if c.net.config.Tap != nil {
 		e := &c.ends[side]
-		c.net.config.Tap(transport.Sighting{At: c.net.now, Kind: kind, Sent: sent, Stream: e.id, Lost: lost,
-			Packet: transport.Packet{Local: e.local, Peer: e.peer, Data: data}})
+		c.net.config.Tap(transport.Sighting{
+			At: c.net.now, Kind: kind, Sent: sent, Stream: e.id, Lost: lost,
+			Packet: transport.Packet{Local: e.local, Peer: e.peer, Data: data},
+		})
 	}
 }
 
 func (c *conn) seeEnd(side int, cause transport.Cause, local bool) {
 	if c.net.config.Tap != nil {
 		e := &c.ends[side]
-		c.net.config.Tap(transport.Sighting{At: c.net.now, Kind: transport.StreamEnded, Sent: local, Stream: e.id, Cause: cause,
-			Packet: transport.Packet{Local: e.local, Peer: e.peer}})
+		c.net.config.Tap(transport.Sighting{
+			At: c.net.now, Kind: transport.StreamEnded, Sent: local, Stream: e.id, Cause: cause,
+			Packet: transport.Packet{Local: e.local, Peer: e.peer},
+		})
 	}
 }

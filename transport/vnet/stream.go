@@ -133,8 +133,10 @@ func (c *conn) segmentSize() int {
 
 func (c *conn) writeSegment(side int, b []byte) {
 	n, e := c.net, &c.ends[side]
-	f := Flight{At: n.now, Kind: transport.StreamChunk, Sender: e.node, Stream: e.id,
-		From: c.ends[1-side].peer, To: e.peer, Data: n.buffers.copy(b)}
+	f := Flight{
+		At: n.now, Kind: transport.StreamChunk, Sender: e.node, Stream: e.id,
+		From: c.ends[1-side].peer, To: e.peer, Data: n.buffers.copy(b),
+	}
 	n.runHooks(&f)
 	c.see(side, transport.StreamChunk, true, b, f.Lost)
 	if f.Lost != "" {
