@@ -71,8 +71,10 @@ func (c Config) withDefaults() Config {
 		v *int
 		d int
 	}{
-		{&c.HeldPackets, DefaultHeldPackets}, {&c.HeldBytes, DefaultHeldBytes},
-		{&c.HeldPerFlow, DefaultHeldPerFlow}, {&c.AssociationsMax, DefaultAssociationsMax},
+		{&c.HeldPackets, DefaultHeldPackets},
+		{&c.HeldBytes, DefaultHeldBytes},
+		{&c.HeldPerFlow, DefaultHeldPerFlow},
+		{&c.AssociationsMax, DefaultAssociationsMax},
 	} {
 		if *f.v <= 0 {
 			*f.v = f.d

@@ -18,6 +18,7 @@ func (d *Decoder) content(f *flow, p *trace.Packet, r *trace.Record, body []byte
 			return
 		}
 		r.Alert = &trace.Alert{Level: dtls.AlertLevel(body[0]), Description: dtls.AlertDescription(body[1])}
+	default: // says nothing that is not the application's
 	}
 }
 

@@ -49,7 +49,7 @@ func (d *Decoder) decodeDatagram(f *flow, p *trace.Packet, data []byte, force bo
 // open opens a protected record. It reports false when keys that may still come
 // could open it, and has made f wait for them.
 func (d *Decoder) open(f *flow, direction trace.Direction, x *piece) bool {
-	candidates, named := d.candidates(f, direction, x)
+	candidates, named := d.candidates(f, x)
 	var missing *association
 	for _, a := range candidates {
 		if a.opener == nil {
@@ -80,7 +80,7 @@ func (d *Decoder) open(f *flow, direction trace.Direction, x *piece) bool {
 
 // candidates returns the associations whose record it may be, the likeliest
 // first, and whether the record itself names one.
-func (d *Decoder) candidates(f *flow, direction trace.Direction, x *piece) (all []*association, named bool) {
+func (d *Decoder) candidates(f *flow, x *piece) (all []*association, named bool) {
 	switch x.header.Type {
 	case dtls.TypeCID, dtls.TypeMovedCID:
 		if a := d.byCID[x.header.CID]; a != nil {
@@ -89,6 +89,7 @@ func (d *Decoder) candidates(f *flow, direction trace.Direction, x *piece) (all 
 		return nil, true
 	case dtls.TypeMovedTrailer:
 		return d.byDevice[trace.DeviceID(x.header.DeviceID)], true
+	default: // names no session: by the addresses
 	}
 	all = f.candidates
 	if f.half != nil && (len(all) == 0 || all[0] != f.half) {
@@ -114,10 +115,10 @@ func (d *Decoder) describe(f *flow, p *trace.Packet, pieces []piece) {
 			a = f.half
 		case a == nil && x.forged:
 			r.State, r.Problem = trace.Rejected, x.why
-			a = d.owner(f, p.Direction, x)
+			a = d.owner(f, x)
 		case a == nil:
 			r.State, r.Problem = trace.Sealed, x.why
-			a = d.owner(f, p.Direction, x)
+			a = d.owner(f, x)
 		default:
 			r.State = trace.Opened
 		}
@@ -160,8 +161,8 @@ func (d *Decoder) describeHeader(r *trace.Record, x *piece) {
 }
 
 // owner returns the association that a record claims or is likely to belong to.
-func (d *Decoder) owner(f *flow, direction trace.Direction, x *piece) *association {
-	if all, _ := d.candidates(f, direction, x); len(all) > 0 {
+func (d *Decoder) owner(f *flow, x *piece) *association {
+	if all, _ := d.candidates(f, x); len(all) > 0 {
 		return all[0]
 	}
 	return nil

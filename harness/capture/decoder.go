@@ -158,6 +158,8 @@ func (d *Decoder) emit(p *trace.Packet) {
 			d.counts.Sealed++
 		case trace.Rejected:
 			d.counts.Rejected++
+		case trace.Plain, trace.Opened, trace.Broken:
+			// What is in them is counted.
 		}
 		if r.Message != nil {
 			d.counts.Messages++

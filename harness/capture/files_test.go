@@ -2,6 +2,7 @@ package capture
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"strings"
 	"testing"
@@ -84,7 +85,7 @@ func TestPcap(t *testing.T) {
 				t.Fatalf("%s: packet %d: checksums %v %v", name, i, failed, mismatches)
 			}
 		}
-		if _, _, err := r.ReadPacketData(); err != io.EOF {
+		if _, _, err := r.ReadPacketData(); !errors.Is(err, io.EOF) {
 			t.Errorf("%s: %v behind the last packet", name, err)
 		}
 		for _, s := range c.Sessions {

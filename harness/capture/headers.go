@@ -41,6 +41,7 @@ func (p *PcapWriter) datagram(s transport.Sighting) []byte {
 	case transport.StreamEnded:
 		delete(p.next, side)
 		delete(p.next, tcpSide{s.Stream, to, from})
+	default: // StreamOpened: no bytes have moved
 	}
 	return nil
 }

@@ -48,7 +48,7 @@ func (d *Decoder) match(a *association, p *trace.Packet, m *trace.Message) {
 	m.Block = blockOf(m.CoAP)
 	switch m.CoAP.Type {
 	case coap.Acknowledgement, coap.Reset:
-		d.matchReply(p, m, mine, theirs)
+		d.matchReply(p, m, theirs)
 	default:
 		hash := hashOf(m.Wire)
 		if before := mine.byID[m.CoAP.ID]; before != nil && before.hash == hash {
@@ -94,7 +94,7 @@ func (d *Decoder) matchNew(m *trace.Message, mine, theirs *voice, up bool) {
 }
 
 // matchReply takes an ACK or RST, which has the ID of what it is about.
-func (d *Decoder) matchReply(p *trace.Packet, m *trace.Message, mine, theirs *voice) {
+func (d *Decoder) matchReply(p *trace.Packet, m *trace.Message, theirs *voice) {
 	up := p.Direction == trace.Up
 	m.Kind = pdc.Classify(m.CoAP, up)
 	to := theirs.byID[m.CoAP.ID]
@@ -135,6 +135,7 @@ func (v *voice) remember(c coap.Message, s *sent) {
 	case pdc.KindHello, pdc.KindUpdateChunk, pdc.KindPing,
 		pdc.KindDescribeRequest, pdc.KindDescribePost, pdc.KindLedgerRequest:
 		v.last[s.kind] = s
+	default: // nobody asks for the last of these
 	}
 	if len(c.Token) > 0 && coap.IsRequest(c.Code) {
 		token := string(c.Token)
@@ -170,6 +171,7 @@ func chunkOf(m *trace.Message) (uint32, bool) {
 	case pdc.KindChunk:
 		c, err := pdc.ParseChunk(m.CoAP)
 		return uint32(c.Index), err == nil && c.Fast
+	default: // has no index
+		return 0, false
 	}
-	return 0, false
 }

@@ -141,6 +141,8 @@ func (d *Decoder) decodeUnit(st *stream, p *trace.Packet, data []byte, force boo
 				return false
 			}
 			d.frame(st, p, r, data)
+		case trace.DTLS, trace.Probe:
+			// These are of datagrams.
 		}
 	}
 	d.join(p, st.association)
@@ -153,7 +155,7 @@ func (d *Decoder) readC1(st *stream, c1 []byte) {
 	if d.cfg.CloudKey == nil {
 		return
 	}
-	plain, err := rsa.DecryptPKCS1v15(nil, d.cfg.CloudKey, c1)
+	plain, err := rsa.DecryptPKCS1v15(nil, d.cfg.CloudKey, c1) //nolint:staticcheck // PKCS #1 v1.5 is what LightSSL has
 	if err != nil || len(plain) < lightssl.CorePlaintextSize {
 		return
 	}
@@ -166,7 +168,7 @@ func (d *Decoder) readAnswer(st *stream, answer []byte) {
 	if key == nil || st.keyed {
 		return
 	}
-	plain, err := rsa.DecryptPKCS1v15(nil, key, answer[:lightssl.C2Size])
+	plain, err := rsa.DecryptPKCS1v15(nil, key, answer[:lightssl.C2Size]) //nolint:staticcheck // PKCS #1 v1.5 is what LightSSL has
 	if err == nil && len(plain) == lightssl.CredentialsSize {
 		d.key(st, &given{lightssl.Credentials(plain), st.association.device})
 	}

@@ -40,8 +40,9 @@ func Budget(ph Phase, deviceOS, transport string) (bytes int, exact bool) {
 		return ConnectMax, false
 	case Publish:
 		return PublishMax, false
+	default: // not bounded by any document
+		return 0, false
 	}
-	return 0, false
 }
 
 // hasCID reports whether the release is 3.1 or later.

@@ -182,6 +182,7 @@ func (b *book) place(l *Ledger, p *trace.Packet, m *trace.Message, o *occurrence
 			o.phase = Resume
 		case pdc.KindHello:
 			o.phase = ResumeHello
+		default: // a resumption by anything else keeps its own phase
 		}
 	}
 	if b.sum.last != 0 && p.At.Sub(b.sum.last) > quiet || !o.phase.connecting() {

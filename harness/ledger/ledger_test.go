@@ -174,10 +174,16 @@ func TestBudget(t *testing.T) {
 		want      int
 		exact     bool
 	}{
-		{Resume, "3.1.0", "udp", 142, true}, {Resume, "6.2.0", "udp", 142, true}, {Resume, "10.0.0", "udp", 142, true},
-		{Resume, "3.0.0", "udp", 135, true}, {Resume, "2.3.1", "udp", 135, true}, {Resume, "3.1.0", "tcp", 0, false},
-		{ResumeHello, "1.4.4", "udp", 199, false}, {Connect, "1.4.4", "tcp", 5120, false},
-		{Publish, "1.4.4", "tcp", 200, false}, {Function, "1.4.4", "udp", 0, false},
+		{Resume, "3.1.0", "udp", 142, true},
+		{Resume, "6.2.0", "udp", 142, true},
+		{Resume, "10.0.0", "udp", 142, true},
+		{Resume, "3.0.0", "udp", 135, true},
+		{Resume, "2.3.1", "udp", 135, true},
+		{Resume, "3.1.0", "tcp", 0, false},
+		{ResumeHello, "1.4.4", "udp", 199, false},
+		{Connect, "1.4.4", "tcp", 5120, false},
+		{Publish, "1.4.4", "tcp", 200, false},
+		{Function, "1.4.4", "udp", 0, false},
 	} {
 		if got, exact := Budget(test.phase, test.deviceOS, test.transport); got != test.want || exact != test.exact {
 			t.Errorf("%v of %s: got %d %v", test.phase, test.deviceOS, got, exact)

@@ -99,6 +99,7 @@ func (ph Phase) connecting() bool {
 	switch ph {
 	case Handshake, Hello, Describe, Subscription, ConnectEvent, Resume, ResumeHello:
 		return true
+	default: // what happens once connected, and the sums
+		return false
 	}
-	return false
 }

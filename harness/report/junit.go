@@ -53,6 +53,7 @@ func testcase(result Result) junit.Testcase {
 		if text != "" {
 			tc.SystemOut = &junit.Output{Data: text}
 		}
+	default: // no other is a verdict
 	}
 	return tc
 }

@@ -103,7 +103,9 @@ func (p *printer) ledger(r *Run) {
 		}
 		previous = row.Phase
 		t.AppendRow(table.Row{
-			phase, Generation{row.DeviceOS, row.Transport}, row.Count,
+			phase,
+			Generation{row.DeviceOS, row.Transport},
+			row.Count,
 			fmt.Sprintf("%d (%d)", row.Up.Payload, row.Up.Packets),
 			fmt.Sprintf("%d (%d)", row.Down.Payload, row.Down.Packets),
 			row.Up.Headers + row.Down.Headers, row.Total.Median,
