@@ -36,11 +36,11 @@ func (j *jet) scan(ctx context.Context, b bucket, pattern string, yield func(ent
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			return fmt.Errorf("%w: %v", ErrUnavailable, err)
+			return fmt.Errorf("%w: %w", ErrUnavailable, err)
 		}
 		meta, err := m.Metadata()
 		if err != nil {
-			return fmt.Errorf("%w: %v", ErrUnavailable, err)
+			return fmt.Errorf("%w: %w", ErrUnavailable, err)
 		}
 		if m.Headers().Get(headerOperation) != operationDelete {
 			e := entry{key: m.Subject()[skip:], value: m.Data(), revision: Revision(meta.Sequence.Stream)}

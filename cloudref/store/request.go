@@ -104,7 +104,7 @@ func (q *requests) launch(r request) error {
 	q.flying[n] = r
 	if err := q.conn.PublishMsg(r.msg); err != nil {
 		delete(q.flying, n)
-		return fmt.Errorf("%w: %v", ErrUnavailable, err)
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	return nil
 }

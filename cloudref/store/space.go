@@ -25,7 +25,7 @@ func (s *space) check(now time.Time) error {
 	if last := s.checked.Load(); now.UnixNano()-last > int64(spaceInterval) && s.checked.CompareAndSwap(last, now.UnixNano()) {
 		var fs syscall.Statfs_t
 		err := syscall.Statfs(s.dir, &fs)
-		s.full.Store(err == nil && int64(fs.Bavail)*int64(fs.Bsize) < s.free)
+		s.full.Store(err == nil && int64(fs.Bavail)*int64(fs.Bsize) < s.free) //nolint:unconvert // an int32 on 32-bit systems
 	}
 	if s.full.Load() {
 		return fmt.Errorf("%w %s: less than %d MiB; free some", ErrFull, s.dir, s.free>>20)
