@@ -193,7 +193,7 @@ func checkServerFlight(_ context.Context, _ *target.Env, g *target.Group, r *Rec
 				got = append(got, h.Type)
 			}
 		}
-		Equal(r, "R-27", id(d), "the cloud's handshake messages", fmt.Sprint(got), fmt.Sprint(want), lines(packets)...)
+		Equal(r, "R-27", id(d), "the cloud's handshake messages", fmt.Sprintf("%v", got), fmt.Sprintf("%v", want), lines(packets)...)
 	}
 	return nil
 }

@@ -89,9 +89,9 @@ func checkForged(ctx context.Context, e *target.Env, g *target.Group, r *Recorde
 			forged,
 			gen.Moved253(forged),
 			gen.Cat(forged, []byte("trailing garbage")),
-			gen.Set(forged, 3, 0, 2),     // another epoch
-			gen.Set(forged, 1, 0xfe, 00), // another version
-			forge(d, rec, nil),           // no room for a tag
+			gen.Set(forged, 3, 0, 2),    // another epoch
+			gen.Set(forged, 1, 0xfe, 0), // another version
+			forge(d, rec, nil),          // no room for a tag
 			gen.Moved254(forged[:min(len(forged), 40)], []byte("no such id!!")),
 		}
 		for n := range len(forged) {

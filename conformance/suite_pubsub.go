@@ -3,7 +3,6 @@ package conformance
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/muster/muster/harness/report"
 	"github.com/muster/muster/harness/target"
@@ -281,6 +280,3 @@ func checkDeliveryForm(_ context.Context, _ *target.Env, g *target.Group, r *Rec
 	}
 	return nil
 }
-
-// soon is how long something that happens at once may take on a busy machine.
-const soon = 20 * time.Second
