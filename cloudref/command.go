@@ -35,6 +35,15 @@ is back.
 
 Exit codes: 0 stopped, 1 failed, 2 wrong usage.`
 
+// A UsageError says that the command was called wrongly.
+type UsageError struct{ Err error }
+
+// Error returns what is wrong.
+func (e *UsageError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the error.
+func (e *UsageError) Unwrap() error { return e.Err }
+
 // settings are what the flags of the command say.
 type settings struct {
 	data, udp, tcp, host, nats, format string
@@ -133,11 +142,14 @@ func (s *settings) logger(w io.Writer) (*slog.Logger, error) {
 func (s *settings) run(ctx context.Context, stdout, stderr io.Writer) error {
 	log, err := s.logger(stderr)
 	if err != nil {
-		return err
+		return &UsageError{err}
 	}
 	o, err := s.options()
 	if err != nil {
-		return err
+		return &UsageError{err}
+	}
+	if _, err := addressFor(firstOf(s.host, ownAddress()), PortUDP); err != nil {
+		return &UsageError{err}
 	}
 	o.Log = func(line string) { log.Warn(line) }
 	o.Observe = func(o endpoint.Observation) { logObservation(log, o) }

@@ -48,6 +48,9 @@ func (c *Cloud) Register(ctx context.Context, list ...Registration) error {
 	if errors.As(err, &op) {
 		return fmt.Errorf("cloud: registering device %s: %w", list[op.Index].ID, op.Err)
 	}
+	if err != nil && len(list) == 1 {
+		return fmt.Errorf("cloud: registering device %s: %w", list[0].ID, err)
+	}
 	if err != nil {
 		return fmt.Errorf("cloud: registering: %w", err)
 	}
