@@ -42,10 +42,12 @@ func TestNumbers(t *testing.T) {
 		name    string
 		measure func() error
 	}{
+		{"resuming", r.resume},
 		{"handshakes in memory", r.handshakeInMemory},
 		{"handshakes over UDP", r.handshakesOverUDP},
 		{"messages over UDP", r.posts},
 		{"restoring", r.restore},
+		{"an idle fleet", r.idleFleet},
 	} {
 		if r.full {
 			fmt.Printf("measuring: %s\n", line.name)

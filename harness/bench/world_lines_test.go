@@ -1,0 +1,120 @@
+package bench
+
+import (
+	"fmt"
+	"net"
+	"runtime"
+	"time"
+
+	"github.com/muster/muster/cloudref/store"
+)
+
+// idleFleet is a fleet that is online and has nothing to say but a ping every 23
+// minutes: how fast its time passes, and what each device weighs at either end.
+func (r *run) idleFleet() error {
+	w, err := newWorld("boron@6.2.0", r.scale(20_000, 20), nil)
+	if err != nil {
+		return err
+	}
+	if err := w.connect(); err != nil {
+		return err
+	}
+	if err := r.virtualTime(w); err != nil {
+		return err
+	}
+	return r.memory(w)
+}
+
+// virtualTime measures turns of some hours.
+func (r *run) virtualTime(w *world) error {
+	var onWall, onCPU []float64
+	hours := r.scale(12, 1)
+	for range r.contest.Rounds {
+		runtime.GC()
+		start, cpu := time.Now(), cpuTime()
+		w.pass(time.Duration(hours) * time.Hour)
+		done := float64(hours * w.fleet.Len())
+		onCPU = append(onCPU, done/(cpuTime()-cpu).Minutes())
+		onWall = append(onWall, done/time.Since(start).Minutes())
+	}
+	if m := w.fleet.Metrics(); m.Online != w.fleet.Len() || m.Offline != 0 {
+		return fmt.Errorf("%d of %d devices are online: this was no idle fleet", m.Online, w.fleet.Len())
+	}
+	for _, line := range []struct {
+		what string
+		per  []float64
+	}{{"on the wall", onWall}, {"of CPU", onCPU}} {
+		row := Row{What: "virtual time of an idle cellular fleet, one core, per minute " + line.what, Unit: "device-hours", Target: "≥ 1,000,000"}
+		row.Ours = median(line.per)
+		row.Reached = row.Ours >= 1_000_000
+		r.rows = append(r.rows, row)
+	}
+	return nil
+}
+
+// memory lets one part of w after the other become garbage.
+func (r *run) memory(w *world) error {
+	n := float64(w.fleet.Len())
+	all := heap()
+	w.store.OnRevoke(func(store.DeviceID) {}) // the store holds the cloud by this
+	w.cloud.Host = nil
+	withoutCloud := heap()
+	runtime.KeepAlive(w)
+	kept := w.store
+	w.net, w.fleet = nil, nil
+	withoutDevices := heap()
+	runtime.KeepAlive(kept)
+	w.store, kept = nil, nil
+	withoutStore := heap()
+	pion, err := pionMemory(r.scale(2000, 4))
+	if err != nil {
+		return err
+	}
+	device, cloud, storeBytes := float64(withoutCloud-withoutDevices)/n, float64(all-withoutCloud)/n, float64(withoutDevices-withoutStore)/n
+	r.rows = append(r.rows,
+		Row{What: "memory of a live idle device, its own end and place in the network", Unit: "B", Pion: pion, Ours: device, UnderPion: pion / device, Target: "≤ 1,024", Reached: device <= 1024},
+		Row{What: "memory of a live idle device, the cloud's end with application state", Unit: "B", Pion: pion, Ours: cloud, UnderPion: pion / cloud, Target: "≤ 1,024", Reached: cloud <= 1024},
+		Row{What: "what the store in memory keeps of it besides (on disk otherwise)", Unit: "B", Ours: storeBytes},
+	)
+	return nil
+}
+
+// heap returns what is reachable, and the stacks of goroutines, in bytes.
+func heap() uint64 {
+	runtime.GC()
+	runtime.GC() // what pools hold lives for one collection more
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc + m.StackInuse
+}
+
+// pionMemory returns what a connection of pion takes at one end, over UDP, both
+// ends being alike: its goroutines and their stacks included, the sockets of the
+// kernel not.
+func pionMemory(n int) (float64, error) {
+	server, client := pionConfigs()
+	cloud, err := newPionCloud(server, 16)
+	if err != nil {
+		return 0, err
+	}
+	defer cloud.close()
+	pairs := &pionPairs{}
+	defer pairs.close()
+	var devices, clouds []net.Conn
+	before := heap()
+	for len(devices) < n && err == nil {
+		var d, c []net.Conn
+		d, c, err = cloud.connect(client, min(100, n-len(devices)), 16)
+		pairs.add(d...)
+		pairs.add(c...)
+		devices, clouds = append(devices, d...), append(clouds, c...)
+	}
+	if err != nil {
+		return 0, err
+	}
+	each := float64(heap()-before) / float64(2*n)
+	runtime.KeepAlive(devices)
+	runtime.KeepAlive(clouds)
+	return each, nil
+}
