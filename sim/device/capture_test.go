@@ -3,7 +3,6 @@ package device
 import (
 	"bytes"
 	"crypto"
-	"crypto/ecdsa"
 	"crypto/x509"
 	"encoding/binary"
 	"encoding/hex"
@@ -150,7 +149,6 @@ func (r *recording) world(t *testing.T) *world {
 		}
 		device = key
 		w.cfg.CloudKey, w.peer.config.Key = &server.PublicKey, server
-		var _ *ecdsa.PrivateKey = key
 	} else {
 		device = mustRSA(r.c.DeviceKey)
 		server := mustRSA(r.c.ServerKey)

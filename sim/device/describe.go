@@ -98,7 +98,7 @@ func (d *Device) describeRequest(now clock.Instant, e coap.Event, out *Out) erro
 		return nil
 	}
 	d.ack(now, e, out)
-	tag := uint32(tagOther)
+	tag := tagOther
 	if response.Block == nil || !response.Block.More {
 		tag = tagDescribeReply | uint32(r.Flags)<<8
 	}

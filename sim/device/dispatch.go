@@ -21,6 +21,7 @@ func (d *Device) handle(now clock.Instant, e coap.Event, out *Out) {
 	case coap.Malformed:
 		out.event(Event{Kind: Dropped, Name: "malformed message"})
 		return
+	default: // the cloud was heard
 	}
 	d.heard(now)
 	switch e.Kind {
@@ -58,7 +59,7 @@ func (d *Device) acknowledged(now clock.Instant, e coap.Event, out *Out) {
 	case tagSubscription:
 		d.subscribed(code)
 	case tagPublish:
-		d.publishAcknowledged(now, e, out)
+		d.publishAcknowledged(e, out)
 	case tagUpdateReady, tagChunkMissed, tagUpdateDone, tagStart, tagFinish, tagFinishError:
 		if d.upd != nil {
 			d.upd.acknowledged(d, now, tag, out)

@@ -71,6 +71,8 @@ func (l *ledgerCloud) answer(m message) ([][]byte, bool) {
 		}
 	case pdc.LedgerSetData:
 		l.got[c.Ledgers[0].Name] = bytes.Clone(c.Data)
+	case pdc.LedgerNotifyUpdate, pdc.LedgerResetInfo:
+		// A device asks neither.
 	}
 	return reply(pdc.LedgerResponse{Payload: answer.Append(nil)})
 }

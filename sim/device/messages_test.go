@@ -2,6 +2,7 @@ package device
 
 import (
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -38,8 +39,10 @@ func (w *world) dialogue(send string, want ...string) {
 // for an unknown name; 4.00 for an argument that is too long.
 func TestFunctionCalls(t *testing.T) {
 	for _, c := range []struct{ profile, result string }{
-		{"boron@6.2.0", "41 44 __ __ ef ff 00 00 00 06"}, {"electron@0.5.3", "41 44 __ __ ef ff 00 00 00 06"},
-		{"photon@3.1.0", "51 44 __ __ ef ff 00 00 00 06"}, {"photon@0.5.3", "51 44 __ __ ef ff 00 00 00 06"},
+		{"boron@6.2.0", "41 44 __ __ ef ff 00 00 00 06"},
+		{"electron@0.5.3", "41 44 __ __ ef ff 00 00 00 06"},
+		{"photon@3.1.0", "51 44 __ __ ef ff 00 00 00 06"},
+		{"photon@0.5.3", "51 44 __ __ ef ff 00 00 00 06"},
 	} {
 		w := newWorld(t, c.profile).online()
 		w.dialogue("41 02 97 b2 ef b1 66 03 6c 65 6e 46 33 32 2c 32 34 30", "60 00 97 b2", c.result)
@@ -180,7 +183,7 @@ func TestPublishRate(t *testing.T) {
 		t.Errorf("%d on the wire", len(w.sent))
 	}
 	w.pass(999 * time.Millisecond)
-	if err := publish("x"); err != RateLimited {
+	if err := publish("x"); !errors.Is(err, RateLimited) {
 		t.Errorf("999 ms after a burst and a refusal: %v", err)
 	}
 	w.pass(time.Millisecond)
@@ -201,14 +204,14 @@ func TestPublishRate(t *testing.T) {
 func TestPublishRefused(t *testing.T) {
 	w := newWorld(t, "photon@0.5.3")
 	publish := func(p Publication) error { return w.dev.Publish(w.now, p, &w.out) }
-	if err := publish(Publication{Name: "x"}); err != NotConnected {
+	if err := publish(Publication{Name: "x"}); !errors.Is(err, NotConnected) {
 		t.Errorf("switched off: %v", err)
 	}
 	w.online()
-	if err := publish(Publication{Name: strings.Repeat("x", 64)}); err != NameTooLong {
+	if err := publish(Publication{Name: strings.Repeat("x", 64)}); !errors.Is(err, NameTooLong) {
 		t.Errorf("64 characters: %v", err)
 	}
-	if err := publish(Publication{Name: "x", Data: make([]byte, 256)}); err != DataTooLong {
+	if err := publish(Publication{Name: "x", Data: make([]byte, 256)}); !errors.Is(err, DataTooLong) {
 		t.Errorf("256 bytes: %v", err)
 	}
 }

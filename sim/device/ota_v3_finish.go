@@ -42,7 +42,7 @@ func (d *Device) updateFinish(now clock.Instant, e coap.Event, out *Out) error {
 	d.ack(now, e, out)
 	u := d.v3()
 	r := pdc.UpdateFinishResponse{Token: f.Token}
-	tag := uint32(tagFinish)
+	tag := tagFinish
 	switch failure := d.judgeFinish(u, f); {
 	case failure != 0:
 		message := failure.String()

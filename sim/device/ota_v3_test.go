@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -519,7 +520,7 @@ func TestBusyWhileUpdating(t *testing.T) {
 	w := newWorld(t, "boron@6.2.0").online()
 	newSender(w, image(w, pdc.ModuleUserPart, 5000)).begin()
 	w.clear().do(func(now clock.Instant, out *Out) {
-		if err := w.dev.Publish(now, Publication{Name: "x"}, out); err != UpdateBusy {
+		if err := w.dev.Publish(now, Publication{Name: "x"}, out); !errors.Is(err, UpdateBusy) {
 			t.Errorf("publish: %v", err)
 		}
 		w.dev.SyncTime(now, out)

@@ -104,7 +104,7 @@ func (p Publication) reliability() pdc.Reliability {
 }
 
 // publishAcknowledged ends a publish that waited for its ACK, well or badly.
-func (d *Device) publishAcknowledged(now clock.Instant, e coap.Event, out *Out) {
+func (d *Device) publishAcknowledged(e coap.Event, out *Out) {
 	if d.work == nil {
 		return
 	}

@@ -130,7 +130,7 @@ func (d *Device) applicationSum() uint32 {
 func (d *Device) systemSum() uint32 {
 	sum := uint32(d.prof.Board.Platform)
 	for _, m := range d.modules() {
-		sum += crc32.ChecksumIEEE(m.Hash) + checksum(uint32(m.Function), uint32(m.Index), uint32(m.Version), uint32(m.Passed))
+		sum += crc32.ChecksumIEEE(m.Hash) + checksum(uint32(m.Function), m.Index, m.Version, uint32(m.Passed))
 	}
 	return sum
 }

@@ -21,7 +21,7 @@ func (d *Device) serverMoved(now clock.Instant, e coap.Event, out *Out) error {
 	}
 	d.ack(now, e, out)
 	r := pdc.ServerMovedResponse{Token: s.Token}
-	tag := uint32(tagServerMoved)
+	tag := tagServerMoved
 	switch failure := d.judgeMove(s, err); failure {
 	case 0:
 		d.nv.MovedTo = s.Address

@@ -285,6 +285,7 @@ func (w *world) deliver(d delivery) {
 		w.peer.data(d.data)
 	case CloseStream:
 		w.peer.stream, w.peer.link = nil, nil
+	default: // CloseSocket: the peer does not see it
 	}
 }
 
@@ -338,6 +339,7 @@ func (p *peer) handshaken() {
 			p.link, p.stale = &l, false
 		case dtls.EventFailed:
 			p.server = nil
+		default: // the link has the rest
 		}
 	}
 	p.dout.Reset()
@@ -534,6 +536,7 @@ func (w *world) kinds() []string {
 			if p, err := pdc.ParseDescribePost(m.m); err == nil {
 				s = fmt.Sprintf("describe %d", p.Flags)
 			}
+		default: // the kind says enough
 		}
 		list = append(list, s)
 	}

@@ -24,9 +24,20 @@ func TestHelloFlags(t *testing.T) {
 		name string
 		want uint16
 	}{
-		{"photon@0.5.3", 0}, {"photon@0.7.0", 0}, {"photon@1.0.1", 0x02}, {"photon@1.4.4", 0x06}, {"electron@1.5.2", 0x06},
-		{"photon@2.3.1", 0x36}, {"electron@3.1.0", 0x36}, {"boron@2.3.1", 0x76}, {"boron@3.1.0", 0xf6}, {"p2@6.2.0", 0xf6},
-		{"gcc@1.4.4", 0x06}, {"gcc@2.3.0", 0x36}, {"gcc-udp@6.2.0", 0x36}, {"gcc-udp-ota3@6.2.0", 0xb6},
+		{"photon@0.5.3", 0},
+		{"photon@0.7.0", 0},
+		{"photon@1.0.1", 0x02},
+		{"photon@1.4.4", 0x06},
+		{"electron@1.5.2", 0x06},
+		{"photon@2.3.1", 0x36},
+		{"electron@3.1.0", 0x36},
+		{"boron@2.3.1", 0x76},
+		{"boron@3.1.0", 0xf6},
+		{"p2@6.2.0", 0xf6},
+		{"gcc@1.4.4", 0x06},
+		{"gcc@2.3.0", 0x36},
+		{"gcc-udp@6.2.0", 0x36},
+		{"gcc-udp-ota3@6.2.0", 0xb6},
 	} {
 		if got := uint16(must(t, c.name).Dialect().HelloFlags()); got != c.want {
 			t.Errorf("%s: got %#04x, want %#04x", c.name, got, c.want)
@@ -36,8 +47,11 @@ func TestHelloFlags(t *testing.T) {
 
 func TestLookupRefuses(t *testing.T) {
 	for _, c := range []struct{ name, says string }{
-		{"boron", "board@release"}, {"quark@6.2.0", "unknown board"}, {"boron@six", "not a Device OS release"},
-		{"photon@6.2.0", "there is no Device OS 6.2.0 for photon"}, {"boron@0.5.3", "there is no Device OS"},
+		{"boron", "board@release"},
+		{"quark@6.2.0", "unknown board"},
+		{"boron@six", "not a Device OS release"},
+		{"photon@6.2.0", "there is no Device OS 6.2.0 for photon"},
+		{"boron@0.5.3", "there is no Device OS"},
 		{"gcc@0.3.0", "older"},
 	} {
 		if _, err := Lookup(c.name); err == nil || !strings.Contains(err.Error(), c.says) {
@@ -120,9 +134,16 @@ func TestPingInterval(t *testing.T) {
 		name string
 		want time.Duration
 	}{
-		{"photon@3.1.0", 15 * time.Second}, {"boron@6.2.0", 23 * time.Minute}, {"electron@0.5.3", 23 * time.Minute},
-		{"argon@2.3.1", 30 * time.Second}, {"argon@6.2.0", 25 * time.Second}, {"p2@6.2.0", 25 * time.Second},
-		{"gcc-udp@3.1.0", 1380 * time.Second}, {"gcc-udp@6.2.0", 25 * time.Second}, {"gcc@3.1.0", 15 * time.Second}, {"gcc@6.2.0", 25 * time.Second},
+		{"photon@3.1.0", 15 * time.Second},
+		{"boron@6.2.0", 23 * time.Minute},
+		{"electron@0.5.3", 23 * time.Minute},
+		{"argon@2.3.1", 30 * time.Second},
+		{"argon@6.2.0", 25 * time.Second},
+		{"p2@6.2.0", 25 * time.Second},
+		{"gcc-udp@3.1.0", 1380 * time.Second},
+		{"gcc-udp@6.2.0", 25 * time.Second},
+		{"gcc@3.1.0", 15 * time.Second},
+		{"gcc@6.2.0", 25 * time.Second},
 	} {
 		if got := must(t, c.name).PingInterval(); got != c.want {
 			t.Errorf("%s: got %v, want %v", c.name, got, c.want)
@@ -165,9 +186,16 @@ func TestDTLS(t *testing.T) {
 		name, gen string
 		mark      dtls.Mark
 	}{
-		{"electron@0.5.3", "A", dtls.Mark254}, {"electron@1.0.1", "B", dtls.Mark254}, {"boron@1.2.1", "C", dtls.Mark254},
-		{"boron@1.4.4", "D", dtls.Mark254}, {"gcc-udp@2.3.0", "E", dtls.Mark254}, {"boron@3.0.0", "E", dtls.Mark254},
-		{"boron@3.1.0", "F", dtls.Mark25}, {"boron@3.3.1", "F", dtls.Mark25}, {"boron@4.0.2", "F", dtls.Mark253}, {"p2@6.2.0", "F", dtls.Mark253},
+		{"electron@0.5.3", "A", dtls.Mark254},
+		{"electron@1.0.1", "B", dtls.Mark254},
+		{"boron@1.2.1", "C", dtls.Mark254},
+		{"boron@1.4.4", "D", dtls.Mark254},
+		{"gcc-udp@2.3.0", "E", dtls.Mark254},
+		{"boron@3.0.0", "E", dtls.Mark254},
+		{"boron@3.1.0", "F", dtls.Mark25},
+		{"boron@3.3.1", "F", dtls.Mark25},
+		{"boron@4.0.2", "F", dtls.Mark253},
+		{"p2@6.2.0", "F", dtls.Mark253},
 	} {
 		p := must(t, c.name)
 		if p.Generation().String() != c.gen || p.Mark() != c.mark {
