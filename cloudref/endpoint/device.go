@@ -42,7 +42,7 @@ type device struct {
 type session struct {
 	device *device
 	link   link.Link
-	local  netip.AddrPort
+	local  *netip.AddrPort // one for all sessions on it
 	peer   netip.AddrPort
 	stream transport.StreamID // 0 over UDP
 	key    store.Fingerprint
@@ -172,7 +172,7 @@ func (d *device) receive(now clock.Instant, s *session, wire []byte, from transp
 			d.linked(now, s, w)
 			return false
 		}
-		d.follow(s, from, arrival, w)
+		d.follow(s, from, arrival)
 		d.noteResume(now, s, marked, w)
 	}
 	d.heard = now
@@ -212,12 +212,12 @@ func (d *device) alive(events []link.Event) bool {
 // follow moves the session to the address that its newest record came from
 // (RFC 9146 Section 6). An authentic record that is not the newest is answered
 // at the address that is known.
-func (d *device) follow(s *session, from transport.Packet, a dtls.Arrival, w *work) {
-	if !a.Newest || s.peer == from.Peer && s.local == from.Local || d.n.c.Faults.NeverMove {
+func (d *device) follow(s *session, from transport.Packet, a dtls.Arrival) {
+	if !a.Newest || s.peer == from.Peer && *s.local == from.Local || d.n.c.Faults.NeverMove {
 		return
 	}
 	old := s.peer
-	s.peer, s.local = from.Peer, from.Local
+	s.peer, s.local = from.Peer, d.n.index.localOf(from.Local)
 	if old != s.peer {
 		d.n.index.move(s, old, s.peer)
 		d.n.counts.Moved.Add(1)
@@ -237,7 +237,7 @@ func (d *device) writeSession(s *session) {
 // the fault that suites must find.
 func (d *device) strayed(s *session, from transport.Packet) {
 	if d.n.c.Faults.MoveUnproven {
-		s.peer, s.local = from.Peer, from.Local
+		s.peer, s.local = from.Peer, d.n.index.localOf(from.Local)
 	}
 }
 
@@ -310,7 +310,7 @@ func (d *device) flush(now clock.Instant, s *session, w *work) {
 func (d *device) transmit(s *session, packets [][]byte, w *work) {
 	for _, packet := range packets {
 		if s.udp() {
-			w.out.Send(s.local, s.peer, packet)
+			w.out.Send(*s.local, s.peer, packet)
 		} else {
 			w.out.Write(s.stream, packet)
 		}

@@ -168,7 +168,7 @@ func (st *stream) handle(now clock.Instant, w *work) {
 		case lightssl.EventWork:
 			st.work(now, e.Work, w)
 		case lightssl.EventEstablished:
-			st.established(now, e, w)
+			st.established(e)
 		case lightssl.EventFailed:
 			st.fail(now, e, w)
 		}
@@ -230,9 +230,9 @@ func (st *stream) close(w *work) {
 
 // established makes a session of a completed handshake. Its first frame waits in
 // e.Rest and must be a Hello.
-func (st *stream) established(now clock.Instant, e *lightssl.Event, w *work) {
+func (st *stream) established(e *lightssl.Event) {
 	d := st.n.device(store.DeviceID(e.DeviceID))
-	s := &session{device: d, local: st.local, peer: st.peer, stream: st.id}
+	s := &session{device: d, local: st.n.index.localOf(st.local), peer: st.peer, stream: st.id}
 	s.link = link.OverLightSSL(e.Session, st.n.exchange(&coap.CloudTCP))
 	st.session = s
 	rest := append([]byte(nil), e.Rest...)
