@@ -27,8 +27,10 @@ func systemDescribe(dia pdc.Dialect, userHash []byte) *pdc.SystemDescribe {
 var brewing = pdc.ApplicationDescribe{
 	Functions: []string{"brew"},
 	Variables: []pdc.VariableInfo{
-		{Name: "temp", Type: pdc.VariableDouble}, {Name: "count", Type: pdc.VariableInt},
-		{Name: "state", Type: pdc.VariableString}, {Name: "on", Type: pdc.VariableBool},
+		{Name: "temp", Type: pdc.VariableDouble},
+		{Name: "count", Type: pdc.VariableInt},
+		{Name: "state", Type: pdc.VariableString},
+		{Name: "on", Type: pdc.VariableBool},
 	},
 }
 
@@ -226,5 +228,32 @@ func TestVitals(t *testing.T) {
 	x.receive(coap.Message{Code: coap.Content, Token: s.Message.Token, Payload: fromHex(t, "0004000200040006003930000002 00e0280100 1380 2effffff")})
 	if e, ok := effectOf[Vitals](x); !ok || len(e.Metrics) != 3 {
 		t.Errorf("got %+v", x.effects)
+	}
+}
+
+// Two devices that differ in their modems only share a describe, and each tells
+// its own modem, after a restart of the cloud too.
+func TestModem(t *testing.T) {
+	share := newTestShare()
+	var all []*cloudTest
+	for _, imei := range []string{"353000000000001", "353000000000002"} {
+		for _, dia := range []pdc.Dialect{boron54, boron62} {
+			x := newCloudTest(t, dia, func(c *Config) { c.Share = share })
+			x.hello(0)
+			s := systemDescribe(boron62, nil)
+			s.IMEI, s.ICCID, s.ModemFirmware = imei, "8934"+imei, "L0.0.00"
+			x.describe(brewing, s)
+			x.restart()
+			got := x.d.Describe().System
+			if got.IMEI != s.IMEI || got.ICCID != s.ICCID || got.ModemFirmware != s.ModemFirmware || len(got.Modules) != 3 {
+				t.Errorf("got %+v, want the modem of %+v", got, s)
+			}
+			all = append(all, x)
+		}
+	}
+	for _, x := range all {
+		if x.d.profile.describe != all[0].d.profile.describe {
+			t.Error("two equal devices hold two copies")
+		}
 	}
 }

@@ -290,10 +290,10 @@ func (n *net) step(deviceDue clock.Instant, device func(letter), timer func()) b
 	if len(n.letters) > 0 {
 		next = n.letters[0].at
 	}
-	switch due := min(next, n.x.d.Deadline(), deviceDue); {
-	case due == clock.Never:
+	switch due := min(next, n.x.d.Deadline(), deviceDue); due {
+	case clock.Never:
 		return false
-	case due == next:
+	case next:
 		n.x.now = max(n.x.now, due)
 		l := n.letters[0]
 		n.letters = n.letters[1:]
@@ -303,7 +303,7 @@ func (n *net) step(deviceDue clock.Instant, device func(letter), timer func()) b
 			return true
 		}
 		device(l)
-	case due == deviceDue:
+	case deviceDue:
 		n.x.now = max(n.x.now, due)
 		timer()
 	default:
