@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"sync"
 	"time"
 
 	"github.com/muster/muster/cloudref/app"
@@ -143,34 +142,6 @@ func (c *Cloud) Store() *store.Store { return c.store }
 
 // Clock returns the time of the run.
 func (c *Cloud) Clock() *transport.Clock { return c.o.Clock }
-
-// share keeps one copy of what many devices have alike. It is bounded: when
-// devices bring more different documents than that, sharing begins anew.
-type share struct {
-	mu     sync.Mutex
-	values map[string]any
-}
-
-const shareMax = 1 << 16
-
-func newShare() func(string, func() any) any {
-	s := &share{values: make(map[string]any)}
-	return s.get
-}
-
-func (s *share) get(key string, make func() any) any {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if value, known := s.values[key]; known {
-		return value
-	}
-	if len(s.values) >= shareMax {
-		clear(s.values)
-	}
-	value := make()
-	s.values[key] = value
-	return value
-}
 
 // RSAKey returns the private key of the cloud over TCP, with which a harness on
 // the same machine reads what crosses the wire.

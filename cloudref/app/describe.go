@@ -3,6 +3,7 @@ package app
 import (
 	"encoding/binary"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/muster/muster/protocol/clock"
@@ -11,10 +12,10 @@ import (
 )
 
 // A Describe is what a device says of itself: modules, functions and variables.
-// It never changes, so that equal devices share one.
+// It never changes, so that equal devices share one. What no two devices have
+// alike, the numbers of their modems, is kept apart.
 type Describe struct {
-	systemRaw, applicationRaw []byte
-	protobuf                  bool // systemRaw is protobuf
+	systemRaw, applicationRaw []byte // as stored: protobuf and JSON, in our own encoding
 	System                    pdc.SystemDescribe
 	Application               pdc.ApplicationDescribe
 }
@@ -23,8 +24,41 @@ type Describe struct {
 // side for 90 s; a partial post is dropped after 60 s (PDC-3.3).
 var describeLimits = coap.Limits{BytesMax: describeMax, Lifetime: 60 * time.Second}
 
-// Describe returns what the device said of itself, nil if nothing yet.
-func (d *Device) Describe() *Describe { return d.profile.describe }
+// Describe returns what the device said of itself, nil if nothing yet. Devices
+// without a modem that have it alike return the same pointer if Config.Share
+// shares.
+func (d *Device) Describe() *Describe {
+	x := d.profile.describe
+	if d.profile.modem == "" || !x.hasSystem() {
+		return x
+	}
+	own := *x
+	own.System.IMEI, own.System.ICCID, own.System.ModemFirmware = d.profile.modem.split()
+	return &own
+}
+
+// A modem is what a device said of its modem: IMEI, ICCID and firmware, with a
+// line break behind each but the last; empty for none.
+type modem string
+
+// modemMax bounds a modem in bytes.
+const modemMax = 256
+
+// cutModem takes what belongs to one device out of s.
+func cutModem(s *pdc.SystemDescribe) modem {
+	text := strings.Join([]string{s.IMEI, s.ICCID, s.ModemFirmware}, "\n")
+	s.IMEI, s.ICCID, s.ModemFirmware = "", "", ""
+	if len(text) > modemMax || strings.Count(text, "\n") != 2 || len(text) == 2 {
+		return ""
+	}
+	return modem(text)
+}
+
+func (m modem) split() (imei, iccid, firmware string) {
+	imei, rest, _ := strings.Cut(string(m), "\n")
+	iccid, firmware, _ = strings.Cut(rest, "\n")
+	return imei, iccid, firmware
+}
 
 // complete reports whether the application's functions and variables are known.
 func (x *Describe) complete() bool { return x != nil && x.applicationRaw != nil }
@@ -49,40 +83,49 @@ func (x *Describe) variable(name string) (pdc.VariableType, bool) {
 }
 
 // with returns the describe with parts replaced: those that flags name come
-// from payload.
-func (x *Describe) with(flags pdc.DescribeFlags, protobuf bool, payload []byte, c *Config) (*Describe, error) {
-	var next Describe
+// from payload. m is what payload says of the modem.
+func (x *Describe) with(flags pdc.DescribeFlags, protobuf bool, payload []byte, c *Config) (next *Describe, m modem, err error) {
+	var system, application []byte
 	if x != nil {
-		next = *x
+		system, application = x.systemRaw, x.applicationRaw
 	}
 	if flags&pdc.DescribeSystem != 0 {
-		next.systemRaw, next.protobuf = payload, protobuf
+		parse := pdc.ParseSystemDescribeJSON
+		if protobuf {
+			parse = pdc.ParseSystemDescribe
+		}
+		s, err := parse(payload)
+		if err != nil {
+			return nil, "", err
+		}
+		m = cutModem(&s)
+		system = s.AppendProto([]byte{})
 	}
 	if flags&pdc.DescribeApplication != 0 {
-		next.applicationRaw = payload
+		a, err := pdc.ParseApplicationDescribe(payload)
+		if err != nil {
+			return nil, "", err
+		}
+		application = a.Append([]byte{})
 	}
-	return shareDescribe(next.systemRaw, next.protobuf, next.applicationRaw, c)
+	next, err = shareDescribe(system, application, c)
+	return next, m, err
 }
 
 // shareDescribe returns the one Describe of these documents. It copies them.
-func shareDescribe(system []byte, protobuf bool, application []byte, c *Config) (*Describe, error) {
+func shareDescribe(system, application []byte, c *Config) (*Describe, error) {
 	if system == nil && application == nil {
 		return nil, nil
 	}
-	x := &Describe{protobuf: protobuf, systemRaw: slices.Clone(system), applicationRaw: slices.Clone(application)}
+	x := &Describe{systemRaw: slices.Clone(system), applicationRaw: slices.Clone(application)}
 	var err error
 	if system != nil {
-		if protobuf {
-			x.System, err = pdc.ParseSystemDescribe(system)
-		} else {
-			x.System, err = pdc.ParseSystemDescribeJSON(system)
-		}
-		if err != nil {
+		if x.System, err = pdc.ParseSystemDescribe(x.systemRaw); err != nil {
 			return nil, err
 		}
 	}
 	if application != nil {
-		if x.Application, err = pdc.ParseApplicationDescribe(application); err != nil {
+		if x.Application, err = pdc.ParseApplicationDescribe(x.applicationRaw); err != nil {
 			return nil, err
 		}
 	}
@@ -95,7 +138,7 @@ func (x *Describe) append(b []byte) []byte {
 	if x == nil {
 		return append(b, 0)
 	}
-	b = append(b, 1|flag(x.protobuf, 2)|flag(x.systemRaw != nil, 4)|flag(x.applicationRaw != nil, 8))
+	b = append(b, 1|flag(x.systemRaw != nil, 4)|flag(x.applicationRaw != nil, 8))
 	return appendBytes(appendBytes(b, x.systemRaw), x.applicationRaw)
 }
 
@@ -111,7 +154,7 @@ func readDescribe(r *reader, c *Config) *Describe {
 	if flags&8 == 0 {
 		application = nil
 	}
-	x, err := shareDescribe(system, flags&2 != 0, application, c)
+	x, err := shareDescribe(system, application, c)
 	if err != nil {
 		r.bad = true
 	}
@@ -159,11 +202,14 @@ func (d *Device) takeDescribe(now clock.Instant, flags pdc.DescribeFlags, protob
 		}
 		return
 	}
-	next, err := d.profile.describe.with(flags, protobuf, payload, d.c)
+	next, m, err := d.profile.describe.with(flags, protobuf, payload, d.c)
 	if err != nil {
 		return
 	}
 	d.profile.describe = next
+	if flags&pdc.DescribeSystem != 0 {
+		d.profile.modem = m
+	}
 	d.refine()
 	out.Save |= SaveDescribe | SaveSession
 	out.effect(Described{

@@ -36,6 +36,7 @@ type profile struct {
 	hello    pdc.Hello
 	dialect  pdc.Dialect
 	describe *Describe
+	modem    modem
 	subs     *Subscriptions
 	pending  *pendingImage // sent, not yet seen running
 	enabled  bool          // updates allowed by the application

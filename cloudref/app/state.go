@@ -11,7 +11,7 @@ import (
 // stateVersion is the version of the encoding of each part. A part of another
 // version is refused: the session is then dropped, and the device connects
 // anew.
-const stateVersion = 1
+const stateVersion = 2
 
 // describeMax bounds what is kept of one describe, in bytes. Device OS bounds
 // it to a few kilobytes.
@@ -27,7 +27,7 @@ func (d *Device) AppendState(part Parts, b []byte) []byte {
 	case SaveSession:
 		return d.profile.appendSession(b)
 	case SaveDescribe:
-		return d.profile.describe.append(b)
+		return appendBytes(d.profile.describe.append(b), []byte(d.profile.modem))
 	default:
 		panic(fmt.Sprintf("app: AppendState of %d, want one part", part))
 	}
@@ -48,6 +48,7 @@ func Restore(id DeviceID, c *Config, session, describe []byte) (*Device, error) 
 			return nil, fmt.Errorf("%w: describe of version %d, want %d", errState, first(describe), stateVersion)
 		}
 		d.profile.describe = readDescribe(&r, c)
+		d.profile.modem = modem(r.bytes(modemMax))
 	}
 	if r.bad {
 		return nil, errState

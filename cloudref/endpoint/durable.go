@@ -132,7 +132,7 @@ func (s *session) record(reserve uint64) *store.Session {
 	s.reserved = state.SendLimit
 	b := state.Append(make([]byte, 2, 256))
 	binary.BigEndian.PutUint16(b, uint16(len(b)-2))
-	b = appendAddrPort(b, s.local)
+	b = appendAddrPort(b, *s.local)
 	b = appendAddrPort(b, s.peer)
 	return &store.Session{
 		Device: s.device.id, CID: s.id, Key: s.key, Reserved: state.SendLimit,

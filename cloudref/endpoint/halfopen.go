@@ -299,7 +299,7 @@ func (n *Node) secured(now clock.Instant, hs *handshake, e *dtls.Event, w *work)
 		return // the key was revoked a moment ago
 	}
 	d := n.device(identity.Device)
-	s := &session{device: d, local: hs.local, peer: hs.peer, key: key}
+	s := &session{device: d, local: n.index.localOf(hs.local), peer: hs.peer, key: key}
 	e.Session.SetDeviceID(identity.Device)
 	e.Session.SetFaults(n.c.RecordFaults)
 	s.link = link.OverDTLS(e.Session, n.exchange(&coap.CloudUDP))

@@ -15,10 +15,14 @@ type index struct {
 	cids    map[dtls.CID]*session
 	peers   map[netip.AddrPort]*session // sessions without connection id
 	devices map[store.DeviceID]*device
+
+	localMu sync.Mutex
+	locals  map[netip.AddrPort]*netip.AddrPort // addresses of the cloud itself
 }
 
 func newIndex() index {
 	return index{
+		locals:  make(map[netip.AddrPort]*netip.AddrPort),
 		cids:    make(map[dtls.CID]*session),
 		peers:   make(map[netip.AddrPort]*session),
 		devices: make(map[store.DeviceID]*device),
@@ -41,6 +45,18 @@ func (x *index) device(id store.DeviceID) *device {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	return x.devices[id]
+}
+
+// localOf returns the one pointer for an address of the cloud: there are few.
+func (x *index) localOf(a netip.AddrPort) *netip.AddrPort {
+	x.localMu.Lock()
+	defer x.localMu.Unlock()
+	p := x.locals[a]
+	if p == nil {
+		p = &a
+		x.locals[a] = p
+	}
+	return p
 }
 
 // all returns every device, in no order.

@@ -31,6 +31,10 @@ func TestIdleDeviceMemory(t *testing.T) {
 	// One real session gives the stored state that all others are made from.
 	b, p := connected(t, dtls.GenF, func(c *Config) { c.App.Share = newShare() })
 	p.describeBrewing()
+	system := pdc.SystemDescribe{IMEI: "353000000000001", ICCID: "89340765000000000001", Modules: []pdc.ModuleInfo{
+		{Function: pdc.ModuleSystemPart, Index: 1, Version: 6200, Checked: 0x3e, Passed: 0x3e},
+	}}
+	p.wantAck(p.say(pdc.DescribePost{Token: []byte{2}, Flags: pdc.DescribeSystem, Protobuf: true, Payload: system.AppendProto(nil)}.Message(p.dialect())))
 	p.wantAck(p.say(pdc.Subscribe{Filter: "temp"}.Message(p.dialect())))
 	p.wantAck(p.say(pdc.Subscribe{Filter: "particle"}.Message(p.dialect())))
 	stored, err := b.store.Session(t.Context(), p.id)

@@ -87,10 +87,11 @@ func (d *device) thaw(stored *store.Session, rewind bool) (*session, error) {
 	}
 	rest = rest[size:]
 	s := &session{device: d, key: stored.Key, id: stored.CID, greetBy: clock.Never, written: true, stored: true, restored: true}
-	var ok bool
-	if s.local, rest, ok = parseAddrPort(rest); !ok {
+	local, rest, ok := parseAddrPort(rest)
+	if !ok {
 		return nil, dtls.ErrState
 	}
+	s.local = d.n.index.localOf(local)
 	if s.peer, rest, ok = parseAddrPort(rest); !ok || len(rest) != 0 {
 		return nil, dtls.ErrState
 	}
