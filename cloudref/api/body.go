@@ -120,14 +120,19 @@ func (s *Server) readParts(q *request, boundary string) error {
 	if boundary == "" {
 		return refuse(http.StatusBadRequest, "The multipart body has no boundary.")
 	}
-	if err := acquire(q.Context(), s.loads); err != nil {
+	limit, places := s.c.UploadMax, s.loads
+	switch {
+	case !q.authed:
+		limit = s.c.BodyMax // there is nothing to upload
+	case q.token == nil:
+		// The token may be one of the parts. Strangers can hold up each other,
+		// but nobody else.
+		places = s.strangers
+	}
+	if err := acquire(q.Context(), places); err != nil {
 		return err
 	}
-	q.after = append(q.after, func() { release(s.loads) })
-	limit := s.c.UploadMax
-	if q.token == nil {
-		limit = s.c.BodyMax // strangers have nothing to upload
-	}
+	q.after = append(q.after, func() { release(places) })
 	q.Body = http.MaxBytesReader(q.w, q.Body, limit)
 	parts, err := q.MultipartReader()
 	if err != nil {

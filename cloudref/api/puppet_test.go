@@ -29,7 +29,7 @@ const patience = 20 * time.Second
 
 // A site is a cloud on real sockets with its API, an account and its token.
 type site struct {
-	t       *testing.T
+	t       testing.TB
 	cloud   *cloudref.Cloud
 	rest    *api.Server
 	http    *httptest.Server
@@ -44,7 +44,7 @@ const (
 	password = "correct horse"
 )
 
-func newSite(t *testing.T) *site {
+func newSite(t testing.TB) *site {
 	t.Helper()
 	x := start(t, "")
 	var err error
@@ -59,7 +59,7 @@ func newSite(t *testing.T) *site {
 }
 
 // start runs a cloud with the state of a directory, or with none.
-func start(t *testing.T, dir string) *site {
+func start(t testing.TB, dir string) *site {
 	t.Helper()
 	cloud, err := cloudref.Start(t.Context(), cloudref.Options{
 		Dir: dir,

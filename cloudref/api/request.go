@@ -12,10 +12,11 @@ import (
 // A request is one request that was read, and whose it is.
 type request struct {
 	*http.Request
-	w     http.ResponseWriter
-	body  body
-	files []file
-	after []func() // done when the request is over
+	w      http.ResponseWriter
+	body   body
+	files  []file
+	after  []func() // done when the request is over
+	authed bool     // the route needs a token
 
 	// token is that of the request, nil on routes that need none; secret is how
 	// it was written, account whose it is.
@@ -38,7 +39,7 @@ func (s *Server) authed(h handler) http.HandlerFunc {
 }
 
 func (s *Server) serve(w http.ResponseWriter, r *http.Request, h handler, auth bool) {
-	q := &request{Request: r, w: w, body: body{}}
+	q := &request{Request: r, w: w, body: body{}, authed: auth}
 	// The deadline of the last answer on this connection is not for this one.
 	control := http.NewResponseController(w)
 	_ = control.SetWriteDeadline(time.Time{})
@@ -47,38 +48,30 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, h handler, auth b
 			f()
 		}
 	}()
-	result, err := s.handle(q, h, auth)
+	result, err := s.handle(q, h)
 	_ = control.SetWriteDeadline(time.Now().Add(s.c.WriteTimeout))
 	s.answer(q, result, err)
 }
 
-// handle authenticates before it reads the body, unless the token is in there:
-// strangers cannot make the cloud hold uploads.
-func (s *Server) handle(q *request, h handler, auth bool) (any, error) {
+// handle authenticates before it reads the body, unless the token is in there.
+func (s *Server) handle(q *request, h handler) (any, error) {
 	token := q.bearer()
-	if auth && token != "" {
+	if q.authed && token != "" {
 		if err := s.authenticate(q, token); err != nil {
 			return nil, err
 		}
-	}
-	if auth && token == "" && isUpload(q.Request) {
-		return nil, errTokenAbsent
 	}
 	if err := s.read(q); err != nil {
 		return nil, err
 	}
 	inBody := q.body.text("access_token")
 	delete(q.body, "access_token")
-	if auth && token == "" {
+	if q.authed && token == "" {
 		if err := s.authenticate(q, inBody); err != nil {
 			return nil, err
 		}
 	}
 	return h(q)
-}
-
-func isUpload(r *http.Request) bool {
-	return strings.HasPrefix(strings.ToLower(r.Header.Get("Content-Type")), "multipart/")
 }
 
 // bearer returns the token in the header or, without one, in the query.

@@ -1,6 +1,8 @@
 package api
 
 import (
+	"bytes"
+	"mime/multipart"
 	"net/http"
 	"strings"
 	"testing"
@@ -161,6 +163,13 @@ func TestWaysToGiveAToken(t *testing.T) {
 			t.Errorf("%s: %d %s", name, a.status, a.body)
 		}
 	}
+	parts := &bytes.Buffer{}
+	w := multipart.NewWriter(parts)
+	_ = w.WriteField("access_token", b.alice)
+	_ = w.WriteField("name", "kitchen")
+	_ = w.Close()
+	b.do("PUT", "/v1/devices/kitchen", "", w.FormDataContentType(), parts.String()).decode()
+	b.do("PUT", "/v1/devices/kitchen", "", w.FormDataContentType(), strings.ReplaceAll(parts.String(), "access_token", "name")).want(400, noToken)
 	// The token is no argument of the function.
 	b.do("POST", "/v1/devices/kitchen/brew", "", form, "access_token="+b.alice).decode()
 	if got := b.cloud.last(); got != "brew()" {
@@ -175,6 +184,6 @@ func TestBodiesAreBounded(t *testing.T) {
 	b.json("PUT", "/v1/devices/kitchen", large).want(413, `{"ok":false,"error":"The request is larger than 100 bytes."}`)
 	upload := upload("file", "firmware.bin", make([]byte, 2000))
 	b.do("PUT", "/v1/devices/kitchen", b.alice, upload.kind, upload.content).want(413, `{"ok":false,"error":"The request is larger than 1000 bytes."}`)
-	b.do("PUT", "/v1/devices/kitchen", "", upload.kind, upload.content).want(400, noToken)
+	b.do("PUT", "/v1/devices/kitchen", "", upload.kind, upload.content).want(413, `{"ok":false,"error":"The request is larger than 1000 bytes."}`)
 	b.do("POST", "/oauth/token", "", upload.kind, upload.content).want(413, `{"ok":false,"error":"The request is larger than 100 bytes."}`)
 }

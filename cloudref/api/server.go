@@ -108,11 +108,16 @@ type Server struct {
 	names  names
 	hashes chan struct{} // one entry for each password being hashed
 	loads  chan struct{} // one entry for each upload held in memory
-	opened chan struct{} // one entry for each event stream
+	// strangers has one entry for each upload whose sender is not known yet.
+	strangers chan struct{}
+	opened    chan struct{} // one entry for each event stream
 
 	closing context.Context // over when Close was called
 	close   context.CancelFunc
 }
+
+// strangersMax bounds the uploads under way whose token is one of their parts.
+const strangersMax = 2
 
 // New returns a server. Close it before the HTTP server that carries it is shut
 // down: event streams end by themselves only when the cloud stops.
@@ -120,9 +125,10 @@ func New(c Config) *Server {
 	c = c.withDefaults()
 	s := &Server{
 		c: c, cloud: c.Cloud, store: c.Store, mux: http.NewServeMux(),
-		hashes: make(chan struct{}, runtime.GOMAXPROCS(0)),
-		loads:  make(chan struct{}, c.UploadsMax),
-		opened: make(chan struct{}, c.StreamsMax),
+		hashes:    make(chan struct{}, runtime.GOMAXPROCS(0)),
+		loads:     make(chan struct{}, c.UploadsMax),
+		strangers: make(chan struct{}, strangersMax),
+		opened:    make(chan struct{}, c.StreamsMax),
 	}
 	s.names.init()
 	s.closing, s.close = context.WithCancel(context.Background())
