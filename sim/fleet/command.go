@@ -92,7 +92,7 @@ func (s *settings) flags(cmd *cobra.Command) {
 	f.StringVar(&s.keysOut, "keys-out", "", "folder for new keys; without --cloud nothing else is done")
 	f.StringVar(&s.keys, "keys", "", "folder with keys that --keys-out made")
 	f.StringVar(&s.register, "register", "", "folder for the public keys, which a cloud reads: DATA/devices of the reference cloud")
-	f.IntVar(&s.rsaMax, "rsa-keys", RSAMaxDefault, "how many RSA keys to make for devices over TCP; more devices share them")
+	f.IntVar(&s.rsaMax, "rsa-keys", 0, "most RSA keys to make, 20 ms of CPU each, for devices over TCP, which then share them: not with the reference cloud (default: one a device)")
 	f.Uint64Var(&s.seed, "seed", 0, "seed of the devices' jitter (default: drawn)")
 	f.BoolVarP(&s.quiet, "quiet", "q", false, "no progress")
 	cmd.MarkFlagsMutuallyExclusive("keys", "keys-out")

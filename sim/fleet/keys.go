@@ -11,6 +11,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"math"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -26,8 +27,8 @@ import (
 //
 // P-256 keys (UDP) are not held but derived from a secret of the run and the
 // device's id when they are asked for: they cost no memory. RSA keys (TCP) take
-// some 20 ms of CPU each to make, so they are made ahead, by Make, and above a
-// number they are shared.
+// some 20 ms of CPU each to make, so they are made ahead, by MakeRSA. Devices may
+// share them, where a cloud lets a key belong to several devices.
 type Keys struct {
 	source keySource
 	rsaMax int
@@ -49,15 +50,12 @@ type cached struct {
 	key *ecdsa.PrivateKey
 }
 
-// RSAMaxDefault is how many RSA keys a fleet has at most, if not told otherwise.
-const RSAMaxDefault = 1000
-
 // A keySource gives an endless stream of bytes for the keys of one device, or of
 // one number in the pool.
 type keySource func(name string) io.Reader
 
 // NewKeys returns keys from crypto/rand, for runs with real peers. Of the RSA
-// keys there are rsaMax at most, 0 standing for RSAMaxDefault.
+// keys there are rsaMax at most, which devices then share; 0: one a device.
 func NewKeys(rsaMax int) *Keys {
 	var secret [32]byte
 	if _, err := rand.Read(secret[:]); err != nil {
@@ -74,7 +72,7 @@ func SeededKeys(run uint64, rsaMax int) *Keys {
 
 func newKeys(rsaMax int, source keySource) *Keys {
 	if rsaMax <= 0 {
-		rsaMax = RSAMaxDefault
+		rsaMax = math.MaxInt
 	}
 	return &Keys{source: source, rsaMax: rsaMax, own: make(map[device.ID]crypto.PrivateKey)}
 }

@@ -48,7 +48,7 @@ func (s *settings) export(keys *Keys, list []Member, say *console) error {
 		}
 		say.say("The keys of %d devices are in %s.", len(list), s.keysOut)
 		if n, shared := keys.RSA(); shared > 0 {
-			say.say("There are %d RSA keys; %d devices share one of them. More: --rsa-keys.", n, shared)
+			say.say("There are %d RSA keys; %d devices share one of them, which the reference cloud refuses.", n, shared)
 		}
 		if s.register == "" {
 			say.say("Register %s/<id>%s with the cloud, each under its id.", s.keysOut, publicEnd)

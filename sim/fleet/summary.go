@@ -58,7 +58,7 @@ func reasons(errors map[device.Error]uint64) string {
 	})
 	var text []string
 	for _, e := range list {
-		text = append(text, fmt.Sprintf("%s %d", e, errors[e]))
+		text = append(text, fmt.Sprintf("%s %d", e.String(), errors[e]))
 	}
 	if len(text) == 0 {
 		return ""
