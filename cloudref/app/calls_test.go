@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/muster/muster/fixtures/gen"
 	"github.com/muster/muster/protocol/clock"
 	"github.com/muster/muster/protocol/coap"
 	"github.com/muster/muster/protocol/pdc"
@@ -147,7 +148,7 @@ func TestVariables(t *testing.T) {
 				x := brewer(t, dia, nil)
 				x.run(func(out *Out) { x.d.Read(x.now, 1, test.name, out) })
 				s := x.lastSend(pdc.KindVariableRequest)
-				answer := coap.Message{Code: coap.Content, Token: s.Message.Token, Payload: fromHex(t, test.value)}
+				answer := coap.Message{Code: coap.Content, Token: s.Message.Token, Payload: gen.Hex(test.value)}
 				if dia.System >= pdc.OS1_5 {
 					x.ack(s, coap.Message{})
 					x.receive(answer)

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/muster/muster/fixtures/gen"
 	"github.com/muster/muster/protocol/coap"
 	"github.com/muster/muster/protocol/pdc"
 )
@@ -225,7 +226,7 @@ func TestVitals(t *testing.T) {
 	x.run(func(out *Out) { x.d.RequestVitals(x.now, 1, out) })
 	s := x.lastSend(pdc.KindDescribeRequest)
 	x.ack(s, coap.Message{})
-	x.receive(coap.Message{Code: coap.Content, Token: s.Message.Token, Payload: fromHex(t, "0004000200040006003930000002 00e0280100 1380 2effffff")})
+	x.receive(coap.Message{Code: coap.Content, Token: s.Message.Token, Payload: gen.Hex("0004000200040006003930000002 00e0280100 1380 2effffff")})
 	if e, ok := effectOf[Vitals](x); !ok || len(e.Metrics) != 3 {
 		t.Errorf("got %+v", x.effects)
 	}

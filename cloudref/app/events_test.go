@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/muster/muster/fixtures/gen"
 	"github.com/muster/muster/protocol/coap"
 	"github.com/muster/muster/protocol/pdc"
 )
@@ -22,14 +23,14 @@ func TestPublish(t *testing.T) {
 		{"ttl of three bytes", "400297b3b1450c6c616b652d64657074682f31330054 60ff32386d", Event{Name: "lake-depth/1", Data: []byte("28m"), TTL: 21600, Private: true}},
 		{"ttl of two bytes", "40021013b1450474656d70320e10ff32312e35", Event{Name: "temp", Data: []byte("21.5"), TTL: 3600, Private: true}},
 		{"ttl of none", "40021013b1450474656d7030", Event{Name: "temp", Private: true}},
-		{"structured", "40021012b1450474656d7012fde9ffa161761 82a", Event{Name: "temp", Data: fromHex(t, "a16176182a"), TTL: 60, Private: true, Content: pdc.FormatStructured}},
+		{"structured", "40021012b1450474656d7012fde9ffa161761 82a", Event{Name: "temp", Data: gen.Hex("a16176182a"), TTL: 60, Private: true, Content: pdc.FormatStructured}},
 		{"slash in one segment", "40021010b14503612f62", Event{Name: "a/b", TTL: 60, Private: true}},
 		{"two segments", "40021010b14501610162", Event{Name: "a/b", TTL: 60, Private: true}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			x := newCloudTest(t, boron62, nil)
 			x.hello(0)
-			x.wire(fromHex(t, test.wire)...)
+			x.wire(gen.Hex(test.wire)...)
 			x.wantReply(coap.Empty, 0)
 			if len(x.publish) != 1 {
 				t.Fatalf("published %v", x.publish)
@@ -47,7 +48,7 @@ func TestPublish(t *testing.T) {
 func TestPublishWithToken(t *testing.T) {
 	x := newCloudTest(t, boron62, nil)
 	x.hello(0)
-	x.wire(fromHex(t, "410210107fb14501 78")...)
+	x.wire(gen.Hex("410210107fb14501 78")...)
 	x.wantReply(coap.Changed, 1)
 }
 
@@ -244,7 +245,7 @@ func TestResumeWithoutState(t *testing.T) {
 func TestLedger(t *testing.T) {
 	x := newCloudTest(t, boron62, nil)
 	x.hello(0)
-	x.wire(fromHex(t, "410210a0d1b14cff080112080a066d7964617461")...)
+	x.wire(gen.Hex("410210a0d1b14cff080112080a066d7964617461")...)
 	if got := hex.EncodeToString(x.replies[0].Append(nil)); got != "614410a0d1ff1a00" {
 		t.Errorf("GetInfo was answered %s", got)
 	}

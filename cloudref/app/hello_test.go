@@ -5,18 +5,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/muster/muster/fixtures/gen"
 	"github.com/muster/muster/protocol/coap"
 	"github.com/muster/muster/protocol/pdc"
 )
-
-func fromHex(t *testing.T, text string) []byte {
-	t.Helper()
-	b, err := hex.DecodeString(strings.ReplaceAll(text, " ", ""))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
 
 // The forms of Hello in PDC-2.1 (C-3). The ID of the device over UDP is that of
 // the document.
@@ -38,8 +30,8 @@ func TestHelloForms(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			x := newCloudTest(t, boron62, nil)
-			x.d = New(DeviceID(fromHex(t, "e00fce68a1b2c3d4e5f60718")), &x.c)
-			m, err := coap.Parse(fromHex(t, test.wire))
+			x.d = New(DeviceID(gen.Hex("e00fce68a1b2c3d4e5f60718")), &x.c)
+			m, err := coap.Parse(gen.Hex(test.wire))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -114,7 +106,7 @@ func TestHelloWithUpdatedFlag(t *testing.T) {
 func TestGoodbye(t *testing.T) {
 	x := newCloudTest(t, boron62, nil)
 	x.hello(0)
-	x.wire(fromHex(t, "400210 41 b178 ff 0506901c")...)
+	x.wire(gen.Hex("400210 41 b178 ff 0506901c")...)
 	x.wantReply(coap.Empty, 0)
 	e, offline := effectOf[Offline](x)
 	if !offline || !strings.Contains(e.Reason, "sleep") || !strings.Contains(e.Reason, "3600 s") {
@@ -151,7 +143,7 @@ func TestTime(t *testing.T) {
 	x := newCloudTest(t, boron62, nil)
 	x.hello(0)
 	x.now = 0
-	x.wire(fromHex(t, "410110 40 81 b174")...)
+	x.wire(gen.Hex("410110 40 81 b174")...)
 	if got := hex.EncodeToString(x.replies[0].Append(nil)); got != "6145104081ff6955b900" {
 		t.Errorf("got %s", got)
 	}
@@ -175,7 +167,7 @@ func TestUnknownMessages(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			x := newCloudTest(t, boron62, nil)
 			x.hello(0)
-			x.wire(fromHex(t, test.wire)...)
+			x.wire(gen.Hex(test.wire)...)
 			x.wantReply(test.code, test.token)
 		})
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"testing"
 
+	"github.com/muster/muster/fixtures/gen"
 	"github.com/muster/muster/protocol/coap"
 	"github.com/muster/muster/protocol/pdc"
 )
@@ -94,8 +95,8 @@ func FuzzReceive(f *testing.F) {
 		"410210a0d1b14cff080112080a066d7964617461", "4144103061ffffffffff", "400210 41b178ff0506901c", "40011062b163ff00010005", "40031050b175",
 		"4145100 65a4101812ab10eff00", "414510310 1ff01", "418410 3201", "4141107001e106f88040",
 	} {
-		f.Add(fromHex(&testing.T{}, wire), byte(0))
-		f.Add(fromHex(&testing.T{}, wire), byte(1))
+		f.Add(gen.Hex(wire), byte(0))
+		f.Add(gen.Hex(wire), byte(1))
 	}
 	base := fullState(&testing.T{})
 	session, describe := base.d.AppendState(SaveSession, nil), base.d.AppendState(SaveDescribe, nil)

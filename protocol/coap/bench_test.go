@@ -6,6 +6,7 @@ import (
 	"testing"
 	"unsafe"
 
+	"github.com/muster/muster/fixtures/gen"
 	"github.com/muster/muster/protocol/clock"
 )
 
@@ -13,7 +14,7 @@ import (
 const event = "40 02 10 13 b1 45 04 74 65 6d 70 32 0e 10 ff 32 31 2e 35"
 
 func BenchmarkParseInto(b *testing.B) {
-	wire := unhex(b, event)
+	wire := gen.Hex(event)
 	m := Message{Options: make(Options, 0, 8)}
 	b.ReportAllocs()
 	for b.Loop() {
@@ -24,7 +25,7 @@ func BenchmarkParseInto(b *testing.B) {
 }
 
 func BenchmarkAppend(b *testing.B) {
-	m, err := Parse(unhex(b, event))
+	m, err := Parse(gen.Hex(event))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -39,7 +40,7 @@ func BenchmarkAppend(b *testing.B) {
 // publish a second.
 func BenchmarkReceiveAndReply(b *testing.B) {
 	x := NewExchange(&CloudUDP, 0, rand.New(rand.NewPCG(1, 2)), nil)
-	wire := unhex(b, event)
+	wire := gen.Hex(event)
 	var out Out
 	var now clock.Instant
 	b.ReportAllocs()
@@ -55,7 +56,7 @@ func BenchmarkReceiveAndReply(b *testing.B) {
 // One publish sent, and its ACK received.
 func BenchmarkSendAndAck(b *testing.B) {
 	x := NewExchange(&DeviceUDP, 0, rand.New(rand.NewPCG(1, 2)), nil)
-	m, err := Parse(unhex(b, event))
+	m, err := Parse(gen.Hex(event))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -71,7 +72,7 @@ func BenchmarkSendAndAck(b *testing.B) {
 }
 
 func TestNoAllocation(t *testing.T) {
-	wire := unhex(t, event)
+	wire := gen.Hex(event)
 	m := Message{Options: make(Options, 0, 8)}
 	buf := make([]byte, 0, 128)
 	if n := testing.AllocsPerRun(100, func() {

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/muster/muster/fixtures/gen"
 	"github.com/muster/muster/protocol/clock"
 )
 
@@ -44,7 +45,7 @@ func TestBlockValue(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{"07", "0f", "00000016"} {
-		if b, ok := ParseBlock(unhex(t, bad)); ok {
+		if b, ok := ParseBlock(gen.Hex(bad)); ok {
 			t.Errorf("%s: got %+v, want an error", bad, b)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/muster/muster/fixtures/gen"
 	"github.com/muster/muster/protocol/clock"
 )
 
@@ -47,7 +48,7 @@ func TestDuplicates(t *testing.T) {
 }
 
 func TestDedupeLifetime(t *testing.T) {
-	wire := unhex(t, "40 02 00 01 b1 45")
+	wire := gen.Hex("40 02 00 01 b1 45")
 	for ms := -300; ms < 300; ms += 7 {
 		born := clock.Instant(time.Duration(ms) * time.Millisecond)
 		for after, want := range map[time.Duration]EventKind{
@@ -114,7 +115,7 @@ func TestDedupeBounds(t *testing.T) {
 	var out Out
 	for id := range 10000 {
 		out.Reset()
-		x.Receive(0, unhex(t, fmt.Sprintf("41 01 %04x 61 b1 74", id)), &out)
+		x.Receive(0, gen.Hex(fmt.Sprintf("41 01 %04x 61 b1 74", id)), &out)
 		x.Reply(0, out.Events[0].Message, Message{Code: Content, Payload: make([]byte, 20)}, &out)
 	}
 	if len(x.seen) != p.DedupeMax || cap(x.seen) > 2*p.DedupeMax {

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/muster/muster/fixtures/gen"
 	"github.com/muster/muster/protocol/clock"
 )
 
@@ -67,13 +68,13 @@ func (e *exchangeTest) send(m Message) uint16 {
 func (e *exchangeTest) receive(wire string) {
 	e.t.Helper()
 	e.settle()
-	e.x.Receive(e.now, unhex(e.t, wire), &e.out)
+	e.x.Receive(e.now, gen.Hex(wire), &e.out)
 }
 
 func (e *exchangeTest) reply(to string, m Message) {
 	e.t.Helper()
 	e.settle()
-	received, err := Parse(unhex(e.t, to))
+	received, err := Parse(gen.Hex(to))
 	if err != nil {
 		e.t.Fatal(err)
 	}
@@ -98,7 +99,7 @@ func (e *exchangeTest) wantMessage(wire string) {
 	if len(e.out.Messages) == 0 {
 		e.t.Fatalf("at %v: no message, want %s", e.now, wire)
 	}
-	if got, want := hex.EncodeToString(e.out.Messages[0]), hex.EncodeToString(unhex(e.t, wire)); got != want {
+	if got, want := hex.EncodeToString(e.out.Messages[0]), hex.EncodeToString(gen.Hex(wire)); got != want {
 		e.t.Errorf("at %v: got message %s, want %s", e.now, got, want)
 	}
 	e.out.Messages = e.out.Messages[1:]

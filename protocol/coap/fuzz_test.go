@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/muster/muster/fixtures/gen"
 	"github.com/muster/muster/protocol/clock"
 )
 
@@ -35,8 +36,8 @@ func TestDeterminism(t *testing.T) {
 
 func FuzzExchange(f *testing.F) {
 	for _, tt := range wellFormed {
-		f.Add([]byte{0}, unhex(f, tt.wire))
-		f.Add([]byte{3, 1, 2, 0, 9}, unhex(f, tt.wire))
+		f.Add([]byte{0}, gen.Hex(tt.wire))
+		f.Add([]byte{3, 1, 2, 0, 9}, gen.Hex(tt.wire))
 	}
 	params := []*Params{&CloudUDP, &DeviceUDP, &CloudTCP, &DeviceTCP}
 	f.Fuzz(func(t *testing.T, script, wire []byte) {

@@ -6,17 +6,9 @@ import (
 	"errors"
 	"strings"
 	"testing"
-)
 
-// unhex decodes hexadecimal text with spaces.
-func unhex(t testing.TB, s string) []byte {
-	t.Helper()
-	b, err := hex.DecodeString(strings.Join(strings.Fields(s), ""))
-	if err != nil {
-		t.Fatalf("bad hexadecimal in the test: %v", err)
-	}
-	return b
-}
+	"github.com/muster/muster/fixtures/gen"
+)
 
 // wellFormed are messages of Device OS unit tests and of the protocol
 // reference, with what they must decode to.
@@ -84,7 +76,7 @@ var wellFormed = []struct {
 func TestParseWellFormed(t *testing.T) {
 	for _, tt := range wellFormed {
 		t.Run(tt.name, func(t *testing.T) {
-			wire := unhex(t, tt.wire)
+			wire := gen.Hex(tt.wire)
 			m, err := Parse(wire)
 			if err != nil {
 				t.Fatal(err)
@@ -118,7 +110,7 @@ func TestParseLoneMarker(t *testing.T) {
 		"40 02 10 15 e0 00 ff":       false, // an extension of two bytes
 		"40 02 10 15 ff ff":          false, // a payload of ff
 	} {
-		m, err := Parse(unhex(t, wire))
+		m, err := Parse(gen.Hex(wire))
 		if err != nil || m.LoneMarker != want {
 			t.Errorf("%s: got lone marker %v, error %v, want %v", wire, m.LoneMarker, err, want)
 		}
@@ -158,7 +150,7 @@ func TestParseMalformed(t *testing.T) {
 		{"number 0", "40 02 12 34 01 45", BadOptionNumber, 4},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := Parse(unhex(t, tt.wire))
+			_, err := Parse(gen.Hex(tt.wire))
 			var format *FormatError
 			if !errors.As(err, &format) {
 				t.Fatalf("got %v, want a FormatError", err)
@@ -217,7 +209,7 @@ func TestOptionExtremes(t *testing.T) {
 // bytes again.
 func TestParseCutEverywhere(t *testing.T) {
 	for _, tt := range wellFormed {
-		wire := unhex(t, tt.wire)
+		wire := gen.Hex(tt.wire)
 		for n := range wire {
 			m, err := Parse(wire[:n])
 			if err != nil {
@@ -292,7 +284,7 @@ func TestPeek(t *testing.T) {
 		{"empty", "60 00 12 34", true, Empty, 0},
 		{"nothing behind the option header", "40 01 12 34 b1", true, GET, 0},
 	} {
-		p, ok := Peek(unhex(t, tt.wire))
+		p, ok := Peek(gen.Hex(tt.wire))
 		if ok != tt.ok || p.Code != tt.code || p.Char != tt.char {
 			t.Errorf("%s: got %v, %+v", tt.name, ok, p)
 		}
@@ -301,7 +293,7 @@ func TestPeek(t *testing.T) {
 
 func FuzzParse(f *testing.F) {
 	for _, tt := range wellFormed {
-		f.Add(unhex(f, tt.wire))
+		f.Add(gen.Hex(tt.wire))
 	}
 	f.Fuzz(func(t *testing.T, wire []byte) {
 		m, err := Parse(wire)

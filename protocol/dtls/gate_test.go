@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/muster/muster/fixtures/gen"
 	"github.com/muster/muster/protocol/clock"
 	"github.com/muster/muster/protocol/seed"
 )
@@ -94,7 +95,7 @@ func TestGateRefuses(t *testing.T) {
 	if v := gate.Receive(0, nil, old, &out); v != Refused {
 		t.Errorf("DTLS 1.0: verdict %d", v)
 	}
-	wantBytes(t, "alert", out.Datagrams[0], unhex(t, "15fefd0000000000000000000202"+"46"))
+	wantBytes(t, "alert", out.Datagrams[0], gen.Hex("15fefd0000000000000000000202"+"46"))
 	out.Reset()
 	tiny := appendRecord(nil, TypeHandshake, 0, appendMessage(nil, typeClientHello, 0, append([]byte{0xfe, 0xfd}, make([]byte, 34)...)))
 	if v := gate.Receive(0, nil, tiny, &out); v != Challenged || len(out.Datagrams[0]) > len(tiny) {

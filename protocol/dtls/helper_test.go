@@ -5,7 +5,6 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/x509"
-	"encoding/hex"
 	"fmt"
 	"io"
 	"testing"
@@ -119,15 +118,6 @@ func application(out *Out) (data [][]byte) {
 }
 
 func vector(file, name string) []byte { return fixtures.Vector("appendix-b-"+file, name) }
-
-func unhex(t testing.TB, s string) []byte {
-	t.Helper()
-	b, err := hex.DecodeString(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
 
 // Keys for tests that need no particular ones.
 var (

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/muster/muster/fixtures/gen"
 )
 
 // Every member of a closed set has a name of its own.
@@ -101,7 +103,7 @@ func TestMoreFaults(t *testing.T) {
 
 // A probe is echoed only if it is one (transport reference, Section 5.5).
 func TestIsProbe(t *testing.T) {
-	good := unhex(t, "fcfefd8001000000010000"+"0003"+"aabbcc")
+	good := gen.Hex("fcfefd8001000000010000" + "0003" + "aabbcc")
 	if !IsProbe(good) {
 		t.Error("a probe is none")
 	}

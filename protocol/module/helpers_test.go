@@ -2,28 +2,19 @@ package module
 
 import (
 	"bytes"
-	"encoding/hex"
 	"errors"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/muster/muster/fixtures"
+	"github.com/muster/muster/fixtures/gen"
 	"github.com/muster/muster/protocol/pdc"
 	"github.com/muster/muster/protocol/seed"
 )
 
-func mustHex(text string) []byte {
-	b, err := hex.DecodeString(strings.Join(strings.Fields(text), ""))
-	if err != nil {
-		panic(err)
-	}
-	return b
-}
-
 // example is the 80-byte module of the protocol reference (PDC-7.1): a Boron user
 // part, version 6, that needs system part 1 in version 6200.
-var example = mustHex(`
+var example = gen.Hex(`
 	00400d00 4c400d00 0000 0600 0d00 05 01 04013818 00000000
 	000000000000000000000000
 	ffffffff 0000

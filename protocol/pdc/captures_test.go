@@ -2,13 +2,13 @@ package pdc
 
 import (
 	"bytes"
-	"encoding/hex"
 	"fmt"
 	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/muster/muster/fixtures"
+	"github.com/muster/muster/fixtures/gen"
 	"github.com/muster/muster/protocol/coap"
 )
 
@@ -27,7 +27,7 @@ func messages(c *fixtures.Capture) []captured {
 		var wire []byte
 		for _, comment := range item.Comments {
 			if text, ok := strings.CutPrefix(comment, "plaintext "); ok {
-				wire = hexBytes(text)
+				wire = gen.Hex(text)
 			}
 			if text, ok := strings.CutPrefix(comment, "coap "); ok && len(wire) >= 4 {
 				all = append(all, captured{wire, text, item.Op == fixtures.OpUp})
@@ -35,14 +35,6 @@ func messages(c *fixtures.Capture) []captured {
 		}
 	}
 	return all
-}
-
-func hexBytes(text string) []byte {
-	b, err := hex.DecodeString(text)
-	if err != nil {
-		panic(err)
-	}
-	return b
 }
 
 // captureDialect is what the device of a recording speaks.

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/muster/muster/fixtures"
+	"github.com/muster/muster/fixtures/gen"
 	"github.com/muster/muster/protocol/coap"
 )
 
@@ -192,7 +193,7 @@ func TestSystemDescribeProtoRoundTrip(t *testing.T) {
 		t.Errorf("got %+v, %v", got, err)
 	}
 	for _, bad := range []string{"08", "0a05", "0a020a00" + "ff", "0a020d00", "3a21" + strings.Repeat("00", 33), "0d00000000"} {
-		if got, err := ParseSystemDescribe(hexBytes(bad)); err == nil {
+		if got, err := ParseSystemDescribe(gen.Hex(bad)); err == nil {
 			t.Errorf("%s: no error: %+v", bad, got)
 		}
 	}
@@ -251,7 +252,7 @@ func TestOnDeviceDescribeRequest(t *testing.T) {
 		{"size exponent 6", boron, "410120045cb16441028116", 2, 0, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			wire := hexBytes(test.wire)
+			wire := gen.Hex(test.wire)
 			r, err := OnDeviceDescribeRequest(wire, mustParse(t, wire), test.d)
 			e := asError(err)
 			if test.answer == 0 && test.then == Refuse {

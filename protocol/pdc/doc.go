@@ -15,7 +15,7 @@
 // are marked "Device OS:".
 //
 // Rule labels name their source: "PDC-5.1" is section 5.1 of the application
-// protocol reference (application.md), "C-33", "D-14" and "N-24" are its
+// protocol reference, "C-33", "D-14" and "N-24" are its
 // conformance points; "TRN-5.5" and "R-85" are of the transport reference.
 //
 // What this package is not: a client or a server. It does no I/O, retransmits

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"reflect"
 	"testing"
+
+	"github.com/muster/muster/fixtures/gen"
 )
 
 var (
@@ -40,7 +42,7 @@ func TestLedgerCalls(t *testing.T) {
 		t.Errorf("reset info: got %x", got)
 	}
 	for _, bad := range []string{"", "0800", "0807", "08", "12020a00" + "ff", "08011203" + "080100", "0802" + "1a02" + "1900"} {
-		if got, err := ParseLedgerCall(hexBytes(bad)); err == nil {
+		if got, err := ParseLedgerCall(gen.Hex(bad)); err == nil {
 			t.Errorf("%s: no error: %+v", bad, got)
 		}
 	}

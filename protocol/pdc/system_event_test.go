@@ -1,6 +1,10 @@
 package pdc
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/muster/muster/fixtures/gen"
+)
 
 func TestTruth(t *testing.T) {
 	for data, want := range map[string]bool{"": true, "t": true, "tr": true, "true": true, "truey": false, "false": false, "1": false} {
@@ -130,7 +134,7 @@ func TestEventFormsPerVersion(t *testing.T) {
 		{"subscribe/everything 6.1", Subscribe{}, NewDialect(6101, Boron), "40010000b165"},
 		{"subscribe/everything 6.2", Subscribe{}, NewDialect(6200, Boron), "40010000b16500"},
 	} {
-		if got := test.m.Message(test.d).Append(nil); string(got) != string(hexBytes(test.want)) {
+		if got := test.m.Message(test.d).Append(nil); string(got) != string(gen.Hex(test.want)) {
 			t.Errorf("%s: got %x, want %s", test.name, got, test.want)
 		}
 	}

@@ -3,6 +3,7 @@ package pdc
 import (
 	"bytes"
 
+	"github.com/muster/muster/fixtures/gen"
 	"github.com/muster/muster/protocol/coap"
 )
 
@@ -105,7 +106,7 @@ var vectorValues = map[string]Message{
 	},
 	"describe-post/system-module": DescribePost{
 		Token: tok(0x31), Flags: DescribeSystem, Protobuf: true,
-		Payload: hexBytes("0a170804100118b83020002880802a353e0000003d3e000000"),
+		Payload: gen.Hex("0a170804100118b83020002880802a353e0000003d3e000000"),
 	},
 	"describe-post/system-block-0": DescribePost{
 		Token: tok(0x31), Flags: DescribeSystem, Protobuf: true, Block: block(0, true), Payload: fill(0x5a, 1024),

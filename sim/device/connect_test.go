@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/muster/muster/fixtures/gen"
 	"github.com/muster/muster/protocol/clock"
 	"github.com/muster/muster/protocol/coap"
 	"github.com/muster/muster/protocol/dtls"
@@ -60,7 +61,7 @@ func TestHelloBytes(t *testing.T) {
 	} {
 		w := newWorld(t, c.profile).online()
 		got := w.sent[0].wire
-		want := unhex(t, strings.ReplaceAll(c.want, "____", "0000"))
+		want := gen.Hex(strings.ReplaceAll(c.want, "____", "0000"))
 		if strings.Contains(c.want, "____") {
 			copy(want[2:4], got[2:4])
 		}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/muster/muster/fixtures/gen"
 	"github.com/muster/muster/protocol/coap"
 	"github.com/muster/muster/protocol/pdc"
 	"github.com/muster/muster/protocol/seed"
@@ -69,7 +70,7 @@ func TestMessageTooLong(t *testing.T) {
 	for name, limit := range map[string]int{"boron@6.2.0": 1152, "electron@3.1.0": 960, "boron@2.3.1": 800, "electron@0.5.3": 768} {
 		for _, more := range []int{0, 1} {
 			w := newWorld(t, name).online()
-			head := unhex(t, "40 02 20 11 b1 45 07 76 64 65 76 2f 69 6e ff")
+			head := gen.Hex("40 02 20 11 b1 45 07 76 64 65 76 2f 69 6e ff")
 			w.clear()
 			w.peer.raw(append(head, make([]byte, limit+more-len(head))...))
 			w.settle()

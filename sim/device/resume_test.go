@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/muster/muster/fixtures/gen"
 	"github.com/muster/muster/protocol/clock"
 	"github.com/muster/muster/protocol/coap"
 	"github.com/muster/muster/protocol/pdc"
@@ -222,7 +223,7 @@ func TestResetDiscards(t *testing.T) {
 // close_notify ends the session; a plaintext alert does not.
 func TestCloseNotify(t *testing.T) {
 	w := newWorld(t, "boron@6.2.0").online()
-	w.down(unhex(t, "15 fefd 0000 000000000009 0002 0228"))
+	w.down(gen.Hex("15 fefd 0000 000000000009 0002 0228"))
 	w.settle()
 	w.alive()
 	w.clear()
@@ -243,11 +244,11 @@ func TestAbnormalDatagrams(t *testing.T) {
 				"17 fefd 0001 000000000077 0018 000100000000007700112233445566778899aabbccddeeff", "17 fefd 0001 000000000078 0000",
 				"16 fefd 0000 000000000000 0010 01000004 0000 000000 000004 00000000",
 			} {
-				w.down(unhex(t, b))
+				w.down(gen.Hex(b))
 				w.settle()
 			}
 			w.alive()
-			w.clear().down(unhex(t, "16 fefd 0001 000000007777 0010 0000"))
+			w.clear().down(gen.Hex("16 fefd 0001 000000007777 0010 0000"))
 			w.settle()
 			if w.dev.Profile().AtLeast(2100) {
 				w.alive()

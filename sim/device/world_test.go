@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/muster/muster/fixtures"
+	"github.com/muster/muster/fixtures/gen"
 	"github.com/muster/muster/protocol/clock"
 	"github.com/muster/muster/protocol/coap"
 	"github.com/muster/muster/protocol/dtls"
@@ -465,7 +466,7 @@ func (p *peer) advance() {
 // send sends a message of the cloud, in hex with spaces.
 func (w *world) send(format string, args ...any) {
 	w.t.Helper()
-	w.peer.raw(unhex(w.t, fmt.Sprintf(format, args...)))
+	w.peer.raw(gen.Hex(fmt.Sprintf(format, args...)))
 	w.settle()
 }
 
@@ -477,15 +478,6 @@ func (w *world) tell(m pdc.Message) {
 	c.ID = w.peer.next
 	w.peer.raw(c.Append(nil))
 	w.settle()
-}
-
-func unhex(t testing.TB, s string) []byte {
-	t.Helper()
-	b, err := hex.DecodeString(strings.ReplaceAll(s, " ", ""))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
 }
 
 // online powers the device on and brings it online.
