@@ -342,21 +342,28 @@ func checkConnectCost(_ context.Context, _ *target.Env, g *target.Group, r *Reco
 	return nil
 }
 
+// attempt switches a device on and returns the packets until it is connected or
+// has failed to.
+func attempt(ctx context.Context, d *target.Device) ([]*trace.Packet, error) {
+	mark := d.Mark()
+	d.PowerOn()
+	_, err := d.Await(ctx, mark, func(e *target.Event) bool {
+		return e.Kind == target.Offline || e.Kind == target.Online
+	})
+	return d.Packets(mark), err
+}
+
 func checkStranger(ctx context.Context, e *target.Env, g *target.Group, r *Recorder) error {
 	d, err := e.Stranger(ctx, g)
 	if err != nil {
 		return err
 	}
 	defer e.Dismiss(d)
-	mark := d.Mark()
-	d.PowerOn()
-	if _, err := d.Await(ctx, mark, func(e *target.Event) bool {
-		return e.Kind == target.Offline || e.Kind == target.Online
-	}); err != nil {
+	packets, err := attempt(ctx, d)
+	if err != nil {
 		return err
 	}
 	r.Judged(1)
-	packets := d.Packets(mark)
 	if d.Connected() || len(messages(packets)) > 0 {
 		r.Fail(report.Finding{Requirement: "R-32", Device: id(d), Text: "a device that nobody registered got in", Packets: lines(packets)})
 	}
@@ -369,15 +376,11 @@ func checkImpostorCloud(ctx context.Context, e *target.Env, g *target.Group, r *
 		return err
 	}
 	defer e.Dismiss(d)
-	mark := d.Mark()
-	d.PowerOn()
-	if _, err := d.Await(ctx, mark, func(e *target.Event) bool {
-		return e.Kind == target.Offline || e.Kind == target.Online
-	}); err != nil {
+	packets, err := attempt(ctx, d)
+	if err != nil {
 		return err
 	}
 	r.Judged(1)
-	packets := d.Packets(mark)
 	key := false
 	for _, h := range handshakes(packets, trace.Up) {
 		key = key || h.Type == trace.ClientKeyExchange
