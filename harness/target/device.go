@@ -2,7 +2,6 @@ package target
 
 import (
 	"context"
-	"crypto"
 	"fmt"
 	"slices"
 	"sync"
@@ -37,8 +36,7 @@ type Device struct {
 
 	env   *Env
 	index int    // in the fleet
-	host  string // its IP address
-	key   crypto.PrivateKey
+	host  string // the IP address that it has at first
 
 	restarted Mark
 
@@ -137,43 +135,32 @@ func (d *Device) AwaitOnline(ctx context.Context, since Mark) (Event, error) {
 // Packets returns the packets of the device behind the mark, as they crossed the
 // wire.
 func (d *Device) Packets(since Mark) []*trace.Packet {
-	return d.env.wire.of(d.env.clock.Now(), d.host, since.At)
-}
-
-// Do runs f on the machine of the device, soon.
-func (d *Device) Do(f func(now clock.Instant, m *device.Device, out *device.Out)) {
-	d.env.fleet.Do(d.index, f)
+	return d.env.wire.of(d.env.clock.Now(), trace.DeviceID(d.ID), d.host, since.At)
 }
 
 // PowerOn boots the device, which then connects.
-func (d *Device) PowerOn() {
-	d.Do(func(now clock.Instant, m *device.Device, out *device.Out) { m.PowerOn(now, out) })
-}
+func (d *Device) PowerOn() { d.env.fleet.PowerOn(d.index) }
 
 // Suspend stops the device as if its process had been killed. It keeps its
 // retained memory, so PowerOn continues with a resume.
-func (d *Device) Suspend() {
-	d.Do(func(now clock.Instant, m *device.Device, out *device.Out) { m.Suspend(now, out) })
-}
+func (d *Device) Suspend() { d.env.fleet.Suspend(d.index) }
 
 // NetworkChanged gives the device another address.
-func (d *Device) NetworkChanged() {
-	d.Do(func(now clock.Instant, m *device.Device, out *device.Out) { m.NetworkChanged(now, out) })
-}
+func (d *Device) NetworkChanged() { d.env.fleet.NetworkChange(d.index) }
 
 // Ping makes the device ask for a sign of life.
 func (d *Device) Ping() {
-	d.Do(func(now clock.Instant, m *device.Device, out *device.Out) { m.Ping(now, out) })
+	d.env.fleet.Do(d.index, func(now clock.Instant, m *device.Device, out *device.Out) { m.Ping(now, out) })
 }
 
 // LoseNetwork makes the device's socket fail, as when its network is gone: the
 // connection ends, and the device connects again.
 func (d *Device) LoseNetwork() {
-	d.Do(func(now clock.Instant, m *device.Device, out *device.Out) {
+	d.env.fleet.Do(d.index, func(now clock.Instant, m *device.Device, out *device.Out) {
 		if d.Profile.Board.UDP {
 			m.SocketFailed(now, out)
 		} else {
-			m.NetworkChanged(now, out)
+			m.StreamClosed(now, out)
 		}
 	})
 }
@@ -184,16 +171,14 @@ func (d *Device) Restarted() Mark { return d.restarted }
 // Publish makes the device publish a private event. It returns an error if the
 // device refuses to, as it does when it is not connected or publishes too fast.
 func (d *Device) Publish(ctx context.Context, name string, data []byte) error {
-	done := make(chan error, 1)
-	d.Do(func(now clock.Instant, m *device.Device, out *device.Out) {
-		done <- m.Publish(now, device.Publication{Name: name, Data: data}, out)
+	var refused error
+	err := d.env.fleet.Call(ctx, d.index, func(now clock.Instant, m *device.Device, out *device.Out) {
+		refused = m.Publish(now, device.Publication{Name: name, Data: data}, out)
 	})
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		return fmt.Errorf("device %s: publishing: %w", d, ctx.Err())
+	if err != nil {
+		return fmt.Errorf("device %s: publishing: %w", d, err)
 	}
+	return refused
 }
 
 // A Group is the devices of one Device OS version over one transport.

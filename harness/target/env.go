@@ -16,6 +16,8 @@ import (
 	"github.com/muster/muster/harness/ledger"
 	"github.com/muster/muster/harness/report"
 	"github.com/muster/muster/protocol/trace"
+	"github.com/muster/muster/sim/device"
+	"github.com/muster/muster/sim/fleet"
 	"github.com/muster/muster/sim/profile"
 	"github.com/muster/muster/transport"
 )
@@ -31,9 +33,22 @@ type Options struct {
 	Seed uint64
 	// Progress hears what is being done.
 	Progress func(what string)
-	// Cloud changes how the reference cloud runs, for mutants.
-	Cloud func(*cloudref.Options)
+	// Cloud changes how the reference cloud runs, again whether it was restarted;
+	// Device changes what the devices have alike. They are for mutants, and reach
+	// virtual runs too.
+	Cloud  func(c *CloudConfig, again bool)
+	Device func(*DeviceConfig)
 }
+
+// A CloudConfig is how a node of the reference cloud works, its faults included.
+type CloudConfig = endpoint.Config
+
+// A DeviceConfig is what devices have alike, their faults included, and
+// DeviceFaults are those.
+type (
+	DeviceConfig = device.Config
+	DeviceFaults = device.Faults
+)
 
 // An Env is a cloud, devices, and the wire between them.
 type Env struct {
@@ -41,7 +56,10 @@ type Env struct {
 	clock    *transport.Clock
 	dir      string // of the cloud's data
 	cloud    *cloudref.Cloud
-	fleet    *fleetDriver
+	fleet    *fleet.Real
+	keys     *fleet.Keys
+	ended    chan error // of the fleet
+	cancel   context.CancelFunc
 	wire     *wire
 	ledger   *ledger.Ledger
 	groups   []*Group
@@ -49,7 +67,10 @@ type Env struct {
 	byID     map[trace.DeviceID]*Device
 	accounts [2]store.AccountID
 
+	making sync.Mutex // of RSA keys
+
 	mu      sync.Mutex
+	byIndex []*Device // as in the fleet
 	refused []endpoint.Observation
 }
 
@@ -105,7 +126,8 @@ func (e *Env) startCloud(ctx context.Context, udp, tcp netip.AddrPort) error {
 		AnswerTimeout: 15 * time.Second,
 	}
 	if e.options.Cloud != nil {
-		e.options.Cloud(&o)
+		again := e.cloud != nil
+		o.Adjust = func(c *CloudConfig) { e.options.Cloud(c, again) }
 	}
 	cloud, err := cloudref.Start(ctx, o)
 	if err != nil {
@@ -159,8 +181,9 @@ func (e *Env) observe(o endpoint.Observation) {
 // Stop ends the devices and the cloud, and removes what they stored.
 func (e *Env) Stop() error {
 	var errs []error
-	if e.fleet != nil {
-		errs = append(errs, e.fleet.stop())
+	if e.cancel != nil {
+		e.cancel()
+		errs = append(errs, <-e.ended)
 	}
 	if e.cloud != nil {
 		errs = append(errs, e.cloud.Stop())

@@ -17,6 +17,9 @@ import (
 // has its own.
 var injectors atomic.Uint32
 
+// ErrNoEcho says that the cloud did not echo the probe that marks the end.
+var ErrNoEcho = errors.New("target: the cloud does not echo a probe, so silence cannot be told from delay")
+
 // Inject sends datagrams to the cloud from an address that nobody else uses, and
 // returns what came back. It does not wait for silence: behind the datagrams it
 // sends a reachability probe, whose echo comes when the cloud has seen all of
@@ -51,7 +54,7 @@ func (e *Env) Inject(ctx context.Context, datagrams [][]byte) ([][]byte, error) 
 	for {
 		n, err := conn.Read(buf)
 		if err != nil {
-			return replies, fmt.Errorf("target: the cloud does not echo a probe, so silence cannot be told from delay: %w", err)
+			return replies, fmt.Errorf("%w: %w", ErrNoEcho, err)
 		}
 		if bytes.Equal(buf[:n], probe) {
 			return replies, nil

@@ -9,9 +9,7 @@ import (
 	"crypto/x509"
 	"encoding/binary"
 	"fmt"
-	"runtime"
 	"runtime/debug"
-	"sync"
 
 	"github.com/muster/muster/cloudref"
 	"github.com/muster/muster/cloudref/store"
@@ -20,98 +18,119 @@ import (
 	"github.com/muster/muster/protocol/seed"
 	"github.com/muster/muster/protocol/trace"
 	"github.com/muster/muster/sim/device"
-	"github.com/muster/muster/sim/profile"
+	"github.com/muster/muster/sim/fleet"
 )
 
 // addDevices makes the devices and registers them with the cloud.
 func (e *Env) addDevices(ctx context.Context) error {
-	fleet, err := newFleet(e.clock, e.wire.decoder.Tap())
+	f, err := fleet.NewReal(fleet.Options{
+		UDP: e.cloud.UDP(), TCP: e.cloud.TCP(), Clock: e.clock, Tap: e.wire.decoder.Tap(), Observe: e.happened,
+	})
 	if err != nil {
 		return err
 	}
-	e.fleet = fleet
-	keys := newKeyMaker()
-	keys.prepare(e.options)
-	configs := make(map[*profile.Profile]*device.Config)
+	e.fleet, e.ended = f, make(chan error, 1)
+	run, cancel := context.WithCancel(context.Background())
+	e.cancel = cancel
+	go func() { e.ended <- f.Run(run) }()
+	if err := e.makeKeys(ctx); err != nil {
+		return err
+	}
+	template := e.template()
 	var list []cloudref.Registration
 	for i := range e.options.Devices {
 		p := e.options.Profiles[i%len(e.options.Profiles)]
-		if configs[p] == nil {
-			configs[p] = e.config(p, keys)
+		d := &Device{ID: fleet.ID(uint32(e.options.Seed), i), Profile: p, Account: i / len(e.options.Profiles) % 2, env: e, more: make(chan struct{})}
+		list = append(list, e.registration(d, fmt.Sprintf("%s-%d", p.Board.Name, i)))
+		if err := e.place(ctx, d, template.Config(p)); err != nil {
+			return err
 		}
-		d := &Device{ID: e.id(i, p), Profile: p, Account: i / len(e.options.Profiles) % 2, env: e, more: make(chan struct{})}
-		key := keys.make(d.ID, p)
-		r := cloudref.Registration{ID: store.DeviceID(d.ID), Name: fmt.Sprintf("%s-%d", p.Board.Name, i), Owner: e.accounts[d.Account]}
-		r.P256, r.RSA = e.publicHalves(d, key)
-		list = append(list, r)
-		e.place(d, configs[p])
 		e.devices, e.byID[trace.DeviceID(d.ID)] = append(e.devices, d), d
 		e.group(d)
 	}
 	return e.cloud.Register(ctx, list...)
 }
 
-// id returns the id of device i: the usual prefix, then what tells it from
-// others.
-func (e *Env) id(i int, p *profile.Profile) (id device.ID) {
-	copy(id[:], []byte{0xe0, 0x0f, 0xce, 0x68, byte(p.Board.Platform), byte(p.Version.System >> 8), byte(p.Version.System)})
-	binary.BigEndian.PutUint32(id[8:], uint32(i))
-	return id
+// makeKeys makes the RSA keys of the devices over TCP, which takes longest.
+func (e *Env) makeKeys(ctx context.Context) error {
+	var ids []device.ID
+	for i := range e.options.Devices {
+		if !e.options.Profiles[i%len(e.options.Profiles)].Board.UDP {
+			ids = append(ids, fleet.ID(uint32(e.options.Seed), i))
+		}
+	}
+	// The cloud takes no key for two devices, so there is one for each.
+	e.keys = fleet.NewKeys(0)
+	return e.keys.MakeRSA(ctx, ids, func(done, of int) {
+		e.options.Progress(fmt.Sprintf("making RSA keys, %d of %d", done, of))
+	})
 }
 
-// config is what the devices of one profile share.
-func (e *Env) config(p *profile.Profile, keys *keyMaker) *device.Config {
-	c := &device.Config{
-		Profile: p, Key: keys.get, App: application(), Rand: rand.Reader, Seed: e.options.Seed,
-		Server: e.cloud.UDP().String(),
+// template is what the devices have alike.
+func (e *Env) template() *fleet.Template {
+	return &fleet.Template{
+		Keys: e.keys, App: application(), Seed: e.options.Seed, Server: e.cloud.UDP().String(), Edit: e.options.Device,
+		EC: parsePublic[*ecdsa.PublicKey](e.cloud.PublicKeyUDP()), RSA: parsePublic[*rsa.PublicKey](e.cloud.PublicKeyTCP()),
 	}
-	c.CloudKey = e.cloudKey(p)
-	return c
 }
 
-// cloudKey is the key of the cloud that devices with this profile pin.
-func (e *Env) cloudKey(p *profile.Profile) crypto.PublicKey {
-	der := e.cloud.PublicKeyTCP()
-	if p.Board.UDP {
-		der = e.cloud.PublicKeyUDP()
-	}
+func parsePublic[K crypto.PublicKey](der []byte) K {
 	key, err := x509.ParsePKIXPublicKey(der)
 	if err != nil {
 		panic(fmt.Sprintf("target: the cloud's own key: %v", err))
 	}
-	return key
+	return key.(K)
 }
 
-// publicHalves returns the key to register, for UDP or for TCP, and tells the
-// decoder whose it is.
-func (e *Env) publicHalves(d *Device, key crypto.PrivateKey) (p256, rsaSPKI []byte) {
-	switch key := key.(type) {
-	case *ecdsa.PrivateKey:
-		p256 = mustSPKI(&key.PublicKey)
-		e.wire.decoder.AddDevice(trace.DeviceID(d.ID), p256, nil)
-	case *rsa.PrivateKey:
-		rsaSPKI = mustSPKI(&key.PublicKey)
-		e.wire.decoder.AddDevice(trace.DeviceID(d.ID), rsaSPKI, key)
+// registration is how the cloud gets to know a device. The decoder is told too,
+// whose key it is.
+func (e *Env) registration(d *Device, name string) cloudref.Registration {
+	r := cloudref.Registration{ID: store.DeviceID(d.ID), Name: name, Owner: e.accounts[d.Account]}
+	if d.Profile.Board.UDP {
+		r.P256 = e.keys.Public(d.ID)
+		e.wire.decoder.AddDevice(trace.DeviceID(d.ID), r.P256, nil)
+		return r
 	}
-	return p256, rsaSPKI
+	r.RSA = e.keys.Public(d.ID)
+	private, _ := e.keys.Get(d.ID).(*rsa.PrivateKey)
+	e.wire.decoder.AddDevice(trace.DeviceID(d.ID), r.RSA, private)
+	return r
 }
 
 // place puts a device into the fleet, switched off.
-func (e *Env) place(d *Device, c *device.Config) {
-	index, addr := e.fleet.add(device.New(c, d.ID, nil), e.cloud.UDP(), e.cloud.TCP(), d.note)
+func (e *Env) place(ctx context.Context, d *Device, c *device.Config) error {
+	e.mu.Lock()
+	index, err := e.fleet.Add(fleet.Spec{Config: c, ID: d.ID})
+	if err == nil {
+		e.byIndex = append(e.byIndex, d)
+	}
+	e.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	addr, err := e.fleet.Addr(ctx, index)
 	d.index, d.host = index, addr.String()
+	return err
+}
+
+// happened takes an event of the fleet to its device.
+func (e *Env) happened(index int, at clock.Instant, event device.Event) {
+	e.mu.Lock()
+	d := e.byIndex[index]
+	e.mu.Unlock()
+	d.note(at, event)
 }
 
 // Stranger returns a device like those of the group whose key the cloud does not
 // know, switched off.
-func (e *Env) Stranger(_ context.Context, g *Group) (*Device, error) {
-	return e.extra(g, func(*device.Config) {})
+func (e *Env) Stranger(ctx context.Context, g *Group) (*Device, error) {
+	return e.extra(ctx, g, nil)
 }
 
 // Deceived returns a device like those of the group that pins another key than
 // the cloud has, and that the cloud knows, switched off.
 func (e *Env) Deceived(ctx context.Context, g *Group) (*Device, error) {
-	d, err := e.extra(g, func(c *device.Config) {
+	d, err := e.extra(ctx, g, func(c *device.Config) {
 		if g.Transport == "udp" {
 			c.CloudKey = &seed.P256(rand.Reader).PublicKey
 		} else {
@@ -121,83 +140,40 @@ func (e *Env) Deceived(ctx context.Context, g *Group) (*Device, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := cloudref.Registration{ID: store.DeviceID(d.ID), Owner: e.accounts[0]}
-	r.P256, r.RSA = e.publicHalves(d, d.key)
-	return d, e.cloud.Register(ctx, r)
+	return d, e.cloud.Register(ctx, e.registration(d, "deceived"))
 }
 
-func (e *Env) extra(g *Group, edit func(*device.Config)) (*Device, error) {
-	p := g.Devices[0].Profile
-	keys := newKeyMaker()
-	d := &Device{Profile: p, env: e, more: make(chan struct{})}
+func (e *Env) extra(ctx context.Context, g *Group, edit func(*device.Config)) (*Device, error) {
+	d := &Device{Profile: g.Devices[0].Profile, env: e, more: make(chan struct{})}
 	if _, err := rand.Read(d.ID[:]); err != nil {
 		return nil, fmt.Errorf("target: drawing an id: %w", err)
 	}
-	d.key = keys.make(d.ID, p)
-	c := e.config(p, keys)
-	edit(c)
-	e.place(d, c)
-	return d, nil
+	if !d.Profile.Board.UDP {
+		if err := e.makeExtraKey(ctx, d.ID); err != nil {
+			return nil, err
+		}
+	}
+	template := e.template()
+	template.Edit = func(c *DeviceConfig) {
+		for _, f := range []func(*DeviceConfig){e.options.Device, edit} {
+			if f != nil {
+				f(c)
+			}
+		}
+	}
+	return d, e.place(ctx, d, template.Config(d.Profile))
+}
+
+// makeExtraKey makes one more RSA key. Keys are numbered when they are begun, so
+// one is made at a time.
+func (e *Env) makeExtraKey(ctx context.Context, id device.ID) error {
+	e.making.Lock()
+	defer e.making.Unlock()
+	return e.keys.MakeRSA(ctx, []device.ID{id}, nil)
 }
 
 // Dismiss switches an extra device off for good.
-func (e *Env) Dismiss(d *Device) {
-	d.Do(func(now clock.Instant, m *device.Device, out *device.Out) { m.PowerOff(now, out) })
-}
-
-// A keyMaker makes and holds the private keys of simulated devices.
-type keyMaker struct {
-	mu    sync.Mutex
-	keys  map[device.ID]crypto.PrivateKey
-	ready chan *rsa.PrivateKey // RSA keys that nobody has yet
-}
-
-func newKeyMaker() *keyMaker { return &keyMaker{keys: make(map[device.ID]crypto.PrivateKey)} }
-
-// prepare makes the RSA keys of all devices over TCP, on all cores: each takes
-// tens of milliseconds.
-func (k *keyMaker) prepare(o Options) {
-	need := 0
-	for i := range o.Devices {
-		if !o.Profiles[i%len(o.Profiles)].Board.UDP {
-			need++
-		}
-	}
-	k.ready = make(chan *rsa.PrivateKey, need)
-	for worker, workers := 0, runtime.GOMAXPROCS(0); worker < workers; worker++ {
-		share := need / workers
-		if worker < need%workers {
-			share++
-		}
-		go func() {
-			for range share {
-				k.ready <- lightssl.GenerateDeviceKey(rand.Reader)
-			}
-		}()
-	}
-}
-
-func (k *keyMaker) make(id device.ID, p *profile.Profile) crypto.PrivateKey {
-	var key crypto.PrivateKey
-	switch {
-	case p.Board.UDP:
-		key = seed.P256(rand.Reader)
-	case k.ready != nil:
-		key = <-k.ready
-	default:
-		key = lightssl.GenerateDeviceKey(rand.Reader)
-	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.keys[id] = key
-	return key
-}
-
-func (k *keyMaker) get(id device.ID) crypto.PrivateKey {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.keys[id]
-}
+func (e *Env) Dismiss(d *Device) { e.fleet.PowerOff(d.index) }
 
 func randomSeed() uint64 {
 	var b [8]byte

@@ -20,6 +20,7 @@ import (
 	"github.com/muster/muster/protocol/seed"
 	"github.com/muster/muster/protocol/trace"
 	"github.com/muster/muster/sim/device"
+	"github.com/muster/muster/sim/fleet"
 	"github.com/muster/muster/sim/profile"
 	"github.com/muster/muster/transport"
 	"github.com/muster/muster/transport/vnet"
@@ -33,10 +34,10 @@ type Virtual struct {
 	Net *vnet.Network
 
 	cloud *vnet.Node
-	node  *vnet.Node
-	host  *virtualHost
+	fleet *fleet.Virtual
 	wire  *wire
 	id    device.ID
+	log   []logged
 }
 
 // Addresses of the two parties of a Virtual.
@@ -45,9 +46,21 @@ var (
 	virtualDevice = netip.MustParseAddr("198.51.100.7")
 )
 
-// NewVirtual returns a device with the given profile, switched off, and a cloud
-// that knows it.
-func NewVirtual(p *profile.Profile, runSeed uint64) (*Virtual, error) {
+// Virtual returns a device with the given profile, switched off, and a cloud that
+// knows it, both with the faults of the run. adjust, if not nil, changes this
+// cloud alone: a puppet.
+func (e *Env) Virtual(p *profile.Profile, runSeed uint64, adjust func(*CloudConfig)) (*Virtual, error) {
+	return newVirtual(p, runSeed, e.options.Device, func(c *CloudConfig) {
+		if e.options.Cloud != nil {
+			e.options.Cloud(c, false)
+		}
+		if adjust != nil {
+			adjust(c)
+		}
+	})
+}
+
+func newVirtual(p *profile.Profile, runSeed uint64, edit func(*DeviceConfig), adjust func(*CloudConfig)) (*Virtual, error) {
 	v := &Virtual{id: device.ID{0xe0, 0x0f, 0xce, 0x68, 4: byte(p.Board.Platform), 11: 1}}
 	keys := virtualKeys()
 	v.wire = newWire(keys.cloudRSA, func(*trace.Packet) {})
@@ -73,18 +86,24 @@ func NewVirtual(p *profile.Profile, runSeed uint64) (*Virtual, error) {
 	if err := st.Do(context.Background(), store.PutDevice(record)); err != nil {
 		return nil, fmt.Errorf("target: registering: %w", err)
 	}
-	cloud, err := endpoint.New(context.Background(), endpoint.Config{
+	if edit != nil {
+		edit(config)
+	}
+	cloudConfig := endpoint.Config{
 		Store: st, ECKey: keys.cloudEC, RSAKey: keys.cloudRSA, Seed: runSeed, Rand: seed.Bytes(runSeed, "virtual/cloud"),
 		KeepSecrets: true, Observe: v.observe,
 		WallClock: func(at clock.Instant) time.Time { return virtualEpoch.Add(time.Duration(at)) },
-	})
+	}
+	adjust(&cloudConfig)
+	cloud, err := endpoint.New(context.Background(), cloudConfig)
 	if err != nil {
 		return nil, err
 	}
 	v.cloud = v.Net.Attach(cloud, virtualCloud)
 	v.cloud.Listen(cloudref.PortTCP)
-	v.host = &virtualHost{udp: udp, tcp: tcp, device: device.New(config, v.id, nil), port: 40000}
-	v.node = v.Net.Attach(v.host, virtualDevice)
+	v.fleet = fleet.NewVirtual(v.Net, fleet.Options{UDP: udp, TCP: tcp, Observe: v.happened},
+		func(_ int, h transport.Host) *vnet.Node { return v.Net.Attach(h, virtualDevice) })
+	v.fleet.Add(fleet.Spec{Config: config, ID: v.id})
 	return v, nil
 }
 
@@ -118,27 +137,26 @@ func mustSPKI(key any) []byte {
 	return der
 }
 
-// PowerOn boots the device.
-func (v *Virtual) PowerOn() { v.Do((*device.Device).PowerOn) }
-
-// Do acts on the device now.
-func (v *Virtual) Do(f func(d *device.Device, now clock.Instant, out *device.Out)) {
-	v.node.Do(func(now clock.Instant, out *transport.Out) {
-		f(v.host.device, now, &v.host.out)
-		v.host.act(now, out)
-	})
+func (v *Virtual) happened(_ int, at clock.Instant, e device.Event) {
+	e.Data = slices.Clone(e.Data)
+	v.log = append(v.log, logged{at, e})
 }
+
+// PowerOn boots the device.
+func (v *Virtual) PowerOn() { v.fleet.PowerOn(0) }
 
 // Publish makes the device publish an event.
 func (v *Virtual) Publish(name string, data []byte) (err error) {
-	v.Do(func(d *device.Device, now clock.Instant, out *device.Out) {
-		err = d.Publish(now, device.Publication{Name: name, Data: data}, out)
-	})
+	v.fleet.Publish(0, device.Publication{Name: name, Data: data}, func(e error) { err = e })
+	v.Run(0)
 	return err
 }
 
 // Suspend stops the device as if its process had been killed.
-func (v *Virtual) Suspend() { v.Do((*device.Device).Suspend) }
+func (v *Virtual) Suspend() {
+	v.fleet.Suspend(0)
+	v.Run(0)
+}
 
 // Silence makes the cloud unreachable, or reachable again: it gets nothing and
 // sends nothing.
@@ -147,7 +165,7 @@ func (v *Virtual) Silence(on bool) { v.cloud.SetOnline(!on) }
 // Connect powers the device on and waits, in virtual time, until it is connected.
 func (v *Virtual) Connect() error {
 	v.PowerOn()
-	if !v.Net.RunUntil(v.host.device.Online, v.Net.Now().Add(5*time.Minute)) {
+	if !v.fleet.RunOnline(v.Net.Now().Add(5 * time.Minute)) {
 		return fmt.Errorf("target: the device did not connect within five minutes of virtual time")
 	}
 	// Move the time, so that what follows lies behind what was said here.
@@ -160,13 +178,13 @@ func (v *Virtual) Run(d time.Duration) { v.Net.Run(v.Net.Now().Add(d)) }
 
 // Packets returns what crossed the wire from an instant on, decoded.
 func (v *Virtual) Packets(since clock.Instant) []*trace.Packet {
-	return v.wire.of(v.Net.Now(), virtualDevice.String(), since)
+	return v.wire.of(v.Net.Now(), trace.DeviceID(v.id), virtualDevice.String(), since)
 }
 
 // Events returns what the device says happened from an instant on.
 func (v *Virtual) Events(since clock.Instant) []Event {
 	var list []Event
-	for _, l := range v.host.log {
+	for _, l := range v.log {
 		if l.at >= since {
 			list = append(list, l.event)
 		}
@@ -174,88 +192,5 @@ func (v *Virtual) Events(since clock.Instant) []Event {
 	return list
 }
 
-// A virtualHost gives a device its place on the network.
-type virtualHost struct {
-	device   *device.Device
-	out      device.Out
-	udp, tcp netip.AddrPort // of the cloud
-	port     uint16         // of the present socket
-	stream   transport.StreamID
-	log      []logged
-}
-
-// act does what the device wants and notes what happened to it.
-func (h *virtualHost) act(now clock.Instant, out *transport.Out) {
-	local := netip.AddrPortFrom(virtualDevice, h.port)
-	for _, a := range h.out.Actions {
-		switch a.Kind {
-		case device.OpenSocket:
-			h.port++
-			local = netip.AddrPortFrom(virtualDevice, h.port)
-		case device.SendDatagram:
-			out.Send(local, h.udp, a.Data)
-		case device.DialStream:
-			h.stream = out.Dial(netip.AddrPortFrom(virtualDevice, 0), h.tcp)
-		case device.WriteStream:
-			out.Write(h.stream, a.Data)
-		case device.CloseStream:
-			out.Close(h.stream)
-			h.stream = 0
-		case device.CloseSocket:
-			// The next one has another port.
-		default:
-			panic("target: unknown action of a device")
-		}
-	}
-	for _, e := range h.out.Events {
-		e.Data = slices.Clone(e.Data)
-		h.log = append(h.log, logged{now, e})
-	}
-	h.out.Reset()
-}
-
-// Datagram implements transport.Host.
-func (h *virtualHost) Datagram(now clock.Instant, p transport.Packet, out *transport.Out) {
-	if p.Local.Port() != h.port {
-		return // for a socket that is closed
-	}
-	h.device.Datagram(now, p.Data, &h.out)
-	h.act(now, out)
-}
-
-// StreamOpened implements transport.Host.
-func (h *virtualHost) StreamOpened(now clock.Instant, s transport.Stream, out *transport.Out) {
-	if s.ID == h.stream {
-		h.device.StreamOpened(now, &h.out)
-		h.act(now, out)
-	}
-}
-
-// StreamData implements transport.Host.
-func (h *virtualHost) StreamData(now clock.Instant, id transport.StreamID, b []byte, out *transport.Out) {
-	if id == h.stream {
-		h.device.StreamData(now, b, &h.out)
-		h.act(now, out)
-	}
-}
-
-// StreamClosed implements transport.Host.
-func (h *virtualHost) StreamClosed(now clock.Instant, id transport.StreamID, _ transport.Cause, out *transport.Out) {
-	if id == h.stream {
-		h.stream = 0
-		h.device.StreamClosed(now, &h.out)
-		h.act(now, out)
-	}
-}
-
-// Advance implements transport.Host.
-func (h *virtualHost) Advance(now clock.Instant, out *transport.Out) {
-	h.device.Advance(now, &h.out)
-	h.act(now, out)
-}
-
-// Deadline implements transport.Host.
-func (h *virtualHost) Deadline() clock.Instant { return h.device.Deadline() }
-
 // Cellular reports whether the device's main interface is a modem.
-func (v *Virtual) Cellular() bool { return v.host.device.Profile().Board.Cellular() }
+func (v *Virtual) Cellular() bool { return v.fleet.Device(0).Profile().Board.Cellular() }

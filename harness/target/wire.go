@@ -17,11 +17,12 @@ import (
 type wire struct {
 	decoder *capture.Decoder
 
-	mu     sync.Mutex
-	clouds map[netip.AddrPort]bool
-	hosts  map[string][]*trace.Packet // by the device's IP address
-	more   chan struct{}              // closed when a packet was added
-	listen func(*trace.Packet)
+	mu      sync.Mutex
+	clouds  map[netip.AddrPort]bool
+	devices map[trace.DeviceID][]*trace.Packet
+	hosts   map[string][]*trace.Packet // of nobody known yet, by the device's IP address
+	more    chan struct{}              // closed when a packet was added
+	listen  func(*trace.Packet)
 }
 
 // reorder is how long sightings of different goroutines may come out of order,
@@ -34,7 +35,8 @@ const (
 func newWire(cloudKey *rsa.PrivateKey, listen func(*trace.Packet)) *wire {
 	w := &wire{
 		clouds: make(map[netip.AddrPort]bool), listen: listen,
-		hosts: make(map[string][]*trace.Packet), more: make(chan struct{}),
+		devices: make(map[trace.DeviceID][]*trace.Packet),
+		hosts:   make(map[string][]*trace.Packet), more: make(chan struct{}),
 	}
 	w.decoder = capture.NewDecoder(capture.Config{
 		Emit: w.emit, Cloud: w.isCloud, CloudKey: cloudKey, Reorder: reorder, Hold: hold,
@@ -59,7 +61,9 @@ func (w *wire) cloud(a netip.AddrPort) {
 func (w *wire) emit(p *trace.Packet) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if host, _, err := net.SplitHostPort(p.DeviceAddress); err == nil {
+	if p.Device != (trace.DeviceID{}) {
+		w.devices[p.Device] = append(w.devices[p.Device], p)
+	} else if host, _, err := net.SplitHostPort(p.DeviceAddress); err == nil {
 		w.hosts[host] = append(w.hosts[host], p)
 	}
 	w.listen(p)
@@ -77,13 +81,14 @@ func (w *wire) changed() <-chan struct{} {
 // settled tells when packets that wait for earlier ones can be looked at.
 func (w *wire) settled() <-chan time.Time { return time.After(2 * reorder) }
 
-// of returns the packets of an IP address from an instant on. Before its key is
-// seen nobody can tell whose a packet is, but each device has an address.
-func (w *wire) of(now clock.Instant, host string, since clock.Instant) []*trace.Packet {
+// of returns the packets of a device from an instant on. Before its key is seen
+// nobody can tell whose a packet is; those are found by the address that the
+// device has at first.
+func (w *wire) of(now clock.Instant, id trace.DeviceID, host string, since clock.Instant) []*trace.Packet {
 	w.decoder.Advance(now.Add(reorder))
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return after(w.hosts[host], since)
+	return after(append(slices.Clone(w.devices[id]), w.hosts[host]...), since)
 }
 
 // after sorts packets and returns those from an instant on.

@@ -3,6 +3,7 @@ package fleet
 import (
 	"context"
 	"crypto/rsa"
+	"sync"
 	"testing"
 	"time"
 
@@ -297,3 +298,25 @@ func TestKeys(t *testing.T) {
 
 // nop does nothing; when it is done, so is everything before it.
 func nop(clock.Instant, *device.Device, *device.Out) {}
+
+// TestKeysMadeAtOnce makes RSA keys from many goroutines: none may get the key
+// of another, which a cloud would refuse.
+func TestKeysMadeAtOnce(t *testing.T) {
+	keys := NewKeys(0)
+	var wait sync.WaitGroup
+	for i := range 8 {
+		wait.Go(func() {
+			if err := keys.MakeRSA(context.Background(), []device.ID{ID(1, i)}, nil); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wait.Wait()
+	seen := make(map[string]bool)
+	for i := range 8 {
+		seen[string(keys.Public(ID(1, i)))] = true
+	}
+	if len(seen) != 8 {
+		t.Errorf("8 devices have %d different keys", len(seen))
+	}
+}

@@ -35,6 +35,7 @@ type Keys struct {
 
 	cache [keyCache]atomic.Pointer[cached]
 
+	making sync.Mutex // held while keys are made, so that no two get one number
 	mu     sync.RWMutex
 	own    map[device.ID]crypto.PrivateKey // loaded, and RSA
 	pool   []*rsa.PrivateKey
@@ -106,6 +107,8 @@ func (k *Keys) set(id device.ID, key crypto.PrivateKey) {
 // as there may be, on all cores. progress, if not nil, hears how many of the new
 // ones are there.
 func (k *Keys) MakeRSA(ctx context.Context, ids []device.ID, progress func(done, of int)) error {
+	k.making.Lock()
+	defer k.making.Unlock()
 	k.mu.RLock()
 	have := len(k.pool)
 	var need []device.ID
