@@ -48,7 +48,7 @@ func timerSuite() Suite {
 }
 
 // eachBoard runs a check on one virtual device of each board of the group.
-func eachBoard(g *target.Group, seed uint64, r *Recorder, f func(v *target.Virtual, name string) error) error {
+func eachBoard(e *target.Env, g *target.Group, r *Recorder, f func(v *target.Virtual, name string) error) error {
 	seen := make(map[string]bool)
 	for _, d := range g.Devices {
 		name := d.Profile.String()
@@ -56,7 +56,7 @@ func eachBoard(g *target.Group, seed uint64, r *Recorder, f func(v *target.Virtu
 			continue
 		}
 		seen[name] = true
-		v, err := target.NewVirtual(d.Profile, seed)
+		v, err := e.Virtual(d.Profile, e.Seed(), nil)
 		if err != nil {
 			return err
 		}
@@ -87,7 +87,7 @@ func clientHelloTimes(packets []*trace.Packet) []int {
 }
 
 func checkHandshakeTimers(_ context.Context, e *target.Env, g *target.Group, r *Recorder) error {
-	return eachBoard(g, e.Seed(), r, func(v *target.Virtual, name string) error {
+	return eachBoard(e, g, r, func(v *target.Virtual, name string) error {
 		v.Silence(true)
 		v.PowerOn()
 		v.Run(50 * time.Second)
@@ -123,7 +123,7 @@ func keepAlive(g *target.Group, cellular bool) time.Duration {
 const slack = 2 * time.Second
 
 func checkKeepAlive(_ context.Context, e *target.Env, g *target.Group, r *Recorder) error {
-	return eachBoard(g, e.Seed(), r, func(v *target.Virtual, name string) error {
+	return eachBoard(e, g, r, func(v *target.Virtual, name string) error {
 		want := keepAlive(g, v.Cellular())
 		if err := v.Connect(); err != nil {
 			return err
@@ -166,7 +166,7 @@ func lastBefore(all []sight, fits func(sight) bool) clock.Instant {
 }
 
 func checkSilentCloud(_ context.Context, e *target.Env, g *target.Group, r *Recorder) error {
-	return eachBoard(g, e.Seed(), r, func(v *target.Virtual, name string) error {
+	return eachBoard(e, g, r, func(v *target.Virtual, name string) error {
 		if err := v.Connect(); err != nil {
 			return err
 		}
@@ -187,7 +187,7 @@ func checkSilentCloud(_ context.Context, e *target.Env, g *target.Group, r *Reco
 }
 
 func checkRetransmission(_ context.Context, e *target.Env, g *target.Group, r *Recorder) error {
-	return eachBoard(g, e.Seed(), r, func(v *target.Virtual, name string) error {
+	return eachBoard(e, g, r, func(v *target.Virtual, name string) error {
 		if err := v.Connect(); err != nil {
 			return err
 		}
@@ -228,7 +228,7 @@ func judgeIntervals(r *Recorder, name string, times []clock.Instant) {
 }
 
 func checkExpiry(_ context.Context, e *target.Env, g *target.Group, r *Recorder) error {
-	return eachBoard(g, e.Seed(), r, func(v *target.Virtual, name string) error {
+	return eachBoard(e, g, r, func(v *target.Virtual, name string) error {
 		if err := v.Connect(); err != nil {
 			return err
 		}
@@ -280,7 +280,7 @@ func checkSameSeed(_ context.Context, e *target.Env, g *target.Group, r *Recorde
 	p := g.Devices[0].Profile
 	var texts [3]string
 	for i, seed := range []uint64{e.Seed(), e.Seed(), e.Seed() + 1} {
-		v, err := target.NewVirtual(p, seed)
+		v, err := e.Virtual(p, seed, nil)
 		if err != nil {
 			return err
 		}

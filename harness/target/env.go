@@ -67,8 +67,6 @@ type Env struct {
 	byID     map[trace.DeviceID]*Device
 	accounts [2]store.AccountID
 
-	making sync.Mutex // of RSA keys
-
 	mu      sync.Mutex
 	byIndex []*Device // as in the fleet
 	refused []endpoint.Observation

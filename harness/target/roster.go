@@ -149,7 +149,7 @@ func (e *Env) extra(ctx context.Context, g *Group, edit func(*device.Config)) (*
 		return nil, fmt.Errorf("target: drawing an id: %w", err)
 	}
 	if !d.Profile.Board.UDP {
-		if err := e.makeExtraKey(ctx, d.ID); err != nil {
+		if err := e.keys.MakeRSA(ctx, []device.ID{d.ID}, nil); err != nil {
 			return nil, err
 		}
 	}
@@ -162,14 +162,6 @@ func (e *Env) extra(ctx context.Context, g *Group, edit func(*device.Config)) (*
 		}
 	}
 	return d, e.place(ctx, d, template.Config(d.Profile))
-}
-
-// makeExtraKey makes one more RSA key. Keys are numbered when they are begun, so
-// one is made at a time.
-func (e *Env) makeExtraKey(ctx context.Context, id device.ID) error {
-	e.making.Lock()
-	defer e.making.Unlock()
-	return e.keys.MakeRSA(ctx, []device.ID{id}, nil)
 }
 
 // Dismiss switches an extra device off for good.
