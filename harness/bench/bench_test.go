@@ -54,7 +54,7 @@ func TestContest(t *testing.T) {
 
 func TestWriteTable(t *testing.T) {
 	var b strings.Builder
-	rows := []Row{{What: "a", Unit: "us", Floor: 1.234, Pion: 45.67, Ours: 1234567, OverFloor: 1.5, Target: "less", Reached: true}, {What: "b"}}
+	rows := []Row{{What: "a", Unit: "us", Floor: 1.234, Pion: 45.67, Ours: 1234567, OverFloor: 1.5, Target: "less", Reached: Reached}, {What: "b"}}
 	if err := WriteTable(&b, rows); err != nil {
 		t.Fatal(err)
 	}
@@ -65,5 +65,18 @@ func TestWriteTable(t *testing.T) {
 	got := strings.Join(strings.Fields(lines[1]), " ")
 	if want := "a us 1.23 45.7 - 1,234,567 1.50 - less yes"; got != want {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// A limit moves with the floor, and only a missed one does.
+func TestJudge(t *testing.T) {
+	for _, test := range []struct {
+		ours, floor float64
+		want        Verdict
+	}{{400, 306, Reached}, {390, 900, Reached}, {600, 612, Scaled}, {850, 612, Missed}, {401, 306, Missed}, {401, 0, Missed}} {
+		r := Row{Ours: test.ours, Floor: test.floor}
+		if r.Judge(400, 306); r.Reached != test.want {
+			t.Errorf("%v with a floor of %v: got %v, want %v", test.ours, test.floor, r.Reached, test.want)
+		}
 	}
 }

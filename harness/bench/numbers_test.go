@@ -43,6 +43,7 @@ func TestNumbers(t *testing.T) {
 		{name: "handshakes in memory", measure: r.handshakeInMemory},
 		{name: "handshakes over UDP", measure: r.handshakesOverUDP},
 		{name: "messages over UDP", measure: r.posts},
+		{name: "fleet and cloud on sockets", measure: r.product},
 		{name: "an idle fleet", measure: r.idleFleet, first: true},
 		{name: "restoring", measure: r.restore},
 	}
@@ -64,7 +65,7 @@ func TestNumbers(t *testing.T) {
 	if err := WriteTable(os.Stdout, r.rows); err != nil {
 		t.Fatal(err)
 	}
-	fmt.Println()
+	fmt.Print("\nscaled: above the target, but within target × (floor here / floor of the machine on which it was set)\n\n")
 }
 
 // A line is what is measured together.

@@ -22,7 +22,7 @@ func (r *run) resume() error {
 		r.rows = append(r.rows, Row{
 			What: "resume on the wire with IPv4 and UDP headers, " + line.profile, Unit: "B",
 			Floor: float64(line.want), Ours: float64(resumed), OverFloor: float64(resumed) / float64(line.want),
-			Target: fmt.Sprintf("exactly %d", line.want), Reached: resumed == line.want,
+			Target: fmt.Sprintf("exactly %d", line.want), Reached: reached(resumed == line.want),
 		})
 		if line.profile == "boron@6.2.0" {
 			r.rows = append(r.rows, Row{What: "  and the events of the system after a reset, with their ACKs", Unit: "B", Ours: float64(all)})

@@ -44,15 +44,10 @@ func (r *run) virtualTime(w *world) error {
 	if m := w.fleet.Metrics(); m.Online != w.fleet.Len() || m.Offline != 0 {
 		return fmt.Errorf("%d of %d devices are online: this was no idle fleet", m.Online, w.fleet.Len())
 	}
-	for _, line := range []struct {
-		what string
-		per  []float64
-	}{{"on the wall", onWall}, {"of CPU", onCPU}} {
-		row := Row{What: "virtual time of an idle cellular fleet, per minute " + line.what, Unit: "device-hours", Target: "≥ 1,000,000"}
-		row.Ours = median(line.per)
-		row.Reached = row.Ours >= 1_000_000
-		r.rows = append(r.rows, row)
-	}
+	row := Row{What: "virtual time of an idle cellular fleet, per minute of CPU", Unit: "device-hours", Ours: median(onCPU), Target: "≥ 1,000,000"}
+	row.Reached = reached(row.Ours >= 1_000_000)
+	wall := Row{What: "  and per minute on the wall, one network at a time", Unit: "device-hours", Ours: median(onWall)}
+	r.rows = append(r.rows, row, wall)
 	return nil
 }
 
@@ -65,11 +60,10 @@ func (r *run) memory(w *world) error {
 	w.cloud.Host = nil
 	withoutCloud := heap()
 	runtime.KeepAlive(w)
-	kept := w.store
 	w.net, w.fleet = nil, nil
 	withoutDevices := heap()
-	runtime.KeepAlive(kept)
-	w.store, kept = nil, nil
+	runtime.KeepAlive(w)
+	w.store = nil
 	withoutStore := heap()
 	pion, err := pionMemory(r.scale(2000, 4))
 	if err != nil {
@@ -78,8 +72,8 @@ func (r *run) memory(w *world) error {
 	device := float64(withoutCloud-withoutDevices)/n - networkMemory(devices)
 	cloud, storeBytes := float64(all-withoutCloud)/n, float64(withoutDevices-withoutStore)/n
 	r.rows = append(r.rows,
-		Row{What: "memory of a live idle DTLS device, its own end", Unit: "B", Pion: pion, Ours: device, UnderPion: pion / device, Target: "≤ 1,024", Reached: device <= 1024},
-		Row{What: "memory of a live idle DTLS device, the cloud's end", Unit: "B", Pion: pion, Ours: cloud, UnderPion: pion / cloud, Target: "≤ 1,024", Reached: cloud <= 1024},
+		Row{What: "memory of a live idle DTLS device, its own end", Unit: "B", Pion: pion, Ours: device, UnderPion: pion / device, Target: "≤ 1,024", Reached: reached(device <= 1024)},
+		Row{What: "memory of a live idle DTLS device, the cloud's end", Unit: "B", Pion: pion, Ours: cloud, UnderPion: pion / cloud, Target: "≤ 1,024", Reached: reached(cloud <= 1024)},
 		Row{What: "  and what the store in memory keeps of it", Unit: "B", Ours: storeBytes},
 	)
 	return nil

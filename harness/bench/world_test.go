@@ -123,4 +123,3 @@ func application() *device.App {
 
 // ipv4UDP is what the headers of IPv4 and UDP add to a datagram, in bytes.
 const ipv4UDP = 20 + 8
-
