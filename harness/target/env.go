@@ -43,12 +43,11 @@ type Options struct {
 // A CloudConfig is how a node of the reference cloud works, its faults included.
 type CloudConfig = endpoint.Config
 
-// A DeviceConfig is what devices have alike, their faults included, and
-// DeviceFaults are those.
-type (
-	DeviceConfig = device.Config
-	DeviceFaults = device.Faults
-)
+// A DeviceConfig is what devices have alike, their faults included.
+type DeviceConfig = device.Config
+
+// DeviceFaults are what devices do wrong on purpose.
+type DeviceFaults = device.Faults
 
 // An Env is a cloud, devices, and the wire between them.
 type Env struct {
