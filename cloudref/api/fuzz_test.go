@@ -13,9 +13,15 @@ import (
 func FuzzBody(f *testing.F) {
 	image := upload("file", "firmware.bin", []byte("nonsense"))
 	for _, seed := range []uploaded{
-		{"application/json", `{"name":"bath"}`}, {"application/json", `{"signal":{"a":[1,null,true]}}`}, {"application/json", `[`},
-		{form, "name=bath&groups[]=a&groups[]=b&account_info[first_name]=x&a[=&]=&[]=1"}, {form, "%"}, {"", `{"name":"x"}`},
-		image, {image.kind, image.content[:len(image.content)/2]}, {"multipart/form-data; boundary=", "--"},
+		{"application/json", `{"name":"bath"}`},
+		{"application/json", `{"signal":{"a":[1,null,true]}}`},
+		{"application/json", `[`},
+		{form, "name=bath&groups[]=a&groups[]=b&account_info[first_name]=x&a[=&]=&[]=1"},
+		{form, "%"},
+		{"", `{"name":"x"}`},
+		image,
+		{image.kind, image.content[:len(image.content)/2]},
+		{"multipart/form-data; boundary=", "--"},
 	} {
 		f.Add(seed.kind, seed.content)
 	}

@@ -101,12 +101,16 @@ func TestErrorBodies(t *testing.T) {
 		{"POST", "/oauth/token", form, "grant_type=password", 400, badClient},
 		{"POST", "/oauth/token", form, "grant_type=magic&client_id=particle&client_secret=particle", 400, badGrantType},
 		{"POST", "/oauth/token", form, "grant_type=client_credentials&client_id=particle&client_secret=particle", 400, badClient},
-		{"POST", "/oauth/token", form, "grant_type=password&client_id=particle&client_secret=particle&username=x", 400,
-			`{"error":"invalid_request","error_description":"Missing parameters. \"username\" and \"password\" are required"}`},
+		{
+			"POST", "/oauth/token", form, "grant_type=password&client_id=particle&client_secret=particle&username=x", 400,
+			`{"error":"invalid_request","error_description":"Missing parameters. \"username\" and \"password\" are required"}`,
+		},
 		{"POST", "/oauth/token", form, "grant_type=password&client_id=particle&client_secret=particle&username=x&password=y", 400, badGrant},
 		{"POST", "/oauth/token", form, "grant_type=password&client_id=particle&client_secret=particle&username=alice@example.com&password=y", 400, badGrant},
-		{"POST", "/oauth/token", form, "grant_type=refresh_token&client_id=particle&client_secret=particle&refresh_token=x", 400,
-			`{"error":"invalid_grant","error_description":"Invalid refresh token"}`},
+		{
+			"POST", "/oauth/token", form, "grant_type=refresh_token&client_id=particle&client_secret=particle&refresh_token=x", 400,
+			`{"error":"invalid_grant","error_description":"Invalid refresh token"}`,
+		},
 	} {
 		t.Run(test.method+" "+test.path+" "+test.content, func(t *testing.T) {
 			b.t = t
