@@ -4,37 +4,65 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 
 	"github.com/spf13/cobra"
 
+	"github.com/muster/muster/cloudref"
 	"github.com/muster/muster/conformance"
 	"github.com/muster/muster/harness/report"
+	"github.com/muster/muster/sim/fleet"
 )
 
 func main() {
+	os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// run does what the arguments say and returns the exit code.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root := &cobra.Command{
-		Use:           "muster",
-		Short:         "Proves that connected devices and their cloud work",
-		Long:          "Muster simulates Particle devices and their cloud, and judges real and simulated ones from the wire.",
+		Use:   "muster",
+		Short: "Proves that connected devices and their cloud work",
+		Long:  "Muster simulates Particle devices and their cloud, and judges real and simulated ones from the wire.",
+		Example: `  muster conform                     is everything right? (about a minute)
+  muster cloud                       run the reference cloud
+  muster fleet --help                how to bring up devices against a cloud`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.AddCommand(conformance.Command())
-	os.Exit(exitCode(root.Execute()))
+	started := false // what fails later than this is not the command line's syntax
+	root.PersistentPreRun = func(*cobra.Command, []string) { started = true }
+	root.AddCommand(conformance.Command(), cloudref.Command(), fleet.Command())
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	cmd, err := root.ExecuteContextC(ctx)
+	code, tell := exitCode(err, started)
+	if tell {
+		fmt.Fprintln(stderr, "muster:", err)
+		if code == report.ExitUsage {
+			fmt.Fprintf(stderr, "See %q.\n", cmd.CommandPath()+" --help")
+		}
+	}
+	return code
 }
 
-// exitCode prints an error and returns the exit code for it.
-func exitCode(err error) int {
-	var exit *conformance.ExitError
+// exitCode returns the exit code for an error, and whether the error is still to
+// be told.
+func exitCode(err error, started bool) (code int, tell bool) {
+	var exit interface{ ExitCode() int }
+	var usage interface{ Usage() }
 	switch {
 	case err == nil:
-		return report.ExitClean
+		return report.ExitClean, false
 	case errors.As(err, &exit):
-		return exit.Code
+		return exit.ExitCode(), false
+	case !started, errors.As(err, &usage):
+		return report.ExitUsage, true
 	}
-	fmt.Fprintln(os.Stderr, "muster:", err)
-	return report.ExitUsage
+	return report.ExitFailures, true
 }

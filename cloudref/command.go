@@ -44,6 +44,9 @@ func (e *UsageError) Error() string { return e.Err.Error() }
 // Unwrap returns the error.
 func (e *UsageError) Unwrap() error { return e.Err }
 
+// Usage marks the error as one of usage.
+func (e *UsageError) Usage() {}
+
 // settings are what the flags of the command say.
 type settings struct {
 	data, udp, tcp, host, nats, format string

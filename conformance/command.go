@@ -24,6 +24,9 @@ type ExitError struct{ Code int }
 // report has said it all.
 func (e *ExitError) Error() string { return fmt.Sprintf("exit code %d", e.Code) }
 
+// ExitCode returns the exit code, 1 to 255.
+func (e *ExitError) ExitCode() int { return e.Code }
+
 const long = `Run the conformance suites.
 
 Without flags it starts the reference cloud and 1,000 simulated devices on real

@@ -21,10 +21,21 @@ func (e *ExitError) Error() string { return fmt.Sprintf("exit code %d", e.Code) 
 // ExitCode returns the exit code, 1 to 255.
 func (e *ExitError) ExitCode() int { return e.Code }
 
+// A UsageError says that the command was called wrongly: nothing ran.
+type UsageError struct{ Err error }
+
+// Error returns what is wrong.
+func (e *UsageError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the error.
+func (e *UsageError) Unwrap() error { return e.Err }
+
+// Usage marks the error as one of usage.
+func (e *UsageError) Usage() {}
+
 // The exit codes of the command.
 const (
 	exitOffline      = 1   // devices are not online
-	exitUsage        = 2   // nothing ran
 	exitInconclusive = 3   // devices are not online, and this machine was too slow
 	exitInterrupted  = 130 // by a signal, before the end
 )

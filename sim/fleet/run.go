@@ -23,21 +23,30 @@ func (s *settings) run(ctx context.Context, stdout, stderr io.Writer) error {
 	if f, ok := stderr.(*os.File); ok {
 		say.live = term.IsTerminal(int(f.Fd()))
 	}
-	if err := s.check(); err != nil {
-		return err
+	f, err := s.prepare(ctx, say)
+	if err != nil && !errors.Is(err, context.Canceled) {
+		return &UsageError{err}
 	}
-	keys, list, err := s.members(ctx, say)
-	if err != nil {
-		return err
-	}
-	if err := s.export(keys, list, say); err != nil || s.cloud == "" {
-		return err
-	}
-	f, err := s.fleet(ctx, keys, list)
-	if err != nil {
+	if f == nil {
 		return err
 	}
 	return s.drive(ctx, f, stdout, say)
+}
+
+// prepare does what comes before the devices run, and makes the fleet if there
+// is a cloud for it.
+func (s *settings) prepare(ctx context.Context, say *console) (*Real, error) {
+	if err := s.check(); err != nil {
+		return nil, err
+	}
+	keys, list, err := s.members(ctx, say)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.export(keys, list, say); err != nil || s.cloud == "" {
+		return nil, err
+	}
+	return s.fleet(ctx, keys, list)
 }
 
 // export writes keys where the flags say.
