@@ -2,6 +2,7 @@ package app
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -164,11 +165,31 @@ func (d *Device) deliver(now clock.Instant, ref uint64, e Event, format pdc.Cont
 		Private: e.Private, Name: e.Name, Data: e.Data,
 		Format: format, HasFormat: format != pdc.FormatText,
 	}.Message(d.profile.dialect)
+	d.bend(&r.message)
 	if failure := d.tooLarge(r.message); failure != nil {
 		d.finish(&r, failure, out) // C-29, R-96
 		return
 	}
 	d.enqueue(now, r, out)
+}
+
+// bend applies the faults of a delivery.
+func (d *Device) bend(m *coap.Message) {
+	if d.c.Faults.DeliverWithFormat && !m.Has(coap.ContentFormat) {
+		format := coap.Uint(coap.ContentFormat, uint32(pdc.FormatJSON))
+		last := len(m.Options)
+		for last > 0 && m.Options[last-1].ID > format.ID {
+			last-- // options are in the order of their numbers
+		}
+		m.Options = slices.Insert(m.Options, last, format)
+	}
+	switch {
+	case !d.c.Faults.SwapReliability:
+	case m.Type == coap.Confirmable:
+		m.Type = coap.NonConfirmable
+	default:
+		m.Type = coap.Confirmable
+	}
 }
 
 // refuseEvent says why an event cannot go to this device (C-26, C-29), and
@@ -180,7 +201,7 @@ func (d *Device) refuseEvent(e *Event) *Failure {
 		return d.fail(TooLong, "an event needs a name")
 	case len(e.Name) > limits.EventName:
 		return d.fail(TooLong, fmt.Sprintf("an event name of %d bytes, at most %d", len(e.Name), limits.EventName))
-	case len(e.Data) > limits.EventData:
+	case len(e.Data) > limits.EventData && !d.c.Faults.NoLimits:
 		return d.fail(TooLong, fmt.Sprintf("event data of %d bytes, at most %d", len(e.Data), limits.EventData))
 	case len(e.Data) == 0 && pdc.NeedsData(e.Name):
 		e.Data = []byte("true")
@@ -191,6 +212,9 @@ func (d *Device) refuseEvent(e *Event) *Failure {
 // ConfirmClaim tells the device that its claim code was taken, so that it stops
 // publishing it (C-31).
 func (d *Device) ConfirmClaim(now clock.Instant, out *Out) {
+	if d.c.Faults.SilentClaims {
+		return
+	}
 	d.SendEvent(now, 0, Event{Name: pdc.EventClaimed + "done", Data: []byte("true"), Private: true}, out)
 }
 

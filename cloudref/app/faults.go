@@ -27,6 +27,17 @@ type Faults struct {
 	BigEndianDouble bool
 	// CallUnknown sends calls of functions that the describe does not list (C-22).
 	CallUnknown bool
+	// NoLimits sends arguments and events of any length (C-29).
+	NoLimits bool
+	// DeliverWithFormat puts a Content-Format into every delivery (C-25).
+	DeliverWithFormat bool
+	// SwapReliability delivers Non-confirmable over UDP and Confirmable over TCP
+	// (C-55).
+	SwapReliability bool
+	// SilentClaims takes claim codes and does not tell the device (C-31).
+	SilentClaims bool
+	// SwapUpdateProtocol updates by the protocol that the Hello rules out (C-38).
+	SwapUpdateProtocol bool
 	// SkipImageChecks sends images without looking at them (C-39).
 	SkipImageChecks bool
 	// IgnoreOffset starts every transfer at byte 0 (C-41).

@@ -181,7 +181,7 @@ func (d *Device) releaseFlash(now clock.Instant, out *Out) {
 
 func (d *Device) startFlash(now clock.Instant, out *Out) {
 	f := d.work.flash
-	if d.profile.dialect.OTA3 {
+	if d.profile.dialect.OTA3 != d.c.Faults.SwapUpdateProtocol {
 		f.sender = newSackSender(f.image.Data, d)
 	} else {
 		f.sender = newLegacySender(f.image.Data)

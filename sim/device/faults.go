@@ -39,7 +39,7 @@ type Faults struct {
 	NoGoodbye bool
 
 	// NoResult runs functions and keeps the result, DoubleResult tells it twice,
-	// against D-7.
+	// and so with values that are not piggybacked, against D-7 and D-8.
 	NoResult, DoubleResult bool
 	// UnlimitedRate publishes without a limit and during updates, against D-6
 	// and D-22.

@@ -34,6 +34,9 @@ func (d *Device) variableRequest(now clock.Instant, e coap.Event, out *Out) erro
 	}
 	d.ack(now, e, out)
 	d.send(now, v.Message(t), tagOther, out)
+	if d.faults().DoubleResult {
+		d.send(now, v.Message(t), tagOther, out)
+	}
 	return nil
 }
 
