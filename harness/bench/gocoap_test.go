@@ -16,15 +16,13 @@ import (
 	"github.com/plgd-dev/go-coap/v3/udp/client"
 )
 
-// goCoAPConfig has a pre-shared key: only records are compared, and their suite
-// is ours.
-func goCoAPConfig() *piondtls.Config {
-	return &piondtls.Config{
-		PSK:             func([]byte) ([]byte, error) { return []byte("bench"), nil },
-		PSKIdentityHint: []byte("bench"),
-		CipherSuites:    []piondtls.CipherSuiteID{piondtls.TLS_PSK_WITH_AES_128_CCM_8},
-	}
-}
+// Both ends have a pre-shared key: only records are compared, and their suite is
+// ours.
+var (
+	goCoAPKey   = piondtls.WithPSK(func([]byte) ([]byte, error) { return []byte("bench"), nil })
+	goCoAPHint  = piondtls.WithPSKIdentityHint([]byte("bench"))
+	goCoAPSuite = piondtls.WithCipherSuites(piondtls.TLS_PSK_WITH_AES_128_CCM_8)
+)
 
 // goCoAPMax bounds the messages of a turn: go-coap remembers each for 247 s and
 // looks through them, so more of them would measure the past.
@@ -32,7 +30,7 @@ const goCoAPMax = 500
 
 // postGoCoAP posts with go-coap over pion 3.
 func postGoCoAP(window int) (*Entrant, func(), error) {
-	listener, err := net.NewDTLSListener("udp4", "127.0.0.1:0", goCoAPConfig())
+	listener, err := net.NewDTLSListener("udp4", "127.0.0.1:0", net.NewDTLSServerOptions(goCoAPKey, goCoAPHint, goCoAPSuite))
 	if err != nil {
 		return nil, nil, fmt.Errorf("go-coap: listening: %w", err)
 	}
@@ -53,7 +51,7 @@ func postGoCoAP(window int) (*Entrant, func(), error) {
 		_ = listener.Close()
 	}
 	for range window {
-		c, err := dtls.Dial(listener.Addr().String(), goCoAPConfig())
+		c, err := dtls.Dial(listener.Addr().String(), dtls.NewDTLSClientOptions(goCoAPKey, goCoAPHint, goCoAPSuite))
 		if err != nil {
 			closeAll()
 			return nil, nil, fmt.Errorf("go-coap: dialling: %w", err)

@@ -59,14 +59,14 @@ func reached(ok bool) Verdict {
 // Judge compares Ours with a limit that was set on a machine whose floor was the
 // one given. CPU time is no constant: a neighbour on the other half of a core
 // doubles it, for us and for the floor.
-func (r *Row) Judge(limit, floor float64) {
+func (row *Row) Judge(limit, floor float64) {
 	switch {
-	case r.Ours <= limit:
-		r.Reached = Reached
-	case r.Floor > 0 && r.Ours <= limit*r.Floor/floor:
-		r.Reached = Scaled
+	case row.Ours <= limit:
+		row.Reached = Reached
+	case row.Floor > 0 && row.Ours <= limit*row.Floor/floor:
+		row.Reached = Scaled
 	default:
-		r.Reached = Missed
+		row.Reached = Missed
 	}
 }
 
