@@ -56,8 +56,6 @@ var (
 type (
 	// text is an answer in plain text.
 	text string
-	// created is an answer with status 201.
-	created struct{ body any }
 	// noContent is an answer without a body.
 	noContent struct{}
 	// written says that the handler has answered by itself.
@@ -79,8 +77,6 @@ func (s *Server) answer(q *request, result any, err error) {
 		q.w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		q.w.Header().Set("X-Content-Type-Options", "nosniff")
 		_, _ = q.w.Write([]byte(result)) // the client is gone: nobody to tell
-	case created:
-		s.writeJSON(q, http.StatusCreated, result.body)
 	default:
 		s.writeJSON(q, http.StatusOK, result)
 	}
