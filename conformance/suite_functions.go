@@ -80,9 +80,9 @@ func checkArguments(ctx context.Context, e *target.Env, g *target.Group, r *Reco
 	return nil
 }
 
-func checkCallForm(_ context.Context, _ *target.Env, g *target.Group, r *Recorder) error {
+func checkCallForm(ctx context.Context, e *target.Env, g *target.Group, r *Recorder) error {
 	for _, d := range g.Devices {
-		all := messages(d.Packets(start))
+		all := settled(ctx, e, d, trace.Down, kind(pdc.KindFunctionCall))
 		for _, s := range of(all, kind(pdc.KindFunctionCall)) {
 			m := s.message.CoAP
 			if _, err := pdc.ParseFunctionCall(m); err != nil {

@@ -56,7 +56,7 @@ func eachBoard(e *target.Env, g *target.Group, r *Recorder, f func(v *target.Vir
 			continue
 		}
 		seen[name] = true
-		v, err := e.Virtual(d.Profile, e.Seed(), nil)
+		v, err := e.Virtual(d.Profile, e.Seed(), target.Puppet{})
 		if err != nil {
 			return err
 		}
@@ -280,7 +280,7 @@ func checkSameSeed(_ context.Context, e *target.Env, g *target.Group, r *Recorde
 	p := g.Devices[0].Profile
 	var texts [3]string
 	for i, seed := range []uint64{e.Seed(), e.Seed(), e.Seed() + 1} {
-		v, err := e.Virtual(p, seed, nil)
+		v, err := e.Virtual(p, seed, target.Puppet{})
 		if err != nil {
 			return err
 		}

@@ -54,9 +54,11 @@ func checkRead(ctx context.Context, e *target.Env, g *target.Group, r *Recorder)
 	return nil
 }
 
-func checkValueForm(_ context.Context, _ *target.Env, g *target.Group, r *Recorder) error {
+func checkValueForm(ctx context.Context, e *target.Env, g *target.Group, r *Recorder) error {
 	for _, d := range g.Devices {
-		all := messages(d.Packets(start))
+		all := settled(ctx, e, d, trace.Up, func(s sight) bool {
+			return kind(pdc.KindVariableValue)(s) && s.message.CoAP.Type == coap.Confirmable
+		})
 		for _, s := range of(all, kind(pdc.KindVariableValue)) {
 			piggybacked := s.message.CoAP.Type == coap.Acknowledgement
 			Equal(r, "D-8", id(d), "the value is piggybacked", piggybacked, g.System < pdc.OS1_5, s.line())

@@ -1,6 +1,9 @@
 package conformance
 
 import (
+	"context"
+	"time"
+
 	"github.com/muster/muster/harness/target"
 	"github.com/muster/muster/protocol/coap"
 	"github.com/muster/muster/protocol/pdc"
@@ -99,7 +102,29 @@ func acknowledged(all []sight, n uint64, from trace.Direction) bool {
 	})) > 0
 }
 
-// hasReset returns the Reset messages of one direction.
+// answers is how long an acknowledgement may take that others have not waited for.
+const answers = 5 * time.Second
+
+// settled returns the messages of a device from the beginning, when each that
+// fits has its acknowledgement, or when it is clear that one gets none. The call
+// that caused a message may be over before its last acknowledgement is sent.
+func settled(ctx context.Context, e *target.Env, d *target.Device, from trace.Direction, fits func(sight) bool) []sight {
+	ctx, cancel := context.WithTimeout(ctx, answers)
+	defer cancel()
+	var all []sight
+	_ = e.Until(ctx, func() bool { // if it never comes true, the check tells
+		all = messages(d.Packets(start))
+		for _, s := range of(all, fits) {
+			if !acknowledged(all, s.message.Exchange, from) {
+				return false
+			}
+		}
+		return true
+	})
+	return all
+}
+
+// resets returns the Reset messages of one direction.
 func resets(all []sight, direction trace.Direction) []sight {
 	return of(all, func(s sight) bool {
 		return s.packet.Direction == direction && s.message.CoAP.Type == coap.Reset
