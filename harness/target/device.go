@@ -25,6 +25,7 @@ const (
 	UpdateApplied  = device.UpdateApplied
 	UpdateProgress = device.UpdateProgress
 	Published      = device.Published
+	Claimed        = device.Claimed
 )
 
 // A Device is one simulated device.
@@ -40,10 +41,12 @@ type Device struct {
 
 	restarted Mark
 
-	mu     sync.Mutex
-	log    []logged
-	more   chan struct{} // closed when something was added to log
-	online bool
+	mu      sync.Mutex
+	log     []logged
+	more    chan struct{} // closed when something was added to log
+	powered bool          // has been switched on, ever
+	online  bool
+	was     bool // online, ever
 }
 
 // A logged event.
@@ -65,7 +68,7 @@ func (d *Device) note(at clock.Instant, e Event) {
 	defer d.mu.Unlock()
 	switch e.Kind {
 	case device.Online:
-		d.online = true
+		d.online, d.was = true, true
 	case device.Offline:
 		d.online = false
 	default:
@@ -139,7 +142,35 @@ func (d *Device) Packets(since Mark) []*trace.Packet {
 }
 
 // PowerOn boots the device, which then connects.
-func (d *Device) PowerOn() { d.env.fleet.PowerOn(d.index) }
+func (d *Device) PowerOn() {
+	d.mu.Lock()
+	d.powered = true
+	d.mu.Unlock()
+	d.env.fleet.PowerOn(d.index)
+}
+
+// Bring waits until the device is connected, and switches it on if it never was.
+// It does not wait for one that has never been connected although it was switched
+// on.
+func (d *Device) Bring(ctx context.Context) {
+	mark := d.Mark()
+	d.mu.Lock()
+	powered, online, was := d.powered, d.online, d.was
+	d.mu.Unlock()
+	switch {
+	case !powered:
+		d.PowerOn()
+	case online || !was:
+		return
+	}
+	_, _ = d.AwaitOnline(ctx, mark) // who does not come is for checks to tell
+}
+
+// Disconnect ends the connection in an orderly way; Connect begins another.
+func (d *Device) Disconnect() { d.env.fleet.Disconnect(d.index) }
+
+// Connect ends what Disconnect began.
+func (d *Device) Connect() { d.env.fleet.Connect(d.index) }
 
 // Suspend stops the device as if its process had been killed. It keeps its
 // retained memory, so PowerOn continues with a resume.

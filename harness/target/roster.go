@@ -10,6 +10,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"runtime/debug"
+	"time"
 
 	"github.com/muster/muster/cloudref"
 	"github.com/muster/muster/cloudref/store"
@@ -42,7 +43,7 @@ func (e *Env) addDevices(ctx context.Context) error {
 		p := e.options.Profiles[i%len(e.options.Profiles)]
 		d := &Device{ID: fleet.ID(uint32(e.options.Seed), i), Profile: p, Account: i / len(e.options.Profiles) % 2, env: e, more: make(chan struct{})}
 		list = append(list, e.registration(d, fmt.Sprintf("%s-%d", p.Board.Name, i)))
-		if err := e.place(ctx, d, template.Config(p)); err != nil {
+		if err := e.place(ctx, d, fleet.Spec{Config: template.Config(p), ID: d.ID}); err != nil {
 			return err
 		}
 		e.devices, e.byID[trace.DeviceID(d.ID)] = append(e.devices, d), d
@@ -98,9 +99,9 @@ func (e *Env) registration(d *Device, name string) cloudref.Registration {
 }
 
 // place puts a device into the fleet, switched off.
-func (e *Env) place(ctx context.Context, d *Device, c *device.Config) error {
+func (e *Env) place(ctx context.Context, d *Device, spec fleet.Spec) error {
 	e.mu.Lock()
-	index, err := e.fleet.Add(fleet.Spec{Config: c, ID: d.ID})
+	index, err := e.fleet.Add(spec)
 	if err == nil {
 		e.byIndex = append(e.byIndex, d)
 	}
@@ -143,7 +144,28 @@ func (e *Env) Deceived(ctx context.Context, g *Group) (*Device, error) {
 	return d, e.cloud.Register(ctx, e.registration(d, "deceived"))
 }
 
+// Claimable returns a device like those of the group that belongs to nobody and
+// holds a claim code of an account, switched off.
+func (e *Env) Claimable(ctx context.Context, g *Group, account int) (*Device, error) {
+	code, err := e.cloud.ClaimCode(ctx, e.accounts[account], time.Hour)
+	if err != nil {
+		return nil, err
+	}
+	d, err := e.extraWith(ctx, g, &device.NVRAM{ClaimCode: code}, nil)
+	if err != nil {
+		return nil, err
+	}
+	d.Account = account
+	r := e.registration(d, "claimable")
+	r.Owner = store.AccountID{}
+	return d, e.cloud.Register(ctx, r)
+}
+
 func (e *Env) extra(ctx context.Context, g *Group, edit func(*device.Config)) (*Device, error) {
+	return e.extraWith(ctx, g, nil, edit)
+}
+
+func (e *Env) extraWith(ctx context.Context, g *Group, nv *device.NVRAM, edit func(*device.Config)) (*Device, error) {
 	d := &Device{Profile: g.Devices[0].Profile, env: e, more: make(chan struct{})}
 	if _, err := rand.Read(d.ID[:]); err != nil {
 		return nil, fmt.Errorf("target: drawing an id: %w", err)
@@ -161,7 +183,7 @@ func (e *Env) extra(ctx context.Context, g *Group, edit func(*device.Config)) (*
 			}
 		}
 	}
-	return d, e.place(ctx, d, template.Config(d.Profile))
+	return d, e.place(ctx, d, fleet.Spec{Config: template.Config(d.Profile), ID: d.ID, NVRAM: nv})
 }
 
 // Dismiss switches an extra device off for good.

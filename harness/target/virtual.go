@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/muster/muster/cloudref"
+	"github.com/muster/muster/cloudref/app"
 	"github.com/muster/muster/cloudref/endpoint"
 	"github.com/muster/muster/cloudref/store"
 	"github.com/muster/muster/protocol/clock"
@@ -34,10 +35,19 @@ type Virtual struct {
 	Net *vnet.Network
 
 	cloud *vnet.Node
+	node  *endpoint.Node
 	fleet *fleet.Virtual
 	wire  *wire
 	id    device.ID
 	log   []logged
+	seen  map[string]int          // events that the cloud took, by name
+	ended func(app.FlashProgress) // hears of an update
+}
+
+// A Puppet is what a virtual run has besides the faults of the run.
+type Puppet struct {
+	Cloud  func(*CloudConfig)
+	Device func(*DeviceConfig)
 }
 
 // Addresses of the two parties of a Virtual.
@@ -47,21 +57,27 @@ var (
 )
 
 // Virtual returns a device with the given profile, switched off, and a cloud that
-// knows it, both with the faults of the run. adjust, if not nil, changes this
-// cloud alone: a puppet.
-func (e *Env) Virtual(p *profile.Profile, runSeed uint64, adjust func(*CloudConfig)) (*Virtual, error) {
-	return newVirtual(p, runSeed, e.options.Device, func(c *CloudConfig) {
+// knows it, both with the faults of the run and those of the puppet.
+func (e *Env) Virtual(p *profile.Profile, runSeed uint64, puppet Puppet) (*Virtual, error) {
+	edit := func(c *DeviceConfig) {
+		for _, f := range []func(*DeviceConfig){puppet.Device, e.options.Device} {
+			if f != nil {
+				f(c)
+			}
+		}
+	}
+	return newVirtual(p, runSeed, edit, func(c *CloudConfig) {
+		if puppet.Cloud != nil {
+			puppet.Cloud(c)
+		}
 		if e.options.Cloud != nil {
 			e.options.Cloud(c, false)
-		}
-		if adjust != nil {
-			adjust(c)
 		}
 	})
 }
 
 func newVirtual(p *profile.Profile, runSeed uint64, edit func(*DeviceConfig), adjust func(*CloudConfig)) (*Virtual, error) {
-	v := &Virtual{id: device.ID{0xe0, 0x0f, 0xce, 0x68, 4: byte(p.Board.Platform), 11: 1}}
+	v := &Virtual{seen: make(map[string]int), id: device.ID{0xe0, 0x0f, 0xce, 0x68, 4: byte(p.Board.Platform), 11: 1}}
 	keys := virtualKeys()
 	v.wire = newWire(keys.cloudRSA, func(*trace.Packet) {})
 	v.Net = vnet.New(vnet.Config{Seed: runSeed, Tap: v.wire.decoder.Tap()})
@@ -86,9 +102,7 @@ func newVirtual(p *profile.Profile, runSeed uint64, edit func(*DeviceConfig), ad
 	if err := st.Do(context.Background(), store.PutDevice(record)); err != nil {
 		return nil, fmt.Errorf("target: registering: %w", err)
 	}
-	if edit != nil {
-		edit(config)
-	}
+	edit(config)
 	cloudConfig := endpoint.Config{
 		Store: st, ECKey: keys.cloudEC, RSAKey: keys.cloudRSA, Seed: runSeed, Rand: seed.Bytes(runSeed, "virtual/cloud"),
 		KeepSecrets: true, Observe: v.observe,
@@ -99,7 +113,7 @@ func newVirtual(p *profile.Profile, runSeed uint64, edit func(*DeviceConfig), ad
 	if err != nil {
 		return nil, err
 	}
-	v.cloud = v.Net.Attach(cloud, virtualCloud)
+	v.node, v.cloud = cloud, v.Net.Attach(cloud, virtualCloud)
 	v.cloud.Listen(cloudref.PortTCP)
 	v.fleet = fleet.NewVirtual(v.Net, fleet.Options{UDP: udp, TCP: tcp, Observe: v.happened},
 		func(_ int, h transport.Host) *vnet.Node { return v.Net.Attach(h, virtualDevice) })
@@ -114,7 +128,83 @@ func (v *Virtual) observe(o endpoint.Observation) {
 	if o.What == endpoint.Secured && o.Session.DTLS != nil {
 		v.wire.decoder.AddSecrets(*o.Session.DTLS)
 	}
+	if o.What == endpoint.Published {
+		v.seen[o.Event.Name]++
+	}
+	if p, ok := o.Effect.(app.FlashProgress); ok && v.ended != nil {
+		v.ended(p)
+	}
 }
+
+// Seen counts how often the cloud took an event of that name.
+func (v *Virtual) Seen(name string) int { return v.seen[name] }
+
+// Access sets how the device is connected to the network.
+func (v *Virtual) Access(a vnet.Access) { v.fleet.Node(0).SetAccess(&a) }
+
+// CloudAccess sets how the cloud is connected to the network.
+func (v *Virtual) CloudAccess(a vnet.Access) { v.cloud.SetAccess(&a) }
+
+// Lose drops the datagram number n from now on, in whichever direction.
+func (v *Virtual) Lose(n int) {
+	v.Net.Hook(func(f *vnet.Flight) {
+		if f.Kind == transport.DatagramSeen {
+			if n--; n == 0 {
+				f.Drop()
+			}
+		}
+	})
+}
+
+// natPort is what a NAT adds to the port of the device when it forgets it.
+const natPort = 5000
+
+// ChangeNAT gives the device another port on the open network, of which it knows
+// nothing. What comes to the old one is lost.
+func (v *Virtual) ChangeNAT() {
+	device := v.fleet.Node(0)
+	v.Net.Hook(func(f *vnet.Flight) {
+		switch {
+		case f.Kind != transport.DatagramSeen:
+		case f.Sender == device:
+			f.From = netip.AddrPortFrom(f.From.Addr(), f.From.Port()+natPort)
+		case f.To.Port() < natPort+1 || f.To.Port()-natPort < 1024:
+			f.Drop()
+		default:
+			f.To = netip.AddrPortFrom(f.To.Addr(), f.To.Port()-natPort)
+		}
+	})
+}
+
+// Flash sends an application image of size bytes to the device and returns how
+// that ended: nil, if the device runs it before limit has passed.
+func (v *Virtual) Flash(size int, limit time.Duration) error {
+	profile := v.fleet.Device(0).Profile()
+	d := &Device{ID: v.id, Profile: profile}
+	parsed, err := app.ParseImage(image(d, size, profile.Board.Platform))
+	if err != nil {
+		return err
+	}
+	ended := false
+	v.ended = func(p app.FlashProgress) {
+		switch p.Stage {
+		case app.FlashDone:
+			ended, err = true, nil
+		case app.FlashFailed:
+			ended, err = true, p.Err
+		default: // on its way
+		}
+	}
+	v.node.Command(store.DeviceID(v.id), func(now clock.Instant, d *app.Device, out *app.Out) { d.Flash(now, flashRef, parsed, out) })
+	v.cloud.Do(v.node.Run)
+	if !v.Net.RunUntil(func() bool { return ended }, v.Net.Now().Add(limit)) {
+		return fmt.Errorf("target: the update did not end within %v of virtual time", limit)
+	}
+	return err
+}
+
+// flashRef names the command of Flash: there is one at a time.
+const flashRef = 1
 
 // keyRing holds the keys of virtual runs, made once: they keep no secret.
 type keyRing struct {
