@@ -98,6 +98,7 @@ func TestVirtualObserver(t *testing.T) {
 			f.Publish(i, device.Publication{Name: "up"}, func(err error) { t.Error(err) })
 		case device.FunctionCalled:
 			calls++
+		default: // none of ours
 		}
 	}}
 	f, c, net := startVirtual(t, 1, 3, o, nil, "boron@6.2.0")
