@@ -33,8 +33,8 @@ func refuse(status int, format string, args ...any) *failure {
 }
 
 // refuseList is refuse in the form that lists errors.
-func refuseList(status int, format string, args ...any) *failure {
-	return &failure{status, object{"ok": false, "errors": []string{fmt.Sprintf(format, args...)}}}
+func refuseList(status int, text string) *failure {
+	return &failure{status, object{"ok": false, "errors": []string{text}}}
 }
 
 // The failures that many routes share.
