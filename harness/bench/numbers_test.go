@@ -33,7 +33,7 @@ func (r *run) scale(full, little int) int {
 func TestNumbers(t *testing.T) {
 	r := &run{t: t, full: *numbers, contest: Contest{Rounds: 1, Turn: time.Millisecond}}
 	if r.full {
-		r.contest = Contest{Rounds: 9, Turn: 200 * time.Millisecond}
+		r.contest = Contest{Rounds: 25, Turn: 60 * time.Millisecond}
 	} else if testing.Short() {
 		t.Skip("runs real handshakes")
 	}
@@ -60,7 +60,7 @@ func TestNumbers(t *testing.T) {
 	if !r.full {
 		return
 	}
-	fmt.Printf("\n%s, %s/%s, %d cores, %s; medians of %d interleaved rounds\n\n", runtime.Version(), runtime.GOOS, runtime.GOARCH,
+	fmt.Printf("\n%s, %s/%s, %d cores, %s; medians of %d rounds in turn\n\n", runtime.Version(), runtime.GOOS, runtime.GOARCH,
 		runtime.NumCPU(), time.Since(start).Round(time.Second), r.contest.Rounds)
 	if err := WriteTable(os.Stdout, r.rows); err != nil {
 		t.Fatal(err)

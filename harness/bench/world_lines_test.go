@@ -32,8 +32,8 @@ func (r *run) idleFleet() error {
 // virtualTime measures turns of some hours.
 func (r *run) virtualTime(w *world) error {
 	var onWall, onCPU []float64
-	hours := r.scale(12, 1)
-	for range r.contest.Rounds {
+	hours := r.scale(4, 1)
+	for range r.scale(9, 1) {
 		runtime.GC()
 		start, cpu := time.Now(), cpuTime()
 		w.pass(time.Duration(hours) * time.Hour)
