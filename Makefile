@@ -40,7 +40,7 @@ bench: ## the numbers, with floor and pion side by side in the same run
 	$(GO) test ./harness/bench -run '^TestNumbers$$' -count=1 -v -timeout 10m -args -numbers
 
 lint: $(LINT) ## golangci-lint with .golangci.yml
-	$(LINT) run ./...
+	$(LINT) run --allow-parallel-runners ./...
 
 $(LINT):
 	@mkdir -p $(LINT_DIR)
