@@ -11,8 +11,6 @@ const (
 	// a connection id; ResumeTrailer before, where they carry a device id.
 	ResumeCID     = 142
 	ResumeTrailer = 135
-	// ResumeMax is what any resume may cost: "less than 200 bytes".
-	ResumeMax = 199
 	// ConnectMax is what a full connection may cost.
 	ConnectMax = 5 << 10
 	// PublishMax is what a publish of PublishData bytes may cost.
@@ -22,7 +20,8 @@ const (
 
 // Budget returns what an occurrence of a phase may cost with a release of Device
 // OS such as "3.1.0", in bytes, and whether it must cost exactly that when nothing
-// is lost. 0 is no budget. That of Publish holds for events of at most
+// is lost. 0 is no budget: a resume with a Hello has none, for the promise of less
+// than 200 bytes is one about the ping. That of Publish holds for events of at most
 // PublishData bytes.
 func Budget(ph Phase, deviceOS, transport string) (bytes int, exact bool) {
 	switch ph {
@@ -34,8 +33,6 @@ func Budget(ph Phase, deviceOS, transport string) (bytes int, exact bool) {
 			return ResumeCID, true
 		}
 		return ResumeTrailer, true
-	case ResumeHello:
-		return ResumeMax, false
 	case Connect:
 		return ConnectMax, false
 	case Publish:

@@ -180,7 +180,7 @@ func TestBudget(t *testing.T) {
 		{Resume, "3.0.0", "udp", 135, true},
 		{Resume, "2.3.1", "udp", 135, true},
 		{Resume, "3.1.0", "tcp", 0, false},
-		{ResumeHello, "1.4.4", "udp", 199, false},
+		{ResumeHello, "1.4.4", "udp", 0, false},
 		{Connect, "1.4.4", "tcp", 5120, false},
 		{Publish, "1.4.4", "tcp", 200, false},
 		{Function, "1.4.4", "udp", 0, false},

@@ -114,7 +114,7 @@ func (r *Run) chart(phase string) chartView {
 			Row: row, Label: Generation{row.DeviceOS, row.Transport}.String(),
 			Up: percent(row.Up.Payload), UpHdr: percent(row.Up.Headers),
 			Down: percent(row.Down.Payload), DownHdr: percent(row.Down.Headers),
-			Budget: percent(row.Budget), Over: row.Budget > 0 && row.Total.Max > row.Budget,
+			Budget: percent(row.Budget), Over: row.Budget > 0 && row.Total.Median > row.Budget,
 		})
 	}
 	return chart

@@ -36,7 +36,7 @@ func sample() *Run {
 		},
 		Ledger: []LedgerRow{{
 			Phase: "resume", DeviceOS: "6.2.0", Transport: "udp", Devices: 2, Count: 2,
-			Up: Cost{1, 53, 28}, Down: Cost{1, 33, 28}, Total: Spread{142, 142, 160}, Budget: 142,
+			Up: Cost{1, 53, 28}, Down: Cost{1, 33, 28}, Total: Spread{142, 150, 160}, Budget: 142,
 		}},
 	}
 }

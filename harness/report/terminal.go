@@ -120,7 +120,7 @@ func (p *printer) budget(row LedgerRow) string {
 		return ""
 	}
 	v := Pass
-	if row.Total.Max > row.Budget {
+	if row.Total.Median > row.Budget { // the most includes what was sent again
 		v = Fail
 	}
 	return p.paint(v, fmt.Sprintf("%s %d", v.Mark(), row.Budget))
