@@ -380,9 +380,8 @@ func (d *duel) deliverOne() {
 	d.fromDevice(&out)
 }
 
-// A cloud's half-open handshake retransmits at 3, 9 and 21 s and ends at 60 s
-//
-func TestServerTimers(t *testing.T) {
+// halfOpen returns a duel in which the server has sent its first flight.
+func halfOpen(t *testing.T) *duel {
 	d := newDuel(t, testClient(1, GenF), testServer(1))
 	var out Out
 	d.client.Start(0, &out)
@@ -390,6 +389,14 @@ func TestServerTimers(t *testing.T) {
 	for d.server == nil {
 		d.deliverOne()
 	}
+	return d
+}
+
+// A cloud's half-open handshake retransmits at 3, 9 and 21 s and ends at 60 s
+//
+func TestServerTimers(t *testing.T) {
+	d := halfOpen(t)
+	var out Out
 	var at []time.Duration
 	for !d.server.Over() {
 		now := d.server.Deadline()
@@ -410,13 +417,8 @@ func TestServerTimers(t *testing.T) {
 
 // A repeated ClientHello gets the flight again, and is told from a new one.
 func TestServerAnswersRepeatedHello(t *testing.T) {
-	d := newDuel(t, testClient(1, GenF), testServer(1))
+	d := halfOpen(t)
 	var out Out
-	d.client.Start(0, &out)
-	d.fromDevice(&out)
-	for d.server == nil {
-		d.deliverOne()
-	}
 	flight := d.toHome[0]
 	out.Reset()
 	d.client.Advance(d.client.Deadline(), &out)
