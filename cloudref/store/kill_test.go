@@ -37,8 +37,9 @@ func TestKill(t *testing.T) {
 	if testing.Short() {
 		rounds = 3
 	}
-	for round := range rounds {
-		delay := time.Duration(10+rng.IntN(150)) * time.Millisecond
+	// A slow machine gets more rounds, and longer ones, until each kind was told.
+	for round := 0; round < rounds || round < killRounds && told.lacks(); round++ {
+		delay := time.Duration(10+rng.IntN(150)+100*max(0, round-rounds+1)) * time.Millisecond
 		told.collect(t, runAndKill(t, dir, delay))
 		s := mustOpen(t, Config{Dir: dir})
 		told.verify(t, s, round)
@@ -108,6 +109,16 @@ func (a acknowledged) counts() map[rune]int {
 		n[key.kind]++
 	}
 	return n
+}
+
+// lacks reports whether there is a kind of which nothing was acknowledged.
+func (a acknowledged) lacks() bool {
+	for _, n := range a.counts() {
+		if n == 0 {
+			return true
+		}
+	}
+	return false
 }
 
 func (a acknowledged) collect(t *testing.T, said []byte) {
