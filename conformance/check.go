@@ -32,6 +32,9 @@ type Check struct {
 	// Requirements are what it judges: rows of the transport reference ("R-71"),
 	// of the application reference ("C-13", "D-11", "N-19"), or claims ("S6").
 	Requirements []string
+	// Needs are checks of the same suite whose traffic this one judges: they run
+	// too when it alone is asked for.
+	Needs []string
 	// Skip, if not nil, says why the check does not apply to a generation, "" if
 	// it does.
 	Skip func(g *target.Group) string
@@ -57,6 +60,11 @@ func verify(suites []Suite) {
 				panic(fmt.Sprintf("conformance: check %s lacks a text, a requirement or a function", name))
 			}
 			seen[name] = true
+			for _, needed := range c.Needs {
+				if !seen[s.Name+"/"+needed] {
+					panic(fmt.Sprintf("conformance: check %s needs %q, which no check before it is called", name, needed))
+				}
+			}
 			for _, id := range c.Requirements {
 				if !validRequirement.MatchString(id) {
 					panic(fmt.Sprintf("conformance: check %s cites %q, which is no requirement", name, id))

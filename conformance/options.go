@@ -27,6 +27,9 @@ type Options struct {
 	// Target changes what is judged, for tests and mutants.
 	Target func(*target.Options)
 
+	// plain runs the checks without Ginkgo, of which there is one in a process.
+	plain bool
+
 	done, total int
 }
 
@@ -79,9 +82,18 @@ func (o *Options) check(suites []Suite) error {
 func (o *Options) filter(suites []Suite) []Suite {
 	var list []Suite
 	for _, s := range suites {
-		var checks []Check
+		needed := make(map[string]bool)
 		for _, c := range s.Checks {
 			if o.selects(s.Name, c.Name) {
+				needed[c.Name] = true
+				for _, n := range c.Needs {
+					needed[n] = true
+				}
+			}
+		}
+		var checks []Check
+		for _, c := range s.Checks {
+			if needed[c.Name] {
 				checks = append(checks, c)
 			}
 		}

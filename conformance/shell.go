@@ -33,14 +33,22 @@ type tolerant struct{}
 // Fail implements ginkgo.GinkgoTestingT.
 func (tolerant) Fail() {}
 
+// ginkgos is held while Ginkgo runs: its tree is global.
+var ginkgos sync.Mutex
+
 // run runs the suites one after the other, each as a tree of its own: they are in
 // an order that Ginkgo would shuffle. It returns the results, with NotRun for
 // what an interrupt left out.
 func (s *shell) run(ctx context.Context) []report.Result {
+	s.failed = make(map[string]error)
+	if s.options.plain {
+		return s.runPlain(ctx)
+	}
+	ginkgos.Lock()
+	defer ginkgos.Unlock()
 	// Ginkgo's own words are for people who write suites.
 	formatter.ColorableStdOut, formatter.ColorableStdErr = io.Discard, io.Discard
 	gomega.RegisterFailHandler(ginkgo.Fail)
-	s.failed = make(map[string]error)
 	for _, suite := range s.suites {
 		globals.Reset()
 		s.describe(ctx, suite)
@@ -53,18 +61,32 @@ func (s *shell) run(ctx context.Context) []report.Result {
 	return s.results
 }
 
+// runPlain does what run does, without Ginkgo.
+func (s *shell) runPlain(ctx context.Context) []report.Result {
+	for _, suite := range s.suites {
+		s.prepare(ctx, suite)
+		for _, check := range suite.Checks {
+			s.results = append(s.results, s.judgeAll(ctx, suite, check)...)
+		}
+	}
+	return s.results
+}
+
+// prepare brings the environment into the state that a suite looks at.
+func (s *shell) prepare(ctx context.Context, suite Suite) {
+	s.options.progress(suite.Name, "preparing")
+	if suite.Prepare == nil || ctx.Err() != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.options.Patience)
+	defer cancel()
+	s.failed[suite.Name] = suite.Prepare(ctx, s.env)
+}
+
 // describe adds the specs of one suite: each check on each generation.
 func (s *shell) describe(ctx context.Context, suite Suite) {
 	ginkgo.Describe(suite.Name, ginkgo.Ordered, ginkgo.ContinueOnFailure, func() {
-		ginkgo.BeforeAll(func() {
-			s.options.progress(suite.Name, "preparing")
-			if suite.Prepare == nil {
-				return
-			}
-			ctx, cancel := context.WithTimeout(ctx, s.options.Patience)
-			defer cancel()
-			s.failed[suite.Name] = suite.Prepare(ctx, s.env)
-		})
+		ginkgo.BeforeAll(func() { s.prepare(ctx, suite) })
 		for _, check := range suite.Checks {
 			// The generations are judged side by side: most checks wait for devices
 			// most of the time. The first spec of a check runs it for all of them.

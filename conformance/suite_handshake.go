@@ -3,9 +3,12 @@ package conformance
 import (
 	"context"
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/muster/muster/harness/report"
 	"github.com/muster/muster/harness/target"
+	"github.com/muster/muster/protocol/clock"
 	"github.com/muster/muster/protocol/coap"
 	"github.com/muster/muster/protocol/dtls"
 	"github.com/muster/muster/protocol/pdc"
@@ -40,7 +43,7 @@ func handshakeSuite() Suite {
 			},
 			{
 				Name: "tcp-exchange", Text: "40 bytes of nonce first, 256 up, 384 down, and each nonce another",
-				Requirements: []string{"R-1", "R-3", "R-15"}, Skip: onlyTCP, Run: checkTCPExchange,
+				Requirements: []string{"R-1", "R-3"}, Skip: onlyTCP, Run: checkTCPExchange,
 			},
 			{
 				Name: "hello-first", Text: "the cloud sends nothing before it acknowledges the Hello, and never a Reset",
@@ -63,31 +66,27 @@ func handshakeSuite() Suite {
 				Requirements: []string{"S1", "R-4", "R-32"}, Run: checkStranger,
 			},
 			{
-				Name: "impostor-cloud", Text: "a device refuses a cloud that does not hold the key it pins",
-				Requirements: []string{"S1", "R-16", "R-43"}, Run: checkImpostorCloud,
+				Name: "impostor-cloud", Text: "a device refuses a cloud that does not prove that it holds the key it pins",
+				Requirements: []string{"S1", "R-16", "R-17", "R-43"}, Run: checkImpostorCloud,
 			},
 		},
 	}
 }
 
-// switchOn powers all devices and waits until they are connected. Those that do
-// not come online are for the check to report.
+// switchOn brings all devices online. Those that do not come are for checks to
+// report.
 func switchOn(ctx context.Context, e *target.Env) error {
-	target.Each(e.Devices(), func(d *target.Device) {
-		mark := d.Mark()
-		d.PowerOn()
-		_, _ = d.AwaitOnline(ctx, mark) // checkConnects looks at who came
-	})
+	target.Each(e.Devices(), func(d *target.Device) { d.Bring(ctx) })
 	return nil
 }
 
 // start is the mark before everything.
 var start = target.Mark{}
 
-func checkConnects(_ context.Context, _ *target.Env, g *target.Group, r *Recorder) error {
+func checkConnects(ctx context.Context, e *target.Env, g *target.Group, r *Recorder) error {
 	for _, d := range g.Devices {
+		all := settled(ctx, e, d, trace.Up, func(s sight) bool { return kind(pdc.KindHello)(s) && g.Transport == "udp" })
 		packets := d.Packets(start)
-		all := messages(packets)
 		r.Judged(1)
 		if !d.Connected() {
 			r.Fail(report.Finding{Requirement: "S5", Device: id(d), Text: "the device is not connected", Packets: lines(packets)})
@@ -107,16 +106,42 @@ func checkConnects(_ context.Context, _ *target.Env, g *target.Group, r *Recorde
 	return nil
 }
 
-// flight returns the packets of the first handshake of a device.
+// firstHandshake returns the packets of the handshake that led to the first
+// message, that one included: on a busy machine a device may need two attempts.
+// If there was no message it returns the first attempt.
 func firstHandshake(d *target.Device) []*trace.Packet {
-	var list []*trace.Packet
-	for _, p := range d.Packets(start) {
-		if len(list) > 0 && p.Association != list[0].Association && p.Association != 0 {
+	packets := d.Packets(start)
+	association, end := uint32(0), len(packets)
+	for i, p := range packets {
+		if len(p.Messages()) > 0 {
+			association, end = p.Association, i+1
 			break
 		}
-		list = append(list, p)
-		if len(p.Messages()) > 0 {
-			break
+		if association == 0 {
+			association = p.Association
+		}
+	}
+	var list []*trace.Packet
+	for _, p := range packets[:end] {
+		if p.Association == association {
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
+// A step is one handshake message, in however many transmissions.
+type step struct {
+	kind trace.HandshakeType
+	seq  uint16
+}
+
+// steps returns the handshake messages of one direction, without retransmissions.
+func steps(packets []*trace.Packet, direction trace.Direction) []step {
+	var list []step
+	for _, h := range handshakes(packets, direction) {
+		if s := (step{h.Type, h.Seq}); !slices.Contains(list, s) {
+			list = append(list, s)
 		}
 	}
 	return list
@@ -165,8 +190,11 @@ var clientHelloSizes = []struct {
 func checkClientHello(_ context.Context, _ *target.Env, g *target.Group, r *Recorder) error {
 	for _, d := range g.Devices {
 		var sizes []int
+		seen := make(map[uint16]bool)
 		for _, p := range firstHandshake(d) {
-			if list := handshakes([]*trace.Packet{p}, trace.Up); len(list) == 1 && list[0].Type == trace.ClientHello && !p.Duplicate {
+			list := handshakes([]*trace.Packet{p}, trace.Up)
+			if len(list) == 1 && list[0].Type == trace.ClientHello && !seen[list[0].Seq] {
+				seen[list[0].Seq] = true // what comes again with this number is a retransmission
 				sizes = append(sizes, p.Size)
 			}
 		}
@@ -188,10 +216,8 @@ func checkServerFlight(_ context.Context, _ *target.Env, g *target.Group, r *Rec
 	for _, d := range g.Devices {
 		packets := firstHandshake(d)
 		var got []trace.HandshakeType
-		for _, h := range handshakes(packets, trace.Down) {
-			if len(got) == 0 || got[len(got)-1] != h.Type {
-				got = append(got, h.Type)
-			}
+		for _, s := range steps(packets, trace.Down) {
+			got = append(got, s.kind)
 		}
 		Equal(r, "R-27", id(d), "the cloud's handshake messages", fmt.Sprintf("%v", got), fmt.Sprintf("%v", want), lines(packets)...)
 	}
@@ -241,7 +267,16 @@ func checkConnectionID(_ context.Context, e *target.Env, g *target.Group, r *Rec
 	return nil
 }
 
-func checkTCPExchange(_ context.Context, _ *target.Env, g *target.Group, r *Recorder) error {
+func checkTCPExchange(ctx context.Context, e *target.Env, g *target.Group, r *Recorder) error {
+	nonces := make(map[string]bool)
+	for range 3 {
+		reply, err := e.InjectStream(ctx, make([]byte, 256))
+		if err != nil {
+			return err
+		}
+		nonces[string(reply[:min(len(reply), nonceSize)])] = true
+	}
+	Equal(r, "R-1", "", "different nonces of three connections", len(nonces), 3)
 	for _, d := range g.Devices {
 		var got []string
 		for _, p := range firstHandshake(d) {
@@ -256,11 +291,14 @@ func checkTCPExchange(_ context.Context, _ *target.Env, g *target.Group, r *Reco
 	return nil
 }
 
+// nonceSize is the size in bytes of what the cloud says first over TCP.
+const nonceSize = 40
+
 func checkHelloFirst(_ context.Context, _ *target.Env, g *target.Group, r *Recorder) error {
 	for _, d := range g.Devices {
 		all := messages(d.Packets(start))
-		r.Judged(1)
 		for _, s := range all {
+			r.Judged(1)
 			if s.packet.Direction == trace.Up {
 				if s.message.Kind != pdc.KindHello {
 					r.Fail(report.Finding{Requirement: "R-18", Device: id(d), Text: "the first message of the device is no Hello", Packets: []string{s.line()}})
@@ -281,9 +319,11 @@ func checkHelloFirst(_ context.Context, _ *target.Env, g *target.Group, r *Recor
 	return nil
 }
 
-func checkAcknowledged(_ context.Context, _ *target.Env, g *target.Group, r *Recorder) error {
+func checkAcknowledged(ctx context.Context, e *target.Env, g *target.Group, r *Recorder) error {
 	for _, d := range g.Devices {
-		all := messages(d.Packets(start))
+		all := settled(ctx, e, d, trace.Up, func(s sight) bool {
+			return s.packet.Direction == trace.Up && s.message.CoAP.Type == coap.Confirmable && s.message.Repeat == 0
+		})
 		answered := make(map[uint16]bool)
 		for _, s := range all {
 			if s.packet.Direction == trace.Down && s.message.CoAP.Type == coap.Acknowledgement {
@@ -306,9 +346,9 @@ func checkAcknowledged(_ context.Context, _ *target.Env, g *target.Group, r *Rec
 // timeSlack is how far the clocks of a run on one machine can be apart.
 const timeSlack = 3
 
-func checkTime(_ context.Context, e *target.Env, g *target.Group, r *Recorder) error {
+func checkTime(ctx context.Context, e *target.Env, g *target.Group, r *Recorder) error {
 	for _, d := range g.Devices {
-		all := messages(d.Packets(start))
+		all := settled(ctx, e, d, trace.Up, kind(pdc.KindTimeRequest))
 		for _, s := range of(all, kind(pdc.KindTimeResponse)) {
 			m, err := pdc.ParseTimeResponse(s.message.CoAP)
 			r.Judged(1)
@@ -320,8 +360,9 @@ func checkTime(_ context.Context, e *target.Env, g *target.Group, r *Recorder) e
 				r.Fail(report.Finding{Requirement: "C-11", Device: id(d), Text: fmt.Sprintf("the time is %d s off", off), Packets: []string{s.line()}})
 			}
 		}
-		Equal(r, "D-12", id(d), "time requests are answered",
-			len(of(all, kind(pdc.KindTimeResponse))), len(of(all, kind(pdc.KindTimeRequest))))
+		if requests := len(of(all, kind(pdc.KindTimeRequest))); requests > 0 {
+			Equal(r, "D-12", id(d), "time requests that are answered", len(of(all, kind(pdc.KindTimeResponse))), requests)
+		}
 	}
 	return nil
 }
@@ -332,24 +373,36 @@ const connectBudget = 5 * 1024
 func checkConnectCost(_ context.Context, _ *target.Env, g *target.Group, r *Recorder) error {
 	var costs []int64
 	for _, d := range g.Devices {
-		total := int64(0)
-		for _, p := range d.Packets(start) {
-			total += int64(p.Bytes())
+		online := d.FirstOnline()
+		if online == clock.Never {
+			continue // checkConnects tells
 		}
-		costs = append(costs, total)
+		total, associations := int64(0), make(map[uint32]bool)
+		for _, p := range d.Packets(start) {
+			if p.At > online {
+				break
+			}
+			total += int64(p.Bytes())
+			associations[p.Association] = true
+		}
+		if delete(associations, 0); len(associations) == 1 {
+			costs = append(costs, total)
+		} // else it took two attempts, which are two connects
 	}
 	r.Measure("S6", "complete connect", "B", costs, connectBudget, false)
 	return nil
 }
 
 // attempt switches a device on and returns the packets until it is connected or
-// has failed to.
-func attempt(ctx context.Context, d *target.Device) ([]*trace.Packet, error) {
+// has failed to, and until done is true of them.
+func attempt(ctx context.Context, e *target.Env, d *target.Device, done func([]*trace.Packet) bool) ([]*trace.Packet, error) {
 	mark := d.Mark()
 	d.PowerOn()
 	_, err := d.Await(ctx, mark, func(e *target.Event) bool {
 		return e.Kind == target.Offline || e.Kind == target.Online
 	})
+	// A datagram whose keys nobody tells is held back for a moment.
+	settle(ctx, e, func() bool { return done(d.Packets(mark)) })
 	return d.Packets(mark), err
 }
 
@@ -359,9 +412,12 @@ func checkStranger(ctx context.Context, e *target.Env, g *target.Group, r *Recor
 		return err
 	}
 	defer e.Dismiss(d)
-	packets, err := attempt(ctx, d)
+	packets, err := attempt(ctx, e, d, showedKey)
 	if err != nil {
 		return err
+	}
+	if !showedKey(packets) {
+		return fmt.Errorf("the device did not come as far as to show its key")
 	}
 	r.Judged(1)
 	if d.Connected() || len(messages(packets)) > 0 {
@@ -370,23 +426,86 @@ func checkStranger(ctx context.Context, e *target.Env, g *target.Group, r *Recor
 	return nil
 }
 
+// showedKey reports whether a device sent its key.
+func showedKey(packets []*trace.Packet) bool {
+	for _, p := range packets {
+		for i := range p.Records {
+			if p.Records[i].Unit == trace.C1 {
+				return true
+			}
+		}
+	}
+	return sent(packets, trace.Up, trace.ClientKeyExchange)
+}
+
+// sent reports whether a handshake message is among the packets.
+func sent(packets []*trace.Packet, direction trace.Direction, kind trace.HandshakeType) bool {
+	return slices.ContainsFunc(handshakes(packets, direction), func(h *trace.Handshake) bool { return h.Type == kind })
+}
+
 func checkImpostorCloud(ctx context.Context, e *target.Env, g *target.Group, r *Recorder) error {
+	puppets := map[string]func(*target.CloudConfig){
+		"a flipped bit in S":  func(c *target.CloudConfig) { c.LightFaults.FlipSignatureBit = true },
+		"a DigestInfo in S":   func(c *target.CloudConfig) { c.LightFaults.DigestInfoInSignature = true },
+		"a C2 that is random": func(c *target.CloudConfig) { c.LightFaults.GarbageC2 = true },
+	}
+	if g.Transport == "udp" {
+		if err := judgeDeceived(ctx, e, g, r); err != nil {
+			return err
+		}
+		puppets = map[string]func(*target.CloudConfig){
+			"a signature over another random": func(c *target.CloudConfig) { c.ServerFaults.WrongSignature = true },
+		}
+	}
+	for what, cloud := range puppets {
+		v, err := e.Virtual(g.Devices[0].Profile, e.Seed(), target.Puppet{Cloud: cloud})
+		if err != nil {
+			return err
+		}
+		v.PowerOn()
+		v.Run(20 * time.Second)
+		judgeRefusal(r, g.Devices[0].Profile.String(), what, v.Packets(0))
+	}
+	return nil
+}
+
+// judgeDeceived shows the cloud to a device that pins another key. Over TCP the
+// cloud could not read what such a device says.
+func judgeDeceived(ctx context.Context, e *target.Env, g *target.Group, r *Recorder) error {
 	d, err := e.Deceived(ctx, g)
 	if err != nil {
 		return err
 	}
 	defer e.Dismiss(d)
-	packets, err := attempt(ctx, d)
+	packets, err := attempt(ctx, e, d, proved)
 	if err != nil {
 		return err
 	}
-	r.Judged(1)
-	key := false
-	for _, h := range handshakes(packets, trace.Up) {
-		key = key || h.Type == trace.ClientKeyExchange
-	}
-	if d.Connected() || key || len(messages(packets)) > 0 {
-		r.Fail(report.Finding{Requirement: "R-43", Device: id(d), Text: "the device went on with a cloud that does not hold the pinned key", Packets: lines(packets)})
-	}
+	judgeRefusal(r, id(d), "a signature by another key", packets)
 	return nil
+}
+
+// judgeRefusal expects that a device that has seen the proof of the cloud says
+// nothing more.
+func judgeRefusal(r *Recorder, device, what string, packets []*trace.Packet) {
+	if !proved(packets) {
+		r.Inconclusive(report.Finding{Device: device, Text: "the cloud did not come as far as " + what})
+		return
+	}
+	r.Judged(1)
+	if sent(packets, trace.Up, trace.ClientKeyExchange) || len(messages(packets)) > 0 {
+		r.Fail(report.Finding{Requirement: "R-43", Device: device, Text: "the device went on behind " + what, Packets: lines(packets)})
+	}
+}
+
+// proved reports whether the cloud has shown what proves that it holds its key.
+func proved(packets []*trace.Packet) bool {
+	for _, p := range packets {
+		for i := range p.Records {
+			if p.Records[i].Unit == trace.Answer {
+				return true
+			}
+		}
+	}
+	return sent(packets, trace.Down, trace.ServerKeyExchange)
 }

@@ -13,8 +13,9 @@ import (
 
 func otaSuite() Suite {
 	return Suite{
-		Name: "ota",
-		Text: "firmware over the same connection: verified, resumable, safe to interrupt",
+		Name:    "ota",
+		Text:    "firmware over the same connection: verified, resumable, safe to interrupt",
+		Prepare: switchOn,
 		Checks: []Check{
 			{
 				Name: "update", Text: "an image is sent, validated and applied, and the device comes back with it",
@@ -22,7 +23,7 @@ func otaSuite() Suite {
 			},
 			{
 				Name: "protocol", Text: "version 3 for devices whose Hello says so, the chunked transfer for all others, never both",
-				Requirements: []string{"C-38"}, Run: checkProtocol,
+				Requirements: []string{"C-38"}, Needs: []string{"update"}, Run: checkProtocol,
 			},
 			{
 				Name: "bad-image", Text: "a damaged, cut or foreign image is refused before anything is sent",
@@ -42,24 +43,27 @@ const (
 	imageSizeLarge = 48_000
 )
 
-// boards returns one connected device of each board of the group, from n devices
-// of it on.
-func boards(g *target.Group, skip int) []*target.Device {
-	seen := make(map[string]int)
-	var list []*target.Device
+// boards returns one device of each board of the group: number n of it, or the
+// last if there are fewer.
+func boards(g *target.Group, n int) []*target.Device {
+	of := make(map[string][]*target.Device)
+	var names []string
 	for _, d := range g.Devices {
-		if name := d.Profile.Board.Name; d.Connected() {
-			if seen[name] == skip {
-				list = append(list, d)
-			}
-			seen[name]++
+		name := d.Profile.Board.Name
+		if of[name] == nil {
+			names = append(names, name)
 		}
+		of[name] = append(of[name], d)
+	}
+	var list []*target.Device
+	for _, name := range names {
+		list = append(list, of[name][min(n, len(of[name])-1)])
 	}
 	return list
 }
 
 func checkUpdate(ctx context.Context, e *target.Env, g *target.Group, r *Recorder) error {
-	target.Each(boards(g, 0), func(d *target.Device) { judgeUpdate(ctx, e, d, imageSize, nil, r) })
+	target.Each(present(r, boards(g, 0)), func(d *target.Device) { judgeUpdate(ctx, e, d, imageSize, nil, r) })
 	return nil
 }
 
@@ -71,14 +75,19 @@ func judgeUpdate(ctx context.Context, e *target.Env, d *target.Device, size int,
 		r.Fail(report.Finding{Requirement: "S13", Device: id(d), Text: "the update failed: " + err.Error(), Packets: last(d.Packets(mark), 12)})
 		return
 	}
-	if _, err := d.AwaitOnline(ctx, mark); err != nil {
-		r.Fail(report.Finding{Requirement: "C-44", Device: id(d), Text: "the device did not come back: " + err.Error()})
-	}
+	done := d.Mark()
 	applied := false
-	for _, ev := range d.Events(mark) {
-		applied = applied || ev.Kind == target.UpdateApplied
+	settle(ctx, e, func() bool {
+		for _, s := range of(messages(d.Packets(mark)), kind(pdc.KindHello)) {
+			hello, err := pdc.ParseHello(s.message.CoAP)
+			applied = applied || err == nil && hello.Flags&pdc.HelloUpdated != 0 && s.packet.At <= done.At
+		}
+		return applied
+	})
+	Equal(r, "C-44", id(d), "the device has said that it applied the image when the update is reported as done", applied, true)
+	if err := e.Until(ctx, d.Connected); err != nil {
+		r.Fail(report.Finding{Requirement: "D-16", Device: id(d), Text: "the device did not come back: " + err.Error()})
 	}
-	Equal(r, "D-16", id(d), "the device applied the image", applied, true)
 }
 
 // last shows the last packets, for a finding.
@@ -114,7 +123,7 @@ func helloOf(all []sight) (pdc.Hello, error) {
 }
 
 func checkBadImage(ctx context.Context, e *target.Env, g *target.Group, r *Recorder) error {
-	target.Each(boards(g, 0), func(d *target.Device) {
+	target.Each(present(r, boards(g, 0)), func(d *target.Device) {
 		good := target.Image(d, imageSize)
 		flipped := append([]byte(nil), good...)
 		flipped[len(flipped)/2] ^= 1
@@ -138,7 +147,7 @@ func checkBadImage(ctx context.Context, e *target.Env, g *target.Group, r *Recor
 }
 
 func checkInterrupted(ctx context.Context, e *target.Env, g *target.Group, r *Recorder) error {
-	target.Each(boards(g, 1), func(d *target.Device) {
+	target.Each(present(r, boards(g, 1)), func(d *target.Device) {
 		mark := d.Mark()
 		var cut atomic.Bool
 		judgeUpdate(ctx, e, d, imageSizeLarge, func(p target.Progress) {
@@ -157,19 +166,27 @@ func checkInterrupted(ctx context.Context, e *target.Env, g *target.Group, r *Re
 
 // judgeResumption looks at where the second attempt of version 3 began.
 func judgeResumption(d *target.Device, all []sight, r *Recorder) {
-	offset, starts := uint32(0), 0
-	for _, s := range of(all, kind(pdc.KindUpdateStartResponse)) {
-		if answer, err := pdc.ParseUpdateStartResponse(s.message.CoAP); err == nil {
-			starts++
-			offset = answer.Offset
+	offset, starts, stored := uint32(0), 0, false
+	for _, s := range all {
+		switch {
+		case s.message.Kind == pdc.KindUpdateAck && starts == 1:
+			stored = stored || s.message.HasChunk && s.message.Chunk > 0
+		case !kind(pdc.KindUpdateStartResponse)(s):
+		default:
+			if answer, err := pdc.ParseUpdateStartResponse(s.message.CoAP); err == nil {
+				starts++
+				offset = answer.Offset
+			}
 		}
 	}
 	switch {
 	case starts == 0: // the chunked transfer always starts again
 	case starts == 1:
 		r.Inconclusive(report.Finding{Device: id(d), Text: "the connection was not lost"})
+	case offset == 0 && stored:
+		r.Fail(report.Finding{Requirement: "C-41", Device: id(d), Text: "the device wants the whole image again, of which it had a part"})
 	case offset == 0:
-		r.Remark(report.Finding{Requirement: "C-41", Device: id(d), Text: "the device wanted the whole image again"})
+		r.Remark(report.Finding{Requirement: "C-41", Device: id(d), Text: "the connection was lost before the device had anything"})
 	default:
 		chunks := of(all, func(s sight) bool { return s.message.Kind == pdc.KindUpdateChunk })
 		bytes := 0

@@ -3,6 +3,7 @@ package conformance
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/muster/muster/harness/report"
 	"github.com/muster/muster/harness/target"
@@ -43,15 +44,25 @@ func resumeSuite() Suite {
 			},
 			{
 				Name: "new-address", Text: "a device that changed its address is answered there",
-				Requirements: []string{"R-64", "R-88"}, Skip: onlyUDP, Run: checkNewAddress,
+				Requirements: []string{"R-64", "R-88"}, Skip: onlyWithCID, Run: checkNewAddress,
+			},
+			{
+				Name: "goodbye", Text: "a device that leaves says why, is acknowledged over UDP only, counts as offline at once, and can come back",
+				Requirements: []string{"C-14", "C-56"}, Skip: onlyWithGoodbye, Run: checkGoodbye,
 			},
 		},
 	}
 }
 
-// restartAll stops every device as if its process had been killed, restarts the
-// cloud, and starts the devices again. The checks look at who came back.
-func restartAll(ctx context.Context, e *target.Env) error { return e.RestartAll(ctx) }
+// restartAll brings all devices online, stops every one as if its process had been
+// killed, restarts the cloud, and starts the devices again. The checks look at who
+// came back.
+func restartAll(ctx context.Context, e *target.Env) error {
+	if err := switchOn(ctx, e); err != nil {
+		return err
+	}
+	return e.RestartAll(ctx)
+}
 
 func checkNoHandshake(_ context.Context, _ *target.Env, g *target.Group, r *Recorder) error {
 	for _, d := range g.Devices {
@@ -90,18 +101,14 @@ func checkResumeBytes(_ context.Context, _ *target.Env, g *target.Group, r *Reco
 			r.Fail(report.Finding{Requirement: "R-71", Device: id(d), Text: "nothing was said after the restart"})
 			continue
 		}
-		if all[0].message.Repeat > 0 || countRepeats(all, all[0].message.Exchange) > 0 {
-			continue // a retransmission on a busy machine is not the price of a resume
+		if retransmitted(all, all[0].message.Exchange) {
+			continue
 		}
 		costs = append(costs, bytesOf(all, all[0].message.Exchange))
 	}
 	limit, exact := resumeBytes(g)
 	r.Measure("R-71", "first message of a resume and its acknowledgement", "B", costs, limit, exact)
 	return nil
-}
-
-func countRepeats(all []sight, n uint64) int {
-	return len(of(all, func(s sight) bool { return s.message.Exchange == n && s.message.Repeat > 0 }))
 }
 
 // markOf is the content type of a resumed record.
@@ -151,7 +158,6 @@ func checkMarks(_ context.Context, _ *target.Env, g *target.Group, r *Recorder) 
 func checkSequence(_ context.Context, _ *target.Env, g *target.Group, r *Recorder) error {
 	for _, d := range g.Devices {
 		before := make(map[uint32]uint64) // highest, by association
-		r.Judged(1)
 		for _, p := range d.Packets(start) {
 			if p.Direction != trace.Down {
 				continue
@@ -162,6 +168,9 @@ func checkSequence(_ context.Context, _ *target.Env, g *target.Group, r *Recorde
 					continue
 				}
 				highest, seen := before[p.Association]
+				if seen && p.At >= d.Restarted().At {
+					r.Judged(1)
+				}
 				switch {
 				case rec.Reused:
 					r.Fail(report.Finding{Requirement: "R-63", Device: id(d), Text: "a sequence was used for two records", Packets: []string{p.String()}})
@@ -180,10 +189,7 @@ func checkSequence(_ context.Context, _ *target.Env, g *target.Group, r *Recorde
 }
 
 func checkResumedState(ctx context.Context, e *target.Env, g *target.Group, r *Recorder) error {
-	target.Each(g.Devices, func(d *target.Device) {
-		if !d.Connected() {
-			return
-		}
+	target.Each(present(r, g.Devices), func(d *target.Device) {
 		judgeCall(ctx, e, d, target.FunctionSum, d.Hex(), target.Sum(d.Hex()), r)
 		if g.System < pdc.OS2_0 {
 			return // releases before 2.0 say Hello again, and are asked for their describe
@@ -205,17 +211,7 @@ func checkReconnect(ctx context.Context, e *target.Env, g *target.Group, r *Reco
 }
 
 func checkNewAddress(ctx context.Context, e *target.Env, g *target.Group, r *Recorder) error {
-	if g.System < pdc.OS3_1 {
-		// Releases before 3.1 recover by a resume, which takes the keep-alive
-		// time: the suite of timers covers them in virtual time.
-		r.Judged(1)
-		r.Remark(report.Finding{Requirement: "R-88", Text: "judged in virtual time: these releases notice only by their keep-alive"})
-		return nil
-	}
-	target.Each(g.Sample(8), func(d *target.Device) {
-		if !d.Connected() {
-			return
-		}
+	target.Each(present(r, g.Sample(8)), func(d *target.Device) {
 		mark := d.Mark()
 		d.NetworkChanged()
 		d.Ping()
@@ -237,4 +233,77 @@ func checkNewAddress(ctx context.Context, e *target.Env, g *target.Group, r *Rec
 		}
 	})
 	return nil
+}
+
+// onlyWithCID skips releases without connection id, which notice a new address by
+// their keep-alive only: "network/nat-change" judges them in virtual time.
+func onlyWithCID(g *target.Group) string {
+	if g.System < pdc.OS3_1 && g.Transport == "udp" {
+		return "releases before 3.1 notice it by their keep-alive: see network/nat-change"
+	}
+	return onlyUDP(g)
+}
+
+// onlyWithGoodbye skips releases that leave without a word.
+func onlyWithGoodbye(g *target.Group) string {
+	if g.System < pdc.OS2_0 {
+		return "releases before 2.0 leave without a word"
+	}
+	return ""
+}
+
+func checkGoodbye(ctx context.Context, e *target.Env, g *target.Group, r *Recorder) error {
+	target.Each(present(r, g.Sample(4)), func(d *target.Device) {
+		mark := d.Mark()
+		status := e.Subscribe(d.Account, pdc.EventStatus)
+		defer status.Close()
+		d.Disconnect()
+		if _, err := d.Await(ctx, mark, func(e *target.Event) bool { return e.Kind == target.Offline }); err != nil {
+			r.Inconclusive(report.Finding{Device: id(d), Text: err.Error()})
+			return
+		}
+		settle(ctx, e, func() bool { return len(of(messages(d.Packets(mark)), kind(pdc.KindGoodbye))) > 0 })
+		judgeGoodbye(g, d, mark, r)
+		judgeStatus(ctx, status, d, r)
+		back := d.Mark()
+		d.Connect()
+		if _, err := d.AwaitOnline(ctx, back); err != nil {
+			r.Fail(report.Finding{Requirement: "C-14", Device: id(d), Text: "the device could not come back: " + err.Error()})
+		}
+	})
+	return nil
+}
+
+func judgeGoodbye(g *target.Group, d *target.Device, mark target.Mark, r *Recorder) {
+	all := messages(d.Packets(mark))
+	goodbyes := of(all, kind(pdc.KindGoodbye))
+	if !Equal(r, "C-14", id(d), "goodbyes", len(goodbyes), 1) {
+		return
+	}
+	if _, err := pdc.ParseGoodbye(goodbyes[0].message.CoAP); err != nil {
+		r.Fail(report.Finding{Requirement: "C-14", Device: id(d), Text: err.Error(), Packets: []string{goodbyes[0].line()}})
+	}
+	Equal(r, "C-56", id(d), "the goodbye is acknowledged", acknowledged(all, goodbyes[0].message.Exchange, trace.Up), g.Transport == "udp", goodbyes[0].line())
+}
+
+// soon is less than the time after which a silent device counts as offline.
+const soon = 20 * time.Second
+
+// judgeStatus expects that the account's stream says soon that the device is
+// offline.
+func judgeStatus(ctx context.Context, status *target.Stream, d *target.Device, r *Recorder) {
+	r.Judged(1)
+	ctx, cancel := context.WithTimeout(ctx, soon)
+	defer cancel()
+	for {
+		select {
+		case ev := <-status.C:
+			if ev.Device.String() == d.Hex() && string(ev.Data) == "offline" {
+				return
+			}
+		case <-ctx.Done():
+			r.Fail(report.Finding{Requirement: "C-14", Device: id(d), Text: "the stream does not say that the device is offline"})
+			return
+		}
+	}
 }

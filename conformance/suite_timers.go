@@ -177,6 +177,8 @@ func checkSilentCloud(_ context.Context, e *target.Env, g *target.Group, r *Reco
 		silent := v.Net.Now()
 		v.Silence(true)
 		v.Run(interval + patience + 5*time.Second)
+		pings := of(messages(v.Packets(silent)), kind(pdc.KindPing))
+		Equal(r, "R-87", name, "a ping is sent before the connection is dropped", len(pings) > 0, true)
 		offline := false
 		for _, ev := range v.Events(silent) {
 			offline = offline || ev.Kind == target.Offline
@@ -289,5 +291,6 @@ func checkSameSeed(_ context.Context, e *target.Env, g *target.Group, r *Recorde
 		}
 	}
 	Equal(r, "D-1", p.String(), "two runs with one seed are equal", texts[0] == texts[1], true)
+	Equal(r, "D-1", p.String(), "runs with two seeds are equal", texts[0] == texts[2], false)
 	return nil
 }

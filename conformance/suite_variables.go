@@ -13,8 +13,9 @@ import (
 
 func variableSuite() Suite {
 	return Suite{
-		Name: "variables",
-		Text: "the value stays on the device and travels only when asked for",
+		Name:    "variables",
+		Text:    "the value stays on the device and travels only when asked for",
+		Prepare: switchOn,
 		Checks: []Check{
 			{
 				Name: "read", Text: "int, double, string and bool come back as the device has them",
@@ -22,11 +23,11 @@ func variableSuite() Suite {
 			},
 			{
 				Name: "response-form", Text: "piggybacked up to 1.4, separate and acknowledged from 1.5 on",
-				Requirements: []string{"C-6", "D-8"}, Run: checkValueForm,
+				Requirements: []string{"C-6", "D-8"}, Needs: []string{"read"}, Run: checkValueForm,
 			},
 			{
-				Name: "only-when-asked", Text: "no value is on the wire that nobody asked for",
-				Requirements: []string{"S10"}, Run: checkOnlyWhenAsked,
+				Name: "only-when-asked", Text: "each value on the wire was asked for, and is told once",
+				Requirements: []string{"S10"}, Needs: []string{"read"}, Run: checkOnlyWhenAsked,
 			},
 			{
 				Name: "unknown", Text: "a variable that the describe does not list is refused, and nothing is sent",
@@ -37,10 +38,7 @@ func variableSuite() Suite {
 }
 
 func checkRead(ctx context.Context, e *target.Env, g *target.Group, r *Recorder) error {
-	target.Each(g.Devices, func(d *target.Device) {
-		if !d.Connected() {
-			return
-		}
+	target.Each(present(r, g.Devices), func(d *target.Device) {
 		for name, want := range target.Variables(d.ID) {
 			mark := d.Mark()
 			got, err := e.Read(ctx, d, name)
@@ -73,15 +71,16 @@ func checkValueForm(ctx context.Context, e *target.Env, g *target.Group, r *Reco
 func checkOnlyWhenAsked(_ context.Context, _ *target.Env, g *target.Group, r *Recorder) error {
 	for _, d := range g.Devices {
 		all := messages(d.Packets(start))
-		asked := make(map[uint64]bool)
+		told := make(map[uint64]int)
 		for _, s := range all {
-			switch s.message.Kind {
-			case pdc.KindVariableRequest:
-				asked[s.message.Exchange] = true
-			case pdc.KindVariableValue:
-				Equal(r, "S10", id(d), "the value was asked for", asked[s.message.Exchange], true, s.line())
-			default:
-				// Other messages carry no values.
+			switch {
+			case s.packet.Direction != trace.Up || s.message.Repeat > 0:
+			case s.message.Kind == pdc.KindVariableValue:
+				told[s.message.Exchange]++
+				Equal(r, "S10", id(d), "times that a value was told", told[s.message.Exchange], 1, s.line())
+			case s.message.Kind == pdc.KindResponse:
+				// The decoder knows of no request with this token.
+				r.Fail(report.Finding{Requirement: "S10", Device: id(d), Text: "an answer that nobody asked for", Packets: []string{s.line()}})
 			}
 		}
 	}
@@ -89,13 +88,10 @@ func checkOnlyWhenAsked(_ context.Context, _ *target.Env, g *target.Group, r *Re
 }
 
 func checkUnknownVariable(ctx context.Context, e *target.Env, g *target.Group, r *Recorder) error {
-	target.Each(g.Sample(4), func(d *target.Device) {
-		if !d.Connected() {
-			return
-		}
+	target.Each(present(r, g.Sample(4)), func(d *target.Device) {
 		mark := d.Mark()
 		_, err := e.Read(ctx, d, "nosuch")
-		if _, refused := target.Refusal(err); !refused {
+		if reason, refused := target.Refusal(err); !refused || reason == target.NotOnline {
 			r.Judged(1)
 			r.Fail(report.Finding{Requirement: "C-22", Device: id(d), Text: "the read was not refused", Actual: errText(err)})
 			return

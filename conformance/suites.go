@@ -12,5 +12,6 @@ func Suites() []Suite {
 		resumeSuite(),
 		hostileSuite(),
 		timerSuite(),
+		networkSuite(),
 	}
 }

@@ -2,8 +2,10 @@ package conformance
 
 import (
 	"context"
+	"fmt"
 	"time"
 
+	"github.com/muster/muster/harness/report"
 	"github.com/muster/muster/harness/target"
 	"github.com/muster/muster/protocol/coap"
 	"github.com/muster/muster/protocol/pdc"
@@ -102,17 +104,54 @@ func acknowledged(all []sight, n uint64, from trace.Direction) bool {
 	})) > 0
 }
 
-// answers is how long an acknowledgement may take that others have not waited for.
-const answers = 5 * time.Second
+// answers is how long an acknowledgement may take that others have not waited
+// for: a lost one comes with the next transmission, 6 s later at most.
+const answers = 8 * time.Second
+
+// settle waits until something is on the wire that is sure to come, if the target
+// is correct. What a device sends can be seen a moment after its answer.
+func settle(ctx context.Context, e *target.Env, done func() bool) {
+	ctx, cancel := context.WithTimeout(ctx, answers)
+	defer cancel()
+	_ = e.Until(ctx, done) // if it never comes true, the check tells
+}
+
+// present returns the devices that are connected. Those that are not cannot be
+// judged, and it says so: no check passes because devices are missing.
+func present(r *Recorder, devices []*target.Device) []*target.Device {
+	var there []*target.Device
+	for _, d := range devices {
+		if d.Connected() {
+			there = append(there, d)
+		}
+	}
+	if missing := len(devices) - len(there); missing > 0 {
+		r.Inconclusive(report.Finding{Text: fmt.Sprintf("%d of %d devices are not connected", missing, len(devices))})
+	}
+	return there
+}
+
+// deliveries counts how often an event was sent to a device.
+func deliveries(d *target.Device, since target.Mark, name string) int {
+	return len(of(messages(d.Packets(since)), func(s sight) bool {
+		return kind(pdc.KindEventDelivery)(s) && s.message.Event == name
+	}))
+}
+
+// retransmitted reports whether the device sent a message of the exchange again.
+// On a busy machine it does, and that is no part of what the message costs.
+func retransmitted(all []sight, n uint64) bool {
+	return len(of(all, func(s sight) bool {
+		return s.message.Exchange == n && s.message.Repeat > 0 && s.packet.Direction == trace.Up
+	})) > 0
+}
 
 // settled returns the messages of a device from the beginning, when each that
 // fits has its acknowledgement, or when it is clear that one gets none. The call
 // that caused a message may be over before its last acknowledgement is sent.
 func settled(ctx context.Context, e *target.Env, d *target.Device, from trace.Direction, fits func(sight) bool) []sight {
-	ctx, cancel := context.WithTimeout(ctx, answers)
-	defer cancel()
 	var all []sight
-	_ = e.Until(ctx, func() bool { // if it never comes true, the check tells
+	settle(ctx, e, func() bool {
 		all = messages(d.Packets(start))
 		for _, s := range of(all, fits) {
 			if !acknowledged(all, s.message.Exchange, from) {

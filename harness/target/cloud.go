@@ -21,6 +21,9 @@ func Refusal(err error) (reason string, refused bool) {
 	return "", false
 }
 
+// NotOnline is the refusal of a command to a device that is not connected.
+var NotOnline = app.NotOnline.String()
+
 // Call calls a function of a device through the cloud.
 func (e *Env) Call(ctx context.Context, d *Device, function, argument string) (int32, error) {
 	return e.cloud.Call(ctx, store.DeviceID(d.ID), function, argument)

@@ -78,6 +78,19 @@ func (d *Device) note(at clock.Instant, e Event) {
 	d.more = make(chan struct{})
 }
 
+// FirstOnline returns when the device was connected first, clock.Never if it
+// never was.
+func (d *Device) FirstOnline() clock.Instant {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, l := range d.log {
+		if l.event.Kind == device.Online {
+			return l.at
+		}
+	}
+	return clock.Never
+}
+
 // Connected reports whether the device calls itself connected.
 func (d *Device) Connected() bool {
 	d.mu.Lock()

@@ -139,11 +139,17 @@ func (v *Virtual) observe(o endpoint.Observation) {
 // Seen counts how often the cloud took an event of that name.
 func (v *Virtual) Seen(name string) int { return v.seen[name] }
 
+// An Access is how a party is connected to the network, a Link one direction.
+type (
+	Access = vnet.Access
+	Link   = vnet.Link
+)
+
 // Access sets how the device is connected to the network.
-func (v *Virtual) Access(a vnet.Access) { v.fleet.Node(0).SetAccess(&a) }
+func (v *Virtual) Access(a Access) { v.fleet.Node(0).SetAccess(&a) }
 
 // CloudAccess sets how the cloud is connected to the network.
-func (v *Virtual) CloudAccess(a vnet.Access) { v.cloud.SetAccess(&a) }
+func (v *Virtual) CloudAccess(a Access) { v.cloud.SetAccess(&a) }
 
 // Lose drops the datagram number n from now on, in whichever direction.
 func (v *Virtual) Lose(n int) {
@@ -262,6 +268,26 @@ func (v *Virtual) Connect() error {
 	v.Run(time.Second)
 	return nil
 }
+
+// RunOnline lets time pass until the device is connected, or until limit has
+// passed.
+func (v *Virtual) RunOnline(limit time.Duration) {
+	v.fleet.RunOnline(v.Net.Now().Add(limit))
+	v.Run(0)
+}
+
+// Online returns when the device was connected first, clock.Never if it was not.
+func (v *Virtual) Online() clock.Instant {
+	for _, l := range v.log {
+		if l.event.Kind == Online {
+			return l.at
+		}
+	}
+	return clock.Never
+}
+
+// OTA3 reports whether the device speaks OTA version 3.
+func (v *Virtual) OTA3() bool { return v.fleet.Device(0).Profile().OTA3() }
 
 // Run lets time pass.
 func (v *Virtual) Run(d time.Duration) { v.Net.Run(v.Net.Now().Add(d)) }
