@@ -26,7 +26,26 @@ type halfOpen struct {
 	peers map[netip.AddrPort]*handshake
 	hosts map[netip.Addr]int
 	order *list.List // of *handshake, oldest first
+
+	// The last handshakes that were completed: a late copy of their ClientHello
+	// must not begin another, whose flight the device would pay for.
+	done     map[doneHello]clock.Instant // when it was completed
+	doneRing []doneHello
+	doneNext int
 }
+
+// A doneHello is where a completed handshake came from, and its client random.
+type doneHello struct {
+	peer   netip.AddrPort
+	random [32]byte
+}
+
+// How many completed handshakes are remembered, and for how long: MAX_LATENCY of
+// RFC 7252 Section 4.8.2, after which no copy arrives.
+const (
+	doneMax  = 1024
+	doneTime = 100 * time.Second
+)
 
 // A handshake is one half-open handshake. Datagrams wait in its queue while one
 // is worked on, perhaps elsewhere.
@@ -52,6 +71,7 @@ const handshakeQueueMax = 16
 func (x *halfOpen) init(n *Node) {
 	x.n, x.order = n, list.New()
 	x.peers, x.hosts = make(map[netip.AddrPort]*handshake), make(map[netip.Addr]int)
+	x.done = make(map[doneHello]clock.Instant)
 }
 
 // begin takes a ClientHello that the gate admitted: it is the retransmission of
@@ -59,6 +79,10 @@ func (x *halfOpen) init(n *Node) {
 // one from the same address.
 func (x *halfOpen) begin(now clock.Instant, p transport.Packet, w *work) {
 	random := clientRandom(p.Data)
+	if x.isDone(now, doneHello{p.Peer, random}) {
+		x.n.counts.Records.add(int(dtls.DropReplay))
+		return
+	}
 	if old := x.find(p.Peer); old != nil {
 		if old.random == random && old.local == p.Local {
 			old.give(now, p.Data, w)
@@ -78,6 +102,27 @@ func (x *halfOpen) begin(now clock.Instant, p transport.Packet, w *work) {
 	x.mu.Unlock()
 	x.n.counts.Handshakes.Add(1)
 	hs.give(now, p.Data, w)
+}
+
+func (x *halfOpen) isDone(now clock.Instant, h doneHello) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	at, is := x.done[h]
+	return is && now.Sub(at) < doneTime
+}
+
+// remember notes a completed handshake in place of the oldest.
+func (x *halfOpen) remember(now clock.Instant, h doneHello) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if len(x.doneRing) < doneMax {
+		x.doneRing = append(x.doneRing, h)
+	} else {
+		delete(x.done, x.doneRing[x.doneNext])
+		x.doneRing[x.doneNext] = h
+		x.doneNext = (x.doneNext + 1) % doneMax
+	}
+	x.done[h] = now
 }
 
 // evict makes room for one more handshake from host.
@@ -271,6 +316,7 @@ func (hs *handshake) handle(now clock.Instant, w *work) {
 	w.dtls.Reset()
 	if done != nil {
 		hs.over = true
+		hs.half.remember(now, doneHello{hs.peer, hs.random})
 		n.secured(now, hs, done, w)
 	}
 	if hs.over {

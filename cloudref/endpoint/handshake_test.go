@@ -199,6 +199,43 @@ func TestHandshakeBesideASession(t *testing.T) {
 	}
 }
 
+// A late copy of each datagram of a handshake begins no other, whose flights the
+// device would pay for.
+func TestLateCopiesOfAHandshake(t *testing.T) {
+	for gen := dtls.GenA; gen <= dtls.GenF; gen++ {
+		t.Run(gen.String(), func(t *testing.T) {
+			b := newBench(t, nil)
+			p := b.puppet(1, gen)
+			b.register(p, 1)
+			b.net = func(up bool) []time.Duration {
+				if up {
+					return []time.Duration{time.Millisecond, 4 * time.Second}
+				}
+				return []time.Duration{time.Millisecond}
+			}
+			p.handshake()
+			b.wait(10 * time.Second)
+			if begun, open := b.node.counts.Handshakes.Load(), b.node.half.len(); begun != 1 || open != 0 {
+				t.Errorf("%d handshakes begun and %d open, want 1 and 0", begun, open)
+			}
+			b.net = nil
+			p.wantAck(p.ping())
+		})
+	}
+}
+
+// Only the last completed handshakes are remembered.
+func TestDoneHandshakesAreBounded(t *testing.T) {
+	b := newBench(t, nil)
+	for i := range 3 * doneMax {
+		b.node.half.remember(b.now, doneHello{peer: client(i)})
+	}
+	x := &b.node.half
+	if len(x.done) != doneMax || len(x.doneRing) != doneMax || !x.isDone(b.now, doneHello{peer: client(3*doneMax - 1)}) || x.isDone(b.now, doneHello{peer: client(0)}) {
+		t.Errorf("%d remembered, want the last %d", len(x.done), doneMax)
+	}
+}
+
 // a second handshake replaces the session, from the same address.
 func TestSecondHandshakeReplacesTheSession(t *testing.T) {
 	for gen := dtls.GenA; gen <= dtls.GenF; gen++ {

@@ -186,20 +186,21 @@ func (p *puppet) advance() {
 // A puppet is a device that does what the test says, above real handshakes and
 // links.
 type puppet struct {
-	b      *bench
-	id     store.DeviceID
-	key    *ecdsa.PrivateKey
-	gen    dtls.Generation
-	addr   netip.AddrPort
-	client *dtls.Client
-	link   *link.Link
-	got    []coap.Event
-	raw    [][]byte // datagrams received
-	failed error
-	ended  error
-	deaf   bool
-	faults dtls.ClientFaults
-	last   []byte // the last datagram sent
+	attempts uint64 // so that no two handshakes have one random
+	b        *bench
+	id       store.DeviceID
+	key      *ecdsa.PrivateKey
+	gen      dtls.Generation
+	addr     netip.AddrPort
+	client   *dtls.Client
+	link     *link.Link
+	got      []coap.Event
+	raw      [][]byte // datagrams received
+	failed   error
+	ended    error
+	deaf     bool
+	faults   dtls.ClientFaults
+	last     []byte // the last datagram sent
 }
 
 func (b *bench) puppet(n byte, gen dtls.Generation) *puppet {
@@ -310,9 +311,10 @@ func (p *puppet) reply(to, m coap.Message) {
 func (p *puppet) handshake() {
 	p.b.t.Helper()
 	p.link, p.failed, p.ended = nil, nil, nil
+	p.attempts++
 	p.client = dtls.NewClient(&dtls.ClientConfig{
 		Gen: p.gen, Key: p.key, ServerKey: &p.b.key.PublicKey, DeviceID: p.id, Faults: p.faults,
-		Rand: seed.Bytes(uint64(p.b.now)+uint64(p.id[11])<<32, "puppet"),
+		Rand: seed.Bytes(uint64(p.b.now)+uint64(p.id[11])<<32+p.attempts<<48, "puppet"),
 	})
 	var out dtls.Out
 	p.client.Start(p.b.now, &out)
