@@ -33,7 +33,7 @@ func (r *run) scale(full, little int) int {
 func TestNumbers(t *testing.T) {
 	r := &run{t: t, full: *numbers, contest: Contest{Rounds: 1, Turn: time.Millisecond}}
 	if r.full {
-		r.contest = Contest{Rounds: 25, Turn: 60 * time.Millisecond}
+		r.contest = Contest{Rounds: 21, Turn: 120 * time.Millisecond}
 	} else if testing.Short() {
 		t.Skip("runs real handshakes")
 	}
