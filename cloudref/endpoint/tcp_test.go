@@ -373,6 +373,22 @@ func TestEventsBetweenTransports(t *testing.T) {
 }
 
 // A function over TCP, with the ACK and the result of that transport.
+// A board answers a ping over TCP with an ID of its own; what waits behind the
+// ping goes on.
+func TestPingOverTCP(t *testing.T) {
+	b := newBench(t, nil)
+	p := b.photon(nil)
+	b.registerRSA(p, 1)
+	p.connect()
+	b.command(p.id, func(now clock.Instant, d *app.Device, out *app.Out) { d.Ping(now, 7, out) })
+	b.command(p.id, func(now clock.Instant, d *app.Device, out *app.Out) { d.Ping(now, 8, out) })
+	for _, ref := range []uint64{7, 8} {
+		if r := b.result(ref); r.Err != nil {
+			t.Errorf("ping %d: %v", ref, r.Err)
+		}
+	}
+}
+
 func TestCallOverTCP(t *testing.T) {
 	b := newBench(t, nil)
 	p := b.photon(nil)

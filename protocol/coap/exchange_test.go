@@ -293,6 +293,33 @@ func TestPing(t *testing.T) {
 	}
 }
 
+// Device OS answers a ping over TCP with an ID of its own.
+func TestPingAnsweredWithAnotherID(t *testing.T) {
+	e := newExchangeTest(t, CloudTCP, Faults{})
+	e.send(publish)
+	e.wantMessage(publishWire)
+	e.receive("60 00 99 99") // before there is a ping: nothing
+	e.wantEvent(Unmatched)
+	e.x.SendPing(e.now, 9, &e.out)
+	e.out.Reset()
+	e.receive("60 00 99 98")
+	if got := e.wantEvent(Acknowledged); got.Tag != 9 {
+		t.Errorf("got %+v, want the ping acknowledged", got)
+	}
+	e.receive("60 00 99 97")
+	e.wantEvent(Unmatched)
+	e.receive(publishAck)
+	if got := e.wantEvent(Acknowledged); got.Tag != 7 {
+		t.Errorf("got %+v, want the event acknowledged", got)
+	}
+
+	e = newExchangeTest(t, CloudUDP, Faults{})
+	e.x.SendPing(e.now, 9, &e.out)
+	e.out.Reset()
+	e.receive("60 00 99 98")
+	e.wantEvent(Unmatched)
+}
+
 // On a device a RST ends everything, whatever it is about; the cloud reports it.
 
 func TestReset(t *testing.T) {

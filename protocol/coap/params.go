@@ -40,6 +40,10 @@ type Params struct {
 	// Device OS: so over TCP (all versions that were recorded).
 	PingAnswerOwnID bool
 
+	// PingAnyID takes an empty acknowledgement of nothing that waits for that of
+	// the oldest ping that waits: the other side of PingAnswerOwnID.
+	PingAnyID bool
+
 	// ResetEnds makes any Reset message end the session, also one that matches
 	// nothing that was sent.
 	//
@@ -91,5 +95,5 @@ var (
 	}
 
 	// CloudTCP are those of the cloud towards AES/TCP devices.
-	CloudTCP = Params{Reliable: true}
+	CloudTCP = Params{Reliable: true, PingAnyID: true}
 )

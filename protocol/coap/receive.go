@@ -30,7 +30,11 @@ func (x *Exchange) Receive(now clock.Instant, wire []byte, out *Out) {
 }
 
 func (x *Exchange) receiveAck(e Event, out *Out) {
-	if w, ok := x.take(e.ID); ok {
+	w, ok := x.take(e.ID)
+	if !ok && x.params.PingAnyID && e.Message.Code == Empty {
+		w, ok = x.takePing()
+	}
+	if ok {
 		e.Kind, e.Tag = Acknowledged, w.tag
 	} else {
 		// Most often the ACK of a retransmission that crossed the first ACK.

@@ -14,6 +14,7 @@ type waiting struct {
 	tag   uint32
 	id    uint16
 	tries uint8 // retransmissions so far
+	ping  bool
 }
 
 // reliableWaitingMax bounds what waits over TCP, where nothing times out: the
@@ -30,7 +31,7 @@ func (x *Exchange) Send(now clock.Instant, m Message, tag uint32, out *Out) uint
 	if m.Type != Confirmable {
 		return m.ID
 	}
-	w := waiting{id: m.ID, tag: tag, due: clock.Never}
+	w := waiting{id: m.ID, tag: tag, due: clock.Never, ping: m.Code == Empty}
 	if x.params.Reliable {
 		if len(x.waiting) >= reliableWaitingMax {
 			x.waiting = slices.Delete(x.waiting, 0, 1)
@@ -94,13 +95,21 @@ func (x *Exchange) retransmit(now clock.Instant, w *waiting, out *Out) bool {
 
 // take removes the waiting message with the given ID.
 func (x *Exchange) take(id uint16) (waiting, bool) {
-	for i, w := range x.waiting {
-		if w.id == id {
-			x.setWaiting(slices.Delete(x.waiting, i, i+1))
-			return w, true
-		}
+	return x.takeAt(slices.IndexFunc(x.waiting, func(w waiting) bool { return w.id == id }))
+}
+
+// takePing removes the oldest ping that waits.
+func (x *Exchange) takePing() (waiting, bool) {
+	return x.takeAt(slices.IndexFunc(x.waiting, func(w waiting) bool { return w.ping }))
+}
+
+func (x *Exchange) takeAt(i int) (w waiting, ok bool) {
+	if i < 0 {
+		return waiting{}, false
 	}
-	return waiting{}, false
+	w = x.waiting[i]
+	x.setWaiting(slices.Delete(x.waiting, i, i+1))
+	return w, true
 }
 
 // setWaiting replaces what waits; an idle Exchange holds no storage for it.
