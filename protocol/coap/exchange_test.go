@@ -12,9 +12,7 @@ import (
 )
 
 // factors is a source whose draws of IntN(256) are the given numbers, again and
-
 // again.
-
 type factors []uint64
 
 func (f *factors) Uint64() uint64 {
@@ -24,16 +22,13 @@ func (f *factors) Uint64() uint64 {
 }
 
 // fixed returns a generator for which IntN(256) yields r in turn.
-
 func fixed(r ...uint64) *rand.Rand {
 	f := factors(r)
 	return rand.New(&f)
 }
 
 // An exchangeTest tells the story of one Exchange in virtual time. What it
-
 // sends and reports must be consumed by want verbs before time goes on.
-
 type exchangeTest struct {
 	t   *testing.T
 	x   Exchange
@@ -47,7 +42,6 @@ func newExchangeTest(t *testing.T, p Params, f Faults) *exchangeTest {
 }
 
 // settle fails on anything that was not wanted and empties out.
-
 func (e *exchangeTest) settle() {
 	e.t.Helper()
 	if len(e.out.Messages) > 0 {
@@ -82,7 +76,6 @@ func (e *exchangeTest) reply(to string, m Message) {
 }
 
 // wait lets time pass and advances at every deadline on the way.
-
 func (e *exchangeTest) wait(d time.Duration) {
 	e.t.Helper()
 	e.settle()
@@ -134,9 +127,7 @@ const (
 )
 
 // RFC 7252 Section 4.2 with the numbers of Device OS: four transmissions, the
-
 // wait doubled after each, and failure after the fourth wait.
-
 func TestRetransmission(t *testing.T) {
 	e := newExchangeTest(t, DeviceUDP, Faults{})
 	e.send(publish)
@@ -154,7 +145,6 @@ func TestRetransmission(t *testing.T) {
 }
 
 // The factor is 1 + r/512, drawn anew for each transmission.
-
 func TestRetransmissionFactors(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -185,7 +175,6 @@ func TestRetransmissionFactors(t *testing.T) {
 }
 
 // Every schedule lies in the ranges of Device OS: 4-6, 12-18, 28-42, 60-90 s.
-
 func TestRetransmissionRanges(t *testing.T) {
 	for seed := range uint64(200) {
 		x := NewExchange(&DeviceUDP, 0, rand.New(rand.NewPCG(seed, 1)), nil)
@@ -203,7 +192,6 @@ func TestRetransmissionRanges(t *testing.T) {
 }
 
 // What waits does not live in the driver's buffers.
-
 func TestRetransmissionRetains(t *testing.T) {
 	e := newExchangeTest(t, DeviceUDP, Faults{})
 	e.send(publish)
@@ -234,7 +222,6 @@ func TestAcknowledged(t *testing.T) {
 }
 
 // A response in the ACK, and one that comes separately, before the ACK.
-
 func TestResponses(t *testing.T) {
 	e := newExchangeTest(t, CloudUDP, Faults{})
 	call := Message{Code: POST, Token: []byte{0x61}, Options: Options{Text(URIPath, "f"), Text(URIPath, "len")}}
@@ -261,16 +248,6 @@ func TestResponses(t *testing.T) {
 	e.wantMessage("60 00 00 30")
 	e.settle()
 }
-
-// A message is executed once; its duplicates get the same reply for 45 s on a
-
-// device and 93 s in the cloud, nothing before there is one.
-
-// An ID is remembered for the whole lifetime, and not much longer, whenever it
-
-// came.
-
-// A Non-confirmable message is executed each time and never acknowledged.
 
 func TestPing(t *testing.T) {
 	for name, tt := range map[string]struct {
@@ -321,7 +298,6 @@ func TestPingAnsweredWithAnotherID(t *testing.T) {
 }
 
 // On a device a RST ends everything, whatever it is about; the cloud reports it.
-
 func TestReset(t *testing.T) {
 	e := newExchangeTest(t, DeviceUDP, Faults{})
 	e.send(publish)
@@ -349,7 +325,6 @@ func TestReset(t *testing.T) {
 }
 
 // TCP: an ACK is matched when it comes and nobody waits for one.
-
 func TestReliable(t *testing.T) {
 	e := newExchangeTest(t, CloudTCP, Faults{})
 	e.send(publish)
@@ -393,19 +368,3 @@ func TestMalformed(t *testing.T) {
 	e.wantEvent(Malformed)
 	e.settle()
 }
-
-// Device OS: what arrives before the ACK of Hello is thrown away, and its
-
-// retransmission is processed.
-
-// What is remembered is bounded: of IDs, and of replies.
-
-// IDs count up by one and wrap; a cloud skips what it used in the last 45 s.
-
-// No two Confirmable messages of 45 s share an ID, at 1000 messages a second.
-
-// Equal arguments give an equal trace.
-
-// An Exchange fed anything: no panic, a bounded answer, and a deadline that
-
-// moves on.
