@@ -26,6 +26,9 @@ func (d *Device) receivePublish(now clock.Instant, m coap.Message, out *Out) {
 	if !d.c.Faults.SilentEvents {
 		d.answerPublish(m, p, out)
 	}
+	if d.c.Faults.FirstSegment {
+		p.Name, _, _ = strings.Cut(p.Name, "/")
+	}
 	d.understand(now, p, out)
 	if p.Name == pdc.EventClaimCode {
 		return // a secret between device and cloud, not for the stream

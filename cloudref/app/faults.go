@@ -34,6 +34,8 @@ type Faults struct {
 	// SwapReliability delivers Non-confirmable over UDP and Confirmable over TCP
 	// (C-55).
 	SwapReliability bool
+	// FirstSegment takes the first segment of an event's name for all of it (C-24).
+	FirstSegment bool
 	// SilentClaims takes claim codes and does not tell the device (C-31).
 	SilentClaims bool
 	// SwapUpdateProtocol updates by the protocol that the Hello rules out (C-38).

@@ -49,6 +49,22 @@ type DeviceConfig = device.Config
 // DeviceFaults are what devices do wrong on purpose.
 type DeviceFaults = device.Faults
 
+// A DeviceID names a device, a Function is one of its application.
+type (
+	DeviceID = device.ID
+	Function = device.Function
+)
+
+// Profile returns the profile of a name such as "boron@6.2.0". It panics if there
+// is none: for tables.
+func Profile(name string) *profile.Profile {
+	p, err := profile.Lookup(name)
+	if err != nil {
+		panic(fmt.Sprintf("target: %v", err))
+	}
+	return p
+}
+
 // An Env is a cloud, devices, and the wire between them.
 type Env struct {
 	options  Options
