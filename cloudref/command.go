@@ -23,9 +23,14 @@ import (
 
 const longCloud = `Run the reference cloud: boards and simulated devices connect to it.
 
-Without flags it listens on UDP 5684 (DTLS) and TCP 5683 (the first boards), and
-keeps keys, devices and sessions in the data directory. The first start makes the
-keys of the cloud and says how to bring them to a board.
+Without flags it listens on UDP 5684 (DTLS) and TCP 5683 (the first boards), serves
+the REST API and the event streams on HTTP 8080, and keeps keys, devices and
+sessions in the data directory. The first start makes the keys of the cloud and
+says how to bring them to a board. It makes a user and a token too, writes them to
+<data>/login.txt, and says how to point clients at this cloud.
+
+The API is plain HTTP, for programs of this machine only: for others, give --http
+another address, and know that tokens then cross the network in clear.
 
 A device gets in when its public key is registered: with "muster cloud device
 add", at any time, or by a file <data>/devices/<id>.pub.pem.
@@ -49,8 +54,8 @@ func (e *UsageError) Usage() {}
 
 // settings are what the flags of the command say.
 type settings struct {
-	data, udp, tcp, host, nats, format string
-	memory, verbose                    bool
+	data, udp, tcp, http, host, nats, format string
+	memory, verbose                          bool
 }
 
 // Command returns the sub-command "cloud".
@@ -62,7 +67,7 @@ func Command() *cobra.Command {
 		Long:  longCloud,
 		Example: `  muster cloud                                   run, with the data directory of this user
   muster cloud --host 192.168.1.20               tell boards this address
-  muster cloud --udp 127.0.0.1:5684 --tcp "" --memory
+  muster cloud --udp 127.0.0.1:5684 --tcp "" --http "" --memory
                                                  for a test on this machine
   muster cloud device add e00fce68a1b2c3d4e5f60718 --key device.pub.pem --name lamp`,
 		Args:         cobra.NoArgs,
@@ -76,6 +81,7 @@ func Command() *cobra.Command {
 	cmd.PersistentFlags().StringVar(&s.host, "host", "", "IPv4 address or name by which boards reach this cloud (default: that of this machine)")
 	cmd.Flags().StringVar(&s.udp, "udp", fmt.Sprintf("0.0.0.0:%d", PortUDP), `UDP address to listen on, "" for none`)
 	cmd.Flags().StringVar(&s.tcp, "tcp", fmt.Sprintf("0.0.0.0:%d", PortTCP), `TCP address to listen on, "" for none`)
+	cmd.Flags().StringVar(&s.http, "http", fmt.Sprintf("127.0.0.1:%d", PortHTTP), `TCP address for the REST API, "" for none; plain HTTP: tokens cross in clear`)
 	cmd.Flags().BoolVar(&s.memory, "memory", false, "keep devices and sessions in memory; the keys stay in the data directory")
 	cmd.Flags().BoolVarP(&s.verbose, "verbose", "v", false, "log every event and every command")
 	cmd.Flags().StringVar(&s.format, "log", "text", "form of the log: text or json")
@@ -102,6 +108,9 @@ func (s *settings) options() (Options, error) {
 		return o, err
 	}
 	if o.TCP, err = listenAddress("--tcp", s.tcp); err != nil {
+		return o, err
+	}
+	if _, err = listenAddress("--http", s.http); err != nil {
 		return o, err
 	}
 	switch {
@@ -168,7 +177,35 @@ func (s *settings) run(ctx context.Context, stdout, stderr io.Writer) error {
 }
 
 func (s *settings) serve(ctx context.Context, c *Cloud, first bool, log *slog.Logger, stdout io.Writer) error {
-	if _, err := c.Account(ctx, defaultOwner); err != nil {
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	web, err := openWeb(ctx, c, s.http, log)
+	if err != nil {
+		return err
+	}
+	if err := s.prepare(ctx, c, web, first, stdout); err != nil {
+		return errors.Join(err, web.stop())
+	}
+	closeDesk, err := c.openDesk()
+	if err != nil {
+		log.Warn("device commands need the cloud to be stopped", "reason", err)
+		closeDesk = func() error { return nil }
+	}
+	web.start(end)
+	log.Info("the cloud is up", "udp", text(c.UDP()), "tcp", text(c.TCP()), "http", text(web.addr()), "data", c.o.Dir,
+		"devices", c.store.Report().Devices, "sessions", c.node.Counts().Restored.Load())
+	if a := web.addr(); a.IsValid() && !a.Addr().IsLoopback() {
+		log.Warn("the REST API is plain HTTP: tokens cross the network in clear", "http", text(a))
+	}
+	newWatcher(c, log).run(ctx)
+	log.Info("stopping")
+	return errors.Join(web.stop(), closeDesk())
+}
+
+// prepare makes what boards and clients need to get in, and says how they do.
+func (s *settings) prepare(ctx context.Context, c *Cloud, web *web, first bool, stdout io.Writer) error {
+	account, err := c.Account(ctx, defaultOwner)
+	if err != nil {
 		return err
 	}
 	host := firstOf(s.host, ownAddress())
@@ -178,17 +215,14 @@ func (s *settings) serve(ctx context.Context, c *Cloud, first bool, log *slog.Lo
 	if first {
 		writeFirstSteps(stdout, c.o.Dir, host)
 	}
-	closeDesk, err := c.openDesk()
-	if err != nil {
-		log.Warn("device commands need the cloud to be stopped", "reason", err)
-		closeDesk = func() error { return nil }
+	if web.listener == nil {
+		return nil
 	}
-	log.Info("the cloud is up", "udp", text(c.UDP()), "tcp", text(c.TCP()), "data", c.o.Dir, "devices", c.store.Report().Devices,
-		"sessions", c.node.Counts().Restored.Load())
-	watcher := newWatcher(c, log)
-	watcher.run(ctx)
-	log.Info("stopping")
-	return closeDesk()
+	made, err := c.makeLogin(ctx, web.rest, account)
+	if made {
+		writeClientSteps(stdout, c.o.loginFile(), web.url(host))
+	}
+	return err
 }
 
 func portOf(a netip.AddrPort, standard uint16) uint16 {

@@ -186,22 +186,32 @@ func TestDeviceCommands(t *testing.T) {
 // runCloud runs "muster cloud" until the test ends.
 func runCloud(t *testing.T, dir string) *syncBuffer {
 	t.Helper()
-	ctx, stop := context.WithCancel(context.Background())
+	out, _ := startCommand(t, dir)
+	return out
+}
+
+// startCommand runs "muster cloud" until stop, or until the test ends.
+func startCommand(t *testing.T, dir string, args ...string) (out *syncBuffer, stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
 	cmd := Command()
-	var out syncBuffer
-	cmd.SetArgs([]string{"--data", dir, "--udp", "127.0.0.1:0", "--tcp", "127.0.0.1:0", "--host", "127.0.0.1", "-v"})
-	cmd.SetOut(&out)
-	cmd.SetErr(&out)
+	out = &syncBuffer{}
+	cmd.SetArgs(append([]string{
+		"--data", dir, "--udp", "127.0.0.1:0", "--tcp", "127.0.0.1:0", "--http", "127.0.0.1:0", "--host", "127.0.0.1", "-v",
+	}, args...))
+	cmd.SetOut(out)
+	cmd.SetErr(out)
 	done := make(chan error, 1)
 	go func() { done <- cmd.ExecuteContext(ctx) }()
-	t.Cleanup(func() {
-		stop()
+	stop = sync.OnceFunc(func() {
+		cancel()
 		if err := <-done; err != nil {
 			t.Errorf("the cloud ended with %v", err)
 		}
 	})
-	wait(t, &out, "the cloud is up")
-	return &out
+	t.Cleanup(stop)
+	wait(t, out, "the cloud is up")
+	return out, stop
 }
 
 func wait(t *testing.T, out *syncBuffer, want string) string {
@@ -264,7 +274,7 @@ func TestCloudCommand(t *testing.T) {
 
 func TestCloudFlags(t *testing.T) {
 	for _, args := range [][]string{
-		{"--udp", "nonsense"}, {"--udp", "", "--tcp", ""}, {"--data", ""}, {"--log", "xml"}, {"--memory", "--nats", "nats://x"}, {"--host", "::1"},
+		{"--udp", "nonsense"}, {"--udp", "", "--tcp", ""}, {"--http", "8080"}, {"--data", ""}, {"--log", "xml"}, {"--memory", "--nats", "nats://x"}, {"--host", "::1"},
 	} {
 		_, _, err := execute(t.Context(), append([]string{"--data", t.TempDir()}, args...)...)
 		var usage *UsageError
@@ -278,7 +288,7 @@ func TestCloudFlags(t *testing.T) {
 func TestLockedDirectory(t *testing.T) {
 	dir := t.TempDir()
 	runCloud(t, dir)
-	_, _, err := execute(t.Context(), "--data", dir, "--udp", "127.0.0.1:0", "--tcp", "")
+	_, _, err := execute(t.Context(), "--data", dir, "--udp", "127.0.0.1:0", "--tcp", "", "--http", "")
 	if err == nil || !strings.Contains(err.Error(), "in use") {
 		t.Errorf("got %v", err)
 	}
