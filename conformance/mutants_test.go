@@ -64,6 +64,7 @@ func (m *mutant) judge(t *testing.T) *report.Run {
 			t.Profiles = append(t.Profiles, target.Profile(name))
 		}
 		t.Device = m.device
+		t.Memory = !slices.ContainsFunc(m.run, func(name string) bool { return strings.HasPrefix(name, "resume") })
 		if m.cloud != nil {
 			t.Cloud = func(c *target.CloudConfig, again bool) {
 				if again || !m.again {

@@ -115,7 +115,10 @@ func judgeRefusedCall(ctx context.Context, e *target.Env, d *target.Device, requ
 		r.Fail(report.Finding{Requirement: requirement, Device: id(d), Text: "the call was not refused", Actual: errText(err)})
 		return
 	}
-	calls := of(messages(d.Packets(mark)), kind(pdc.KindFunctionCall))
+	calls := of(messages(d.Packets(mark)), func(s sight) bool {
+		call, err := pdc.ParseFunctionCall(s.message.CoAP)
+		return kind(pdc.KindFunctionCall)(s) && err == nil && call.Name == function && call.Argument == argument
+	})
 	Equal(r, requirement, id(d), "calls on the wire", len(calls), 0)
 }
 

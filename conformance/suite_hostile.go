@@ -157,9 +157,17 @@ func checkPlaintext(ctx context.Context, e *target.Env, g *target.Group, r *Reco
 		plain := func(contentType byte, body []byte) []byte {
 			return gen.Cat([]byte{contentType, 0xfe, 0xfd}, gen.U(8, 9), gen.U(2, uint64(len(body))), body)
 		}
-		expectSilence(ctx, e, d, "R-58", [][]byte{
-			plain(21, []byte{2, 40}), plain(21, []byte{1, 0}), plain(23, []byte{0x40, 0, 0, 1}), plain(20, []byte{1}),
-		}, r)
+		rec := lastRecord(d)
+		if rec == nil {
+			r.Inconclusive(report.Finding{Device: d.Hex(), Text: "no record of it was seen"})
+			continue
+		}
+		var hostile [][]byte
+		for _, p := range [][]byte{plain(21, []byte{2, 40}), plain(21, []byte{1, 0}), plain(23, []byte{0x40, 0, 0, 1}), plain(20, []byte{1})} {
+			// Alone it comes from nobody; a record behind it names the session.
+			hostile = append(hostile, p, gen.Cat(p, forge(d, rec, garbage)))
+		}
+		expectSilence(ctx, e, d, "R-58", hostile, r)
 		judgeAlive(ctx, e, d, r)
 	}
 	return nil
@@ -176,7 +184,7 @@ func checkBadHellos(ctx context.Context, e *target.Env, g *target.Group, r *Reco
 		"without a cookie": good, "with a wrong cookie": recordOf(wrong.Message()),
 		"of DTLS 1.0": gen.Set(good, 13+12, 0xfe, 0xff), "cut short": good[:len(good)-10],
 	} {
-		replies, err := e.Inject(ctx, [][]byte{datagram})
+		replies, err := e.InjectHello(ctx, datagram)
 		if err != nil {
 			return err
 		}

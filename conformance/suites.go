@@ -10,6 +10,7 @@ func Suites() []Suite {
 		variableSuite(),
 		otaSuite(),
 		resumeSuite(),
+		sessionSuite(),
 		hostileSuite(),
 		timerSuite(),
 		networkSuite(),

@@ -167,12 +167,13 @@ func (d *device) releaseOne(now clock.Instant, h *heldOut, w *work) {
 			s.stored = true
 			s.link.Reserve(s.reserved, &w.send)
 		}
+		if d.n.app.Faults.RequestBeforeHelloAck {
+			d.sendAll(now, s, h, w)
+		}
 		for _, r := range h.replies {
 			s.link.Reply(now, r.To, r.Message, &w.send)
 		}
-		for _, m := range h.sends {
-			s.link.Send(now, m.Message, m.Tag, &w.send)
-		}
+		d.sendAll(now, s, h, w)
 		d.flush(now, s, w)
 	}
 	for _, e := range h.effects {
@@ -183,6 +184,14 @@ func (d *device) releaseOne(now clock.Instant, h *heldOut, w *work) {
 		d.n.route(d, e)
 	}
 	d.reroute()
+}
+
+// sendAll sends the cloud's own messages, once.
+func (d *device) sendAll(now clock.Instant, s *session, h *heldOut, w *work) {
+	for _, m := range h.sends {
+		s.link.Send(now, m.Message, m.Tag, &w.send)
+	}
+	h.sends = nil
 }
 
 // unstored drops what could not be stored: without an answer the device sends

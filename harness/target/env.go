@@ -29,6 +29,8 @@ type Options struct {
 	// Profiles are the boards and Device OS versions; the devices are spread
 	// evenly over them. profile.Mix().
 	Profiles []*profile.Profile
+	// Memory keeps the cloud's state in memory: it does not survive a restart.
+	Memory bool
 	// Seed of everything random that is not secret. 0: drawn.
 	Seed uint64
 	// Progress hears what is being done.
@@ -136,7 +138,7 @@ func (e *Env) start(ctx context.Context) error {
 func (e *Env) startCloud(ctx context.Context, udp, tcp netip.AddrPort) error {
 	o := cloudref.Options{
 		Dir: e.dir, UDP: udp, TCP: tcp, Clock: e.clock, Observe: e.observe, KeepSecrets: true,
-		AnswerTimeout: 15 * time.Second,
+		AnswerTimeout: 15 * time.Second, Memory: e.options.Memory,
 	}
 	if e.options.Cloud != nil {
 		again := e.cloud != nil

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/muster/muster/fixtures/gen"
 	"github.com/muster/muster/protocol/clock"
 )
 
@@ -25,21 +26,20 @@ var ErrNoEcho = errors.New("target: the cloud does not echo a probe, so silence 
 // sends a reachability probe, whose echo comes when the cloud has seen all of
 // them.
 func (e *Env) Inject(ctx context.Context, datagrams [][]byte) ([][]byte, error) {
+	conn, err := e.inject(ctx, datagrams)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = conn.Close() }()
+	return untilEcho(conn)
+}
+
+// inject sends datagrams from a new address.
+func (e *Env) inject(ctx context.Context, datagrams [][]byte) (net.Conn, error) {
 	n := injectors.Add(1)
 	local := &net.UDPAddr{IP: net.IPv4(127, 0, byte(1+n/250%250), byte(1+n%250))}
 	conn, err := net.DialUDP("udp4", local, net.UDPAddrFromAddrPort(e.cloud.UDP()))
 	if err != nil {
-		return nil, fmt.Errorf("target: injecting: %w", err)
-	}
-	defer func() { _ = conn.Close() }()
-	for _, d := range datagrams {
-		if _, err := conn.Write(d); err != nil && len(d) > 0 {
-			return nil, fmt.Errorf("target: injecting: %w", err)
-		}
-	}
-	// The cloud echoes 40 at once and 20 a second: each injector is new to it.
-	probe := append([]byte{252, 0xfe, 0xfd, 0x80, 0x7f, 0, 0, 0, 0, 0, 1, 0, 32}, bytes.Repeat([]byte("end?"), 8)...)
-	if _, err := conn.Write(probe); err != nil {
 		return nil, fmt.Errorf("target: injecting: %w", err)
 	}
 	deadline, ok := ctx.Deadline()
@@ -47,6 +47,21 @@ func (e *Env) Inject(ctx context.Context, datagrams [][]byte) ([][]byte, error) 
 		deadline = time.Now().Add(10 * time.Second)
 	}
 	if err := conn.SetReadDeadline(deadline); err != nil {
+		return nil, errors.Join(fmt.Errorf("target: injecting: %w", err), conn.Close())
+	}
+	for _, d := range datagrams {
+		if _, err := conn.Write(d); err != nil && len(d) > 0 {
+			return nil, errors.Join(fmt.Errorf("target: injecting: %w", err), conn.Close())
+		}
+	}
+	return conn, nil
+}
+
+// untilEcho returns what comes back before the echo of a probe. The cloud echoes
+// 40 at once and 20 a second: each injector is new to it.
+func untilEcho(conn net.Conn) ([][]byte, error) {
+	probe := append([]byte{252, 0xfe, 0xfd, 0x80, 0x7f, 0, 0, 0, 0, 0, 1, 0, 32}, bytes.Repeat([]byte("end?"), 8)...)
+	if _, err := conn.Write(probe); err != nil {
 		return nil, fmt.Errorf("target: injecting: %w", err)
 	}
 	var replies [][]byte
@@ -61,6 +76,46 @@ func (e *Env) Inject(ctx context.Context, datagrams [][]byte) ([][]byte, error) 
 		}
 		replies = append(replies, bytes.Clone(buf[:n]))
 	}
+}
+
+// InjectHello does what Inject does with one ClientHello. The cloud may work on a
+// handshake while it echoes: two handshakes behind this one, which the cloud has
+// to answer, tell when an answer to it would be there.
+func (e *Env) InjectHello(ctx context.Context, datagram []byte) ([][]byte, error) {
+	conn, err := e.inject(ctx, [][]byte{datagram})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = conn.Close() }()
+	for range 2 {
+		if err := e.beginHandshake(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return untilEcho(conn)
+}
+
+// beginHandshake returns when the cloud has sent its flight.
+func (e *Env) beginHandshake(ctx context.Context) error {
+	d := gen.Device{Generation: 'F', Session: gen.Session{ClientRandom: make([]byte, 32)}}
+	conn, err := e.inject(ctx, [][]byte{d.SendHello(nil).Bytes()})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	buf := make([]byte, 2048)
+	n, err := conn.Read(buf)
+	if err == nil {
+		if cookie := gen.Cookie(buf[:n]); cookie != nil {
+			if _, err = conn.Write(d.SendHello(cookie).Bytes()); err == nil {
+				_, err = conn.Read(buf)
+			}
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("target: the cloud does not answer a ClientHello: %w", err)
+	}
+	return nil
 }
 
 // InjectStream sends bytes to the cloud over TCP and returns everything that came

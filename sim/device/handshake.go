@@ -134,6 +134,7 @@ func (d *Device) importSession(s *Session) (*link.Link, error) {
 		return nil, err
 	}
 	session := dtls.Import(state)
+	session.SetFaults(d.faults().Records)
 	session.Move()
 	l := link.OverDTLS(session, coap.NewExchange(&coap.DeviceUDP, s.LastID, d.rng, d.coapFaults()))
 	return &l, nil
