@@ -15,13 +15,14 @@ import (
 	"github.com/muster/muster/cloudref/store"
 )
 
-// A desk is where devices are registered: over a socket of the running cloud,
+// A desk is where devices are registered and tokens made: over a socket of the running cloud,
 // which holds the store, or on the store itself when no cloud runs. It speaks
 // JSON over HTTP either way.
 //
 //	GET    /devices              []deskDevice
 //	POST   /devices              deskDevice in, deskDevice out; ?rekey=1 allows another key
 //	DELETE /devices/{id}
+//	POST   /tokens               deskToken in, deskToken out
 type desk struct {
 	store *store.Store
 	node  *endpoint.Node // nil when no cloud runs
@@ -54,6 +55,7 @@ func (d *desk) handler() http.Handler {
 	mux.HandleFunc("GET /devices", d.list)
 	mux.HandleFunc("POST /devices", d.add)
 	mux.HandleFunc("DELETE /devices/{id}", d.remove)
+	mux.HandleFunc("POST /tokens", d.issue)
 	return mux
 }
 

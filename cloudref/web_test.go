@@ -131,6 +131,31 @@ func TestLoginOfOlderAccount(t *testing.T) {
 	stop()
 }
 
+// The token command makes a token, with the cloud running and without.
+func TestTokenCommand(t *testing.T) {
+	dir := t.TempDir()
+	_, stop := startCommand(t, dir)
+	made := func() string {
+		t.Helper()
+		out, log, err := execute(t.Context(), "token", "--data", dir)
+		if token := strings.TrimSpace(out); err != nil || len(token) != 40 || strings.Contains(log, token) {
+			t.Errorf("printed %d bytes, %v", len(out), err)
+		}
+		return strings.TrimSpace(out)
+	}
+	tokens := []string{made()}
+	if _, _, err := execute(t.Context(), "token", "nobody", "--data", dir); err == nil || !strings.Contains(err.Error(), "not found") {
+		t.Errorf("a token of nobody: %v", err)
+	}
+	stop()
+	tokens = append(tokens, made())
+	out, stop := startCommand(t, dir)
+	for _, token := range tokens {
+		wantNoDevices(t, apiOf(out.String()), token)
+	}
+	stop()
+}
+
 // An open event stream ends with the cloud.
 func TestStopEndsStreams(t *testing.T) {
 	dir := t.TempDir()
