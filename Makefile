@@ -51,6 +51,6 @@ fmt: $(LINT) ## format
 
 tidy: ## fail if go.mod or the formatting is not in order
 	$(GO) mod tidy -diff
-	@test -z "$$(gofmt -l . | tee /dev/stderr)"
+	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "not formatted, run make fmt:" $$unformatted >&2; exit 1; fi
 
 check: tidy lint test ## what the gate runs, but for the peers and the conform run

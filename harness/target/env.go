@@ -51,11 +51,11 @@ type DeviceConfig = device.Config
 // DeviceFaults are what devices do wrong on purpose.
 type DeviceFaults = device.Faults
 
-// A DeviceID names a device, a Function is one of its application.
-type (
-	DeviceID = device.ID
-	Function = device.Function
-)
+// A DeviceID names a device.
+type DeviceID = device.ID
+
+// A Function is one of a device's application.
+type Function = device.Function
 
 // Profile returns the profile of a name such as "boron@6.2.0". It panics if there
 // is none: for tables.

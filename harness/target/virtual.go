@@ -139,11 +139,11 @@ func (v *Virtual) observe(o endpoint.Observation) {
 // Seen counts how often the cloud took an event of that name.
 func (v *Virtual) Seen(name string) int { return v.seen[name] }
 
-// An Access is how a party is connected to the network, a Link one direction.
-type (
-	Access = vnet.Access
-	Link   = vnet.Link
-)
+// An Access is how a party is connected to the network.
+type Access = vnet.Access
+
+// A Link is one direction of an Access.
+type Link = vnet.Link
 
 // Access sets how the device is connected to the network.
 func (v *Virtual) Access(a Access) { v.fleet.Node(0).SetAccess(&a) }
