@@ -173,6 +173,9 @@ func checkPlaintext(ctx context.Context, e *target.Env, g *target.Group, r *Reco
 	return nil
 }
 
+// oldVersion is what a cloud answers with an alert or not at all.
+const oldVersion = "of DTLS 1.0"
+
 func checkBadHellos(ctx context.Context, e *target.Env, g *target.Group, r *Recorder) error {
 	random := make([]byte, 32)
 	copy(random, garbage)
@@ -182,7 +185,7 @@ func checkBadHellos(ctx context.Context, e *target.Env, g *target.Group, r *Reco
 	wrong.Cookie = make([]byte, 32)
 	for what, datagram := range map[string][]byte{
 		"without a cookie": good, "with a wrong cookie": recordOf(wrong.Message()),
-		"of DTLS 1.0": gen.Set(good, 13+12, 0xfe, 0xff), "cut short": good[:len(good)-10],
+		oldVersion: gen.Set(good, 13+12, 0xfe, 0xff), "cut short": good[:len(good)-10],
 	} {
 		replies, err := e.InjectHello(ctx, datagram)
 		if err != nil {
@@ -192,7 +195,13 @@ func checkBadHellos(ctx context.Context, e *target.Env, g *target.Group, r *Reco
 		total := 0
 		for _, reply := range replies {
 			total += len(reply)
-			if h, err := dtls.PeekHeader(reply); err == nil && h.Type == dtls.TypeHandshake && reply[13] != byte(trace.HelloVerifyRequest) {
+			h, err := dtls.PeekHeader(reply)
+			if err != nil || h.Type != dtls.TypeHandshake {
+				continue
+			}
+			if what == oldVersion {
+				r.Fail(report.Finding{Requirement: "R-48", Text: "a ClientHello " + what + " is let in", Actual: hex.EncodeToString(reply)})
+			} else if reply[13] != byte(trace.HelloVerifyRequest) {
 				r.Fail(report.Finding{Requirement: "R-23", Text: "a ClientHello " + what + " got a flight", Actual: hex.EncodeToString(reply)})
 			}
 		}

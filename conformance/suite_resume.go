@@ -3,6 +3,7 @@ package conformance
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/muster/muster/harness/report"
 	"github.com/muster/muster/harness/target"
@@ -49,7 +50,10 @@ func resumeSuite() Suite {
 // killed, restarts the cloud, and starts the devices again. The checks look at who
 // came back.
 func restartAll(ctx context.Context, e *target.Env) error {
-	if err := switchOn(ctx, e); err != nil {
+	deadline, _ := ctx.Deadline()
+	half, cancel := context.WithTimeout(ctx, time.Until(deadline)/2) // who is not there by then is missing anyhow
+	defer cancel()
+	if err := switchOn(half, e); err != nil {
 		return err
 	}
 	return e.RestartAll(ctx)
@@ -115,7 +119,11 @@ func markOf(g *target.Group) dtls.ContentType {
 	}
 }
 
-func checkMarks(_ context.Context, _ *target.Env, g *target.Group, r *Recorder) error {
+func checkMarks(ctx context.Context, e *target.Env, g *target.Group, r *Recorder) error {
+	// A device that has nothing to say would not show that the mark is gone.
+	target.Each(present(r, g.Sample(8)), func(d *target.Device) {
+		judgeCall(ctx, e, d, target.FunctionSum, d.Hex(), target.Sum(d.Hex()), r)
+	})
 	plain := dtls.TypeApplication
 	if g.System >= pdc.OS3_1 {
 		plain = dtls.TypeCID

@@ -47,6 +47,9 @@ type Device struct {
 	powered bool          // has been switched on, ever
 	online  bool
 	was     bool // online, ever
+
+	describe  sync.Once
+	described chan struct{} // closed when the cloud knows its functions and variables
 }
 
 // A logged event.
@@ -162,7 +165,7 @@ func (d *Device) PowerOn() {
 	d.env.fleet.PowerOn(d.index)
 }
 
-// Bring waits until the device is connected, and switches it on if it never was.
+// Bring waits until the device is connected and has described itself, and switches it on if it never was.
 // It does not wait for one that has never been connected although it was switched
 // on.
 func (d *Device) Bring(ctx context.Context) {
@@ -176,7 +179,13 @@ func (d *Device) Bring(ctx context.Context) {
 	case online || !was:
 		return
 	}
-	_, _ = d.AwaitOnline(ctx, mark) // who does not come is for checks to tell
+	if _, err := d.AwaitOnline(ctx, mark); err != nil {
+		return // who does not come is for checks to tell
+	}
+	select {
+	case <-d.described:
+	case <-ctx.Done():
+	}
 }
 
 // Disconnect ends the connection in an orderly way; Connect begins another.

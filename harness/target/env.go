@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/muster/muster/cloudref"
+	"github.com/muster/muster/cloudref/app"
 	"github.com/muster/muster/cloudref/endpoint"
 	"github.com/muster/muster/cloudref/store"
 	"github.com/muster/muster/harness/ledger"
@@ -186,10 +187,21 @@ func (e *Env) observe(o endpoint.Observation) {
 	switch {
 	case o.What == endpoint.Secured && o.Session.DTLS != nil:
 		e.wire.decoder.AddSecrets(*o.Session.DTLS)
+	case o.What == endpoint.Application:
+		if what, ok := o.Effect.(app.Described); ok && what.Application {
+			e.described(trace.DeviceID(o.Device))
+		}
 	case o.What == endpoint.Refused:
 		e.mu.Lock()
 		e.refused = append(e.refused, o)
 		e.mu.Unlock()
+	}
+}
+
+// described notes that the cloud knows the functions and variables of a device.
+func (e *Env) described(id trace.DeviceID) {
+	if d := e.byID[id]; d != nil {
+		d.describe.Do(func() { close(d.described) })
 	}
 }
 

@@ -41,7 +41,7 @@ func (e *Env) addDevices(ctx context.Context) error {
 	var list []cloudref.Registration
 	for i := range e.options.Devices {
 		p := e.options.Profiles[i%len(e.options.Profiles)]
-		d := &Device{ID: fleet.ID(uint32(e.options.Seed), i), Profile: p, Account: i / len(e.options.Profiles) % 2, env: e, more: make(chan struct{})}
+		d := &Device{ID: fleet.ID(uint32(e.options.Seed), i), Profile: p, Account: i / len(e.options.Profiles) % 2, env: e, more: make(chan struct{}), described: make(chan struct{})}
 		list = append(list, e.registration(d, fmt.Sprintf("%s-%d", p.Board.Name, i)))
 		if err := e.place(ctx, d, fleet.Spec{Config: template.Config(p), ID: d.ID}); err != nil {
 			return err
@@ -166,7 +166,7 @@ func (e *Env) extra(ctx context.Context, g *Group, edit func(*device.Config)) (*
 }
 
 func (e *Env) extraWith(ctx context.Context, g *Group, nv *device.NVRAM, edit func(*device.Config)) (*Device, error) {
-	d := &Device{Profile: g.Devices[0].Profile, env: e, more: make(chan struct{})}
+	d := &Device{Profile: g.Devices[0].Profile, env: e, more: make(chan struct{}), described: make(chan struct{})}
 	if _, err := rand.Read(d.ID[:]); err != nil {
 		return nil, fmt.Errorf("target: drawing an id: %w", err)
 	}

@@ -5,8 +5,10 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/rsa"
+	"crypto/sha256"
 	"crypto/x509"
 	"fmt"
+	"hash"
 	"net/netip"
 	"slices"
 	"sync"
@@ -34,14 +36,15 @@ type Virtual struct {
 	// Net is the network, with its time.
 	Net *vnet.Network
 
-	cloud *vnet.Node
-	node  *endpoint.Node
-	fleet *fleet.Virtual
-	wire  *wire
-	id    device.ID
-	log   []logged
-	seen  map[string]int          // events that the cloud took, by name
-	ended func(app.FlashProgress) // hears of an update
+	cloud  *vnet.Node
+	node   *endpoint.Node
+	digest hash.Hash // of every byte on the network
+	fleet  *fleet.Virtual
+	wire   *wire
+	id     device.ID
+	log    []logged
+	seen   map[string]int          // events that the cloud took, by name
+	ended  func(app.FlashProgress) // hears of an update
 }
 
 // A Puppet is what a virtual run has besides the faults of the run.
@@ -77,10 +80,14 @@ func (e *Env) Virtual(p *profile.Profile, runSeed uint64, puppet Puppet) (*Virtu
 }
 
 func newVirtual(p *profile.Profile, runSeed uint64, edit func(*DeviceConfig), adjust func(*CloudConfig)) (*Virtual, error) {
-	v := &Virtual{seen: make(map[string]int), id: device.ID{0xe0, 0x0f, 0xce, 0x68, 4: byte(p.Board.Platform), 11: 1}}
+	v := &Virtual{seen: make(map[string]int), digest: sha256.New(), id: device.ID{0xe0, 0x0f, 0xce, 0x68, 4: byte(p.Board.Platform), 11: 1}}
 	keys := virtualKeys()
 	v.wire = newWire(keys.cloudRSA, func(*trace.Packet) {})
-	v.Net = vnet.New(vnet.Config{Seed: runSeed, Tap: v.wire.decoder.Tap()})
+	tap := v.wire.decoder.Tap()
+	v.Net = vnet.New(vnet.Config{Seed: runSeed, Tap: func(s transport.Sighting) {
+		_, _ = v.digest.Write(s.Data) // a hash takes everything
+		tap(s)
+	}})
 	udp, tcp := netip.AddrPortFrom(virtualCloud, cloudref.PortUDP), netip.AddrPortFrom(virtualCloud, cloudref.PortTCP)
 	v.wire.cloud(udp)
 	v.wire.cloud(tcp)
@@ -144,6 +151,9 @@ type Access = vnet.Access
 
 // A Link is one direction of an Access.
 type Link = vnet.Link
+
+// Digest returns a hash of every byte that was sent so far.
+func (v *Virtual) Digest() [sha256.Size]byte { return [sha256.Size]byte(v.digest.Sum(nil)) }
 
 // Access sets how the device is connected to the network.
 func (v *Virtual) Access(a Access) { v.fleet.Node(0).SetAccess(&a) }
