@@ -121,6 +121,9 @@ func (o *Options) repeat(name string) string {
 	return fmt.Sprintf("%s --devices %d --seed %d", command, o.Devices, o.Seed)
 }
 
+// tool is the name of the program in reports.
+const tool = "muster conform"
+
 // Run runs the suites against the reference cloud and simulated devices, and
 // returns what was found. The error means that nothing could be run.
 func Run(ctx context.Context, options Options) (*report.Run, error) {
@@ -138,7 +141,13 @@ func Run(ctx context.Context, options Options) (*report.Run, error) {
 		options.Target(&t)
 	}
 	env, err := target.Start(ctx, t)
-	if err != nil {
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return &report.Run{
+			Tool: tool, Seed: o.Seed, Started: began, Duration: time.Since(began), Interrupted: true,
+			Repeat: o.repeat(strings.Join(o.Select, " ")),
+		}, nil
+	case err != nil:
 		return nil, err
 	}
 	o.Seed = env.Seed()
@@ -146,7 +155,7 @@ func Run(ctx context.Context, options Options) (*report.Run, error) {
 	s := &shell{env: env, suites: suites, options: &o}
 	results := s.run(ctx)
 	run := env.Report()
-	run.Tool, run.Seed, run.Started, run.Duration = "muster conform", o.Seed, began, time.Since(began)
+	run.Tool, run.Seed, run.Started, run.Duration = tool, o.Seed, began, time.Since(began)
 	run.Results, run.Interrupted = results, ctx.Err() != nil
 	run.Repeat = o.repeat(strings.Join(o.Select, " "))
 	if err := env.Stop(); err != nil {
