@@ -265,6 +265,7 @@ var mutants = []mutant{
 	{
 		name: "cloud/forgets-state", cloud: func(c *target.CloudConfig) { c.Faults.ForgetState = true },
 		on: modern, run: []string{"resume"}, fails: []string{"resume/state"},
+		also: []string{"resume/marks"}, // it calls a function after a resume, too
 	},
 	{
 		name: "cloud/no-hello-answer-later", cloud: func(c *target.CloudConfig) { c.App.Faults.NoHelloAnswer = true }, again: true,
