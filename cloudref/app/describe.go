@@ -171,13 +171,13 @@ func (d *Device) receiveDescribePost(now clock.Instant, m coap.Message, out *Out
 	}
 	out.ack(m)
 	if post.Block == nil {
-		d.takeDescribe(post.Flags, post.Protobuf, post.Payload, out)
+		d.takeDescribe(now, post.Flags, post.Protobuf, post.Payload, out)
 		return
 	}
 	slot := &d.busy().posts[postSlot(post.Flags)]
 	body, progress := slot.Add(now, m, []byte{byte(post.Flags)}, describeLimits)
 	if progress == coap.Complete {
-		d.takeDescribe(post.Flags, post.Protobuf, body, out)
+		d.takeDescribe(now, post.Flags, post.Protobuf, body, out)
 	}
 }
 
@@ -195,7 +195,7 @@ func postSlot(flags pdc.DescribeFlags) int {
 
 // takeDescribe keeps a complete describe. One that cannot be read is dropped:
 // the device would not send another.
-func (d *Device) takeDescribe(flags pdc.DescribeFlags, protobuf bool, payload []byte, out *Out) {
+func (d *Device) takeDescribe(now clock.Instant, flags pdc.DescribeFlags, protobuf bool, payload []byte, out *Out) {
 	if flags&pdc.DescribeMetrics != 0 {
 		if metrics, err := pdc.ParseMetrics(payload); err == nil {
 			out.effect(Vitals{Metrics: metrics})
@@ -217,7 +217,7 @@ func (d *Device) takeDescribe(flags pdc.DescribeFlags, protobuf bool, payload []
 		Application: flags&pdc.DescribeApplication != 0,
 	})
 	if flags&pdc.DescribeSystem != 0 {
-		d.judgePending(out)
+		d.judgePending(now, out)
 		d.reportSafeMode(out)
 	}
 }
@@ -282,7 +282,7 @@ func (d *Device) describeResponse(now clock.Instant, i int, m coap.Message, out 
 	case coap.FetchDone:
 		flags, body := r.flags, r.fetch.Body()
 		d.complete(i, nil, out)
-		d.takeDescribe(flags, answer.Protobuf, body, out)
+		d.takeDescribe(now, flags, answer.Protobuf, body, out)
 	case coap.FetchNext:
 		d.fetchNext(r)
 	default:
@@ -361,7 +361,7 @@ func (p *pendingImage) runs(x *Describe) (running, known bool) {
 
 // judgePending decides whether the device runs the image it was sent: the Hello
 // says so, or the modules that it describes afterwards (C-44).
-func (d *Device) judgePending(out *Out) {
+func (d *Device) judgePending(now clock.Instant, out *Out) {
 	p := d.profile.pending
 	if p == nil || !p.applied {
 		return
@@ -374,6 +374,8 @@ func (d *Device) judgePending(out *Out) {
 	switch {
 	case running:
 		d.endFlash(out)
+	case known && d.mayBeUnheard():
+		d.repeatFlash(now, out)
 	case known && d.work != nil && d.work.flash != nil:
 		d.failFlash(d.fail(NotApplied, "it came back with another module"), out)
 	case known:

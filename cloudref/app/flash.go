@@ -70,7 +70,8 @@ type flash struct {
 	patience      clock.Instant
 	resume        clock.Instant // when an interrupted transfer goes on
 	interruptions int
-	best          int // bytes of the furthest attempt
+	repeated      bool // after the device came back without the image
+	best          int  // bytes of the furthest attempt
 	sent, packets int
 }
 
@@ -309,6 +310,30 @@ func (d *Device) interruptFlash(now clock.Instant, out *Out) {
 	}
 	f.tag, f.token, f.sender = 0, nil, nil
 	f.patience, f.resume = now.Add(d.c.RestartPatience), clock.Never
+	d.reportFlash(f, FlashInterrupted, nil, out)
+}
+
+// mayBeUnheard reports whether a device that is back without the image may have
+// never heard that the cloud got its answer to UpdateFinish. It does not apply the
+// image then, but keeps it, and is done when it is offered once more (D-16, N-36).
+func (d *Device) mayBeUnheard() bool {
+	f := (*flash)(nil)
+	if d.work != nil {
+		f = d.work.flash
+	}
+	return f != nil && f.stage == FlashRestarting && d.profile.dialect.OTA3 && !f.repeated
+}
+
+// repeatFlash offers the image once more.
+func (d *Device) repeatFlash(now clock.Instant, out *Out) {
+	f := d.work.flash
+	f.repeated = true
+	again := *d.profile.pending
+	again.applied = false
+	d.profile.pending = &again
+	out.Save |= SaveSession
+	f.tag, f.token, f.sender = 0, nil, nil
+	f.patience, f.resume = now.Add(d.c.RestartPatience), now.Add(d.c.FlashResumeDelay)
 	d.reportFlash(f, FlashInterrupted, nil, out)
 }
 

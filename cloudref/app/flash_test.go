@@ -503,9 +503,13 @@ func TestImageIsNotApplied(t *testing.T) {
 	if p, judged := effectOf[FlashProgress](x); judged {
 		t.Errorf("judged %+v by a Hello that says nothing", p)
 	}
+	for range 2 {
+		x.describe(brewing, systemDescribe(x.dia, bytes.Repeat([]byte{1}, 32)))
+		n.collect()
+		flashV3(n, &receiver{offset: uint32(len(data))}, data, nil) // it is offered once more
+		x.hello(0)
+	}
 	x.describe(brewing, systemDescribe(x.dia, bytes.Repeat([]byte{1}, 32)))
-	x.run(func(out *Out) {})
-	x.hello(0)
 	if _, pending := x.d.FlashPending(); pending || x.d.profile.pending != nil {
 		t.Error("still pending")
 	}
@@ -521,13 +525,30 @@ func TestDescribeConfirmsTheImage(t *testing.T) {
 		x.run(func(out *Out) { x.d.Flash(x.now, 1, image, out) })
 		n.collect()
 		flashV3(n, &receiver{}, data, nil)
-		x.hello(0)
 		hash := image.Hash[:]
 		if !runs {
 			hash = bytes.Repeat([]byte{1}, 32)
 		}
-		x.receive(pdc.DescribePost{Token: []byte{1}, Flags: pdc.DescribeSystem, Protobuf: true, Payload: systemDescribe(x.dia, hash).AppendProto(nil)}.Message(x.dia))
-		p, _ := effectOf[FlashProgress](x)
+		back := func() FlashProgress {
+			x.hello(0)
+			x.receive(pdc.DescribePost{Token: []byte{1}, Flags: pdc.DescribeSystem, Protobuf: true, Payload: systemDescribe(x.dia, hash).AppendProto(nil)}.Message(x.dia))
+			p, _ := effectOf[FlashProgress](x)
+			return p
+		}
+		p := back()
+		if !runs {
+			// D-16: a device that did not hear the last ACK keeps the image, and
+			// applies it when it is offered once more.
+			if p.Stage != FlashInterrupted {
+				t.Errorf("the image is not offered again: %+v", p)
+			}
+			n.collect()
+			flashV3(n, &receiver{offset: uint32(len(data))}, data, nil)
+			if n.last().Stage != FlashRestarting || n.down != 5 {
+				t.Errorf("again: %+v, %d chunks", n.last(), n.down)
+			}
+			p = back()
+		}
 		if runs && p.Stage != FlashDone || !runs && (p.Stage != FlashFailed || p.Err.Reason != NotApplied) {
 			t.Errorf("runs %v: ended with %+v", runs, p)
 		}

@@ -63,7 +63,7 @@ func (d *Device) begin(now clock.Instant, hello pdc.Hello, udp bool, out *Out) {
 	d.ready, d.away = true, false
 	out.Save |= SaveSession | SaveDescribe
 	out.effect(HelloAccepted{Hello: hello})
-	d.judgePending(out)
+	d.judgePending(now, out)
 }
 
 func (d *Device) answerHello(m coap.Message, hello pdc.Hello, out *Out) {
