@@ -80,7 +80,11 @@ func checkGoodbye(ctx context.Context, e *target.Env, g *target.Group, r *Record
 			r.Inconclusive(report.Finding{Device: id(d), Text: err.Error()})
 			return
 		}
-		settle(ctx, e, func() bool { return len(of(messages(d.Packets(mark)), kind(pdc.KindGoodbye))) > 0 })
+		settle(ctx, e, func() bool {
+			all := messages(d.Packets(mark))
+			goodbyes := of(all, kind(pdc.KindGoodbye))
+			return len(goodbyes) > 0 && (g.Transport == "tcp" || acknowledged(all, goodbyes[0].message.Exchange, trace.Up))
+		})
 		judgeGoodbye(g, d, mark, r)
 		judgeStatus(ctx, status, d, r)
 		back := d.Mark()
