@@ -361,7 +361,9 @@ func (d *Device) ChunkRejected(now clock.Instant, out *Out) {
 // it says about the transfer.
 func (d *Device) restartFlash(now clock.Instant, out *Out) {
 	d.interruptFlash(now, out)
-	d.resumeFlash(now, out)
+	if d.work.flash != nil { // it may have been one time too many
+		d.resumeFlash(now, out)
+	}
 }
 
 // resumeFlash goes on after an interruption: OTA v3 where the device stopped,

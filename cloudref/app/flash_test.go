@@ -456,6 +456,28 @@ func TestResumedTransfer(t *testing.T) {
 	}
 }
 
+// PDC-6.6: a device that rejects chunks again and again is not in the update: it is
+// begun anew a few times, and then it has failed.
+func TestChunksRejectedForEver(t *testing.T) {
+	x := brewer(t, boron62, nil)
+	data := testImage(t, x.dia, 50_000, nil)
+	n := newNet(x, 1)
+	x.run(func(out *Out) { x.d.Flash(x.now, 1, parseImage(t, data), out) })
+	n.collect()
+	rejected := 0
+	for n.last().Stage != FlashFailed && rejected <= 2*flashInterruptionsMax {
+		r := &receiver{}
+		flashV3(n, r, data, func() bool { return x.d.work.flash.stage == FlashTransferring })
+		n.letters = nil // what was under way reaches nobody
+		x.run(func(out *Out) { x.d.ChunkRejected(x.now, out) })
+		rejected++
+		n.collect()
+	}
+	if n.last().Stage != FlashFailed || n.last().Err.Reason != Unreachable || rejected != flashInterruptionsMax+1 {
+		t.Errorf("ended with %+v after %d rejections", n.last(), rejected)
+	}
+}
+
 // An update outlives a restart of the cloud.
 func TestTransferAfterRestart(t *testing.T) {
 	x := brewer(t, boron62, nil)

@@ -50,8 +50,8 @@ func TestLoadChecksTheRecords(t *testing.T) {
 	// An upload that ended before its description.
 	_, err = x.PutImage(x.ctx, []byte("whole"))
 	x.want(nil, err)
-	x.want(nil, x.backend.(*jet).conn.Publish(imageChunks+"half", make([]byte, 1000)))
-	x.want(nil, x.backend.(*jet).conn.Flush())
+	_, err = x.backend.(*jet).js.Publish(x.ctx, imageChunks+"half", make([]byte, 1000))
+	x.want(nil, err)
 
 	x.reopen()
 	all := x.sessions()
