@@ -16,6 +16,7 @@ require (
 	github.com/pion/transport/v2 v2.2.4
 	github.com/plgd-dev/go-coap/v3 v3.5.9
 	github.com/spf13/cobra v1.10.2
+	go.bug.st/serial v1.8.0
 	golang.org/x/crypto v0.58.0
 	golang.org/x/sys v0.49.0
 	golang.org/x/term v0.47.0

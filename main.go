@@ -15,6 +15,7 @@ import (
 	"github.com/muster/muster/cloudref"
 	"github.com/muster/muster/conformance"
 	"github.com/muster/muster/harness/report"
+	"github.com/muster/muster/rigs"
 	"github.com/muster/muster/sim/fleet"
 )
 
@@ -36,7 +37,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	started := false // what fails later than this is not the command line's syntax
 	root.PersistentPreRun = func(*cobra.Command, []string) { started = true }
-	root.AddCommand(conformance.Command(), cloudref.Command(), fleet.Command())
+	root.AddCommand(conformance.Command(), cloudref.Command(), fleet.Command(), rigs.Command())
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)

@@ -26,6 +26,7 @@ func TestExitCodes(t *testing.T) {
 		{"cloud device add", report.ExitUsage, "--help"},
 		{"cloud --data " + file + "\x00 --udp 127.0.0.1:0 --tcp 127.0.0.1:0", report.ExitFailures, "muster:"},
 		{"fleet", report.ExitUsage, "--cloud"},
+		{"rig scan", report.ExitClean, "board"},
 		{"fleet --keys " + file, report.ExitUsage, "--help"},
 	} {
 		var out, err bytes.Buffer
