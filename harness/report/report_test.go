@@ -110,8 +110,21 @@ func TestJSONReadsBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !reflect.DeepEqual(back, sample()) {
-		t.Errorf("got %+v, want %+v", back, sample())
+	want := sample()
+	want.Format = FormatVersion
+	if !reflect.DeepEqual(back, want) {
+		t.Errorf("got %+v, want %+v", back, want)
+	}
+}
+
+func TestJSONOfANewerFormIsRefused(t *testing.T) {
+	for text, want := range map[string]string{`{"format": 2}`: "newer muster", `[]`: "no report"} {
+		if _, err := ReadJSON(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	if _, err := ReadJSON(strings.NewReader(`{"tool": "muster conform"}`)); err != nil {
+		t.Errorf("a report from before the form had a number: %v", err)
 	}
 }
 

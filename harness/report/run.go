@@ -4,10 +4,17 @@ import (
 	"cmp"
 	"slices"
 	"time"
+
+	"github.com/muster/muster/harness/timeline"
 )
+
+// FormatVersion is the version of the JSON form of a Run. It grows when a field
+// changes its meaning or goes; new fields do not change it.
+const FormatVersion = 1
 
 // A Run is the whole result of one call of the harness.
 type Run struct {
+	Format      int           `json:"format"`  // FormatVersion
 	Tool        string        `json:"tool"`    // "muster conform"
 	Version     string        `json:"version"` // of Muster
 	Seed        uint64        `json:"seed"`
@@ -20,6 +27,27 @@ type Run struct {
 	Ledger      []LedgerRow   `json:"ledger"`
 	Repeat      string        `json:"repeat"` // the command that repeats the run
 	Interrupted bool          `json:"interrupted,omitempty"`
+
+	// Requirements are those that the results cite, for the reader's eye.
+	Requirements []Requirement `json:"requirements,omitempty"`
+	// Capabilities are what the targets say they can do and what a probe found.
+	Capabilities []Capability `json:"capabilities,omitempty"`
+	// Omissions are checks that were not even begun, with the reason: not
+	// selected, of another shard, switched off, without a target.
+	Omissions []Omission `json:"omissions,omitempty"`
+	// Baseline is what the run was compared with; nil if with nothing.
+	Baseline *Baseline `json:"baseline,omitempty"`
+	// Flakes is the budget for results that needed more than one attempt; nil
+	// if nothing was tried again.
+	Flakes *FlakeBudget `json:"flakes,omitempty"`
+	// Shard is "2/4" for the second of four parts; empty for all.
+	Shard string `json:"shard,omitempty"`
+	// Evidence tells what the bundle beside the report holds; nil if there is
+	// none.
+	Evidence *Evidence `json:"evidence,omitempty"`
+	// Timeline is what happened, in the order of its times. It is in a file of
+	// its own, not in the JSON form of the run.
+	Timeline []timeline.Event `json:"-"`
 }
 
 // A Cohort is a group of equal devices: one board at one Device OS version.
@@ -30,10 +58,84 @@ type Cohort struct {
 	Devices   int    `json:"devices"`
 }
 
+// A Requirement is one row of the catalogue, as far as a report shows it.
+type Requirement struct {
+	ID     string `json:"id"`
+	Level  string `json:"level,omitempty"` // MUST, SHOULD, OBSERVED
+	Role   string `json:"role,omitempty"`  // cloud, device
+	Text   string `json:"text,omitempty"`
+	Source string `json:"source,omitempty"`
+}
+
+// A Capability is one thing that a target can or cannot do.
+type Capability struct {
+	Target string `json:"target,omitempty"`
+	Name   string `json:"name"` // "udp", "resume", "ota3"
+	// Declared and Probed are "yes", "no" or "" for unknown.
+	Declared string `json:"declared,omitempty"`
+	Probed   string `json:"probed,omitempty"`
+	Text     string `json:"text,omitempty"` // how it was found out
+}
+
+// Contradicts reports whether the probe found something else than the target
+// declares.
+func (c *Capability) Contradicts() bool {
+	return c.Declared != "" && c.Probed != "" && c.Declared != c.Probed
+}
+
+// An Omission is a check, or a group of them, that was not run on purpose.
+type Omission struct {
+	What   string `json:"what"` // a check, a suite, or a pattern
+	Reason string `json:"reason"`
+	Checks int    `json:"checks,omitempty"` // how many it stands for
+}
+
+// A Baseline is a list of expected deviations that a run was compared with.
+type Baseline struct {
+	Name        string       `json:"name"` // the file
+	Differences []Difference `json:"differences,omitempty"`
+}
+
+// A Difference is a result that is not what the baseline expects.
+type Difference struct {
+	Check     string  `json:"check"` // "resume/bytes"
+	DeviceOS  string  `json:"device_os,omitempty"`
+	Transport string  `json:"transport,omitempty"`
+	Expected  Verdict `json:"expected"`
+	Actual    Verdict `json:"actual"`
+	Text      string  `json:"text,omitempty"` // "new failure", "fixed", "the deviation expired"
+}
+
+// A Deviation is a result that is not as required and is known: somebody answers
+// for it until a day.
+type Deviation struct {
+	Owner   string `json:"owner"`
+	Reason  string `json:"reason"`
+	Expires string `json:"expires,omitempty"` // 2026-12-31
+}
+
+// A FlakeBudget is how many results may need more than one attempt.
+type FlakeBudget struct {
+	Allowed int `json:"allowed"`
+	Used    int `json:"used"`
+}
+
+// Evidence is what the bundle of a run holds, and what it does not.
+type Evidence struct {
+	Path    string `json:"path"` // of the folder, relative to the report
+	Packets int    `json:"packets"`
+	Devices int    `json:"devices"` // whose packets are in it
+	// LeftOut is why some of the run is not in it, a line each.
+	LeftOut []string `json:"left_out,omitempty"`
+	// Secrets is true if the bundle holds the secrets of sessions.
+	Secrets bool `json:"secrets"`
+}
+
 // A Result is one check on one generation of devices.
 type Result struct {
 	Suite        string        `json:"suite"`
-	Check        string        `json:"check"` // stable within the suite
+	Check        string        `json:"check"`            // stable within the suite
+	Target       string        `json:"target,omitempty"` // its name, where a run has several
 	DeviceOS     string        `json:"device_os"`
 	Transport    string        `json:"transport"`
 	Requirements []string      `json:"requirements"`
@@ -42,9 +144,28 @@ type Result struct {
 	Devices      int           `json:"devices"`          // how many took part
 	Findings     []Finding     `json:"findings,omitempty"`
 	Measurements []Measurement `json:"measurements,omitempty"`
-	Duration     time.Duration `json:"duration_ns"`
-	Repeat       string        `json:"repeat,omitempty"` // the command that repeats this one
+	// Began is when the check began on this generation, since the run began.
+	Began    time.Duration `json:"began_ns,omitempty"`
+	Duration time.Duration `json:"duration_ns"`
+	Repeat   string        `json:"repeat,omitempty"` // the command that repeats this one
+	Text     string        `json:"text,omitempty"`   // what the check requires, in one sentence
+	// Attempts are all tries, the last of which is the result, if there was more
+	// than one.
+	Attempts []Attempt `json:"attempts,omitempty"`
+	// Deviation, if not nil, is the entry of the baseline that expects this.
+	Deviation *Deviation `json:"deviation,omitempty"`
 }
+
+// An Attempt is one try of a check.
+type Attempt struct {
+	Verdict  Verdict       `json:"verdict"`
+	Reason   string        `json:"reason,omitempty"`
+	Findings []Finding     `json:"findings,omitempty"`
+	Duration time.Duration `json:"duration_ns"`
+}
+
+// Name is the name of the check, such as "resume/bytes".
+func (r *Result) Name() string { return r.Suite + "/" + r.Check }
 
 // A Finding is one thing that a check saw and that was not as required, or
 // that is worth a remark.
@@ -60,14 +181,30 @@ type Finding struct {
 
 // A Measurement is a number with a limit, such as the bytes of a resume.
 type Measurement struct {
-	Name   string `json:"name"`
-	Unit   string `json:"unit"`
-	Min    int64  `json:"min"`
-	Median int64  `json:"median"`
-	Max    int64  `json:"max"`
-	Limit  int64  `json:"limit,omitempty"` // 0: none
-	Exact  bool   `json:"exact,omitempty"` // the limit is the required value
-	Count  int    `json:"count"`
+	Requirement string `json:"requirement,omitempty"`
+	Name        string `json:"name"`
+	Unit        string `json:"unit"`
+	Min         int64  `json:"min"`
+	Median      int64  `json:"median"`
+	Max         int64  `json:"max"`
+	Limit       int64  `json:"limit,omitempty"` // 0: none
+	Exact       bool   `json:"exact,omitempty"` // the limit is the required value
+	Count       int    `json:"count"`
+	// Samples show how the value comes about: those with the least, the median
+	// and the most, as far as the check told its packets.
+	Samples []Sample `json:"samples,omitempty"`
+}
+
+// Over reports whether a measured value is out of bounds.
+func (m *Measurement) Over() bool {
+	return m.Limit > 0 && (m.Max > m.Limit || m.Exact && m.Min != m.Limit)
+}
+
+// A Sample is one measured value with the packets that make it up.
+type Sample struct {
+	Device  string   `json:"device,omitempty"`
+	Value   int64    `json:"value"`
+	Packets []string `json:"packets,omitempty"` // decoded, in order
 }
 
 // A LedgerRow is what one phase of a connection cost on the wire, over all
