@@ -70,6 +70,9 @@ type Config struct {
 	// Observe hears of everything that happens to a device. It is called with
 	// the device locked: it must be quick and must not call the node.
 	Observe func(Observation)
+	// Traffic hears of what crosses the wire, for who shows it to people. It is
+	// called like Observe. Nil: nobody, and nothing is spent on it.
+	Traffic func(Traffic)
 	// KeepSecrets makes Observations carry the secrets of new sessions, for a
 	// key log. Never in a cloud that serves others.
 	KeepSecrets bool

@@ -173,7 +173,10 @@ func (d *device) receive(now clock.Instant, s *session, wire []byte, from transp
 			return false
 		}
 		d.follow(s, from, arrival)
+		d.received(now, s, len(wire), &w.in)
 		d.noteResume(now, s, marked, w)
+	} else {
+		d.received(now, s, len(wire), &w.in)
 	}
 	d.heard = now
 	if s == d.current && d.alive(w.in.Events) {
@@ -263,7 +266,7 @@ func (d *device) noteResume(now clock.Instant, s *session, marked bool, w *work)
 
 // linked handles what the link of session s said about what it received.
 func (d *device) linked(now clock.Instant, s *session, w *work) {
-	d.transmit(s, w.in.Packets, w)
+	d.transmit(now, s, &w.in, w)
 	for i := range w.in.Events {
 		e := &w.in.Events[i]
 		switch e.Kind {
@@ -288,7 +291,7 @@ func (d *device) linked(now clock.Instant, s *session, w *work) {
 // flush sends what was given to the link of session s. It never runs inside
 // itself: the output of receiving and that of sending are apart.
 func (d *device) flush(now clock.Instant, s *session, w *work) {
-	d.transmit(s, w.send.Packets, w)
+	d.transmit(now, s, &w.send, w)
 	var closed error
 	for i := range w.send.Events {
 		switch e := &w.send.Events[i]; e.Kind {
@@ -307,8 +310,9 @@ func (d *device) flush(now clock.Instant, s *session, w *work) {
 }
 
 // transmit hands packets of a session to the transport.
-func (d *device) transmit(s *session, packets [][]byte, w *work) {
-	for _, packet := range packets {
+func (d *device) transmit(now clock.Instant, s *session, out *link.Out, w *work) {
+	d.sent(now, s, out)
+	for _, packet := range out.Packets {
 		if s.udp() {
 			w.out.Send(*s.local, s.peer, packet)
 		} else {
@@ -409,7 +413,7 @@ func (d *device) goOffline(now clock.Instant, why string) {
 // close_notify: it must not resume what the cloud does not keep.
 func (d *device) endSession(now clock.Instant, s *session, why string, w *work) {
 	s.link.Close(&w.send)
-	d.transmit(s, w.send.Packets, w)
+	d.transmit(now, s, &w.send, w)
 	w.send.Reset()
 	d.forget(now, s, w)
 	d.n.observe(now, d, Observation{What: Ended, Detail: why, Session: s.info(false)})

@@ -14,6 +14,7 @@ import (
 	"github.com/muster/muster/protocol/coap"
 	"github.com/muster/muster/protocol/dtls"
 	"github.com/muster/muster/protocol/link"
+	"github.com/muster/muster/protocol/trace"
 	"github.com/muster/muster/transport"
 )
 
@@ -255,6 +256,7 @@ func (hs *handshake) step(now clock.Instant, w *work) {
 	for len(hs.queue) > 0 && !hs.over {
 		datagram := hs.queue[0]
 		hs.queue = hs.queue[1:]
+		n.stranger(now, hs.peer, trace.Up, len(datagram))
 		hs.server.Receive(now, datagram, &w.dtls)
 		hs.handle(now, w)
 	}
@@ -311,6 +313,7 @@ func (hs *handshake) handle(now clock.Instant, w *work) {
 		}
 	}
 	for _, d := range w.dtls.Datagrams {
+		n.stranger(now, hs.peer, trace.Down, len(d))
 		w.out.Send(hs.local, hs.peer, d)
 	}
 	w.dtls.Reset()

@@ -84,6 +84,7 @@ const cipherCache = 16
 func newWork(n *Node) *work {
 	w := &work{n: n}
 	ciphers := dtls.NewCiphers(cipherCache)
+	w.in.Watch, w.send.Watch = n.c.Traffic != nil, n.c.Traffic != nil
 	w.in.Ciphers, w.send.Ciphers, w.dtls.Ciphers = ciphers, ciphers, ciphers
 	return w
 }

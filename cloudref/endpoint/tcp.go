@@ -250,6 +250,7 @@ func (st *stream) established(e *lightssl.Event) {
 		if st.n.c.KeepSecrets {
 			info.Credentials = credentials
 		}
+		st.shook(now)
 		st.n.observe(now, d, Observation{What: Secured, Session: info})
 		d.receive(now, s, rest, transport.Packet{}, false, w)
 	})

@@ -6,6 +6,7 @@ import (
 	"github.com/muster/muster/cloudref/store"
 	"github.com/muster/muster/protocol/clock"
 	"github.com/muster/muster/protocol/dtls"
+	"github.com/muster/muster/protocol/trace"
 	"github.com/muster/muster/transport"
 )
 
@@ -57,7 +58,7 @@ func (n *Node) clientHello(now clock.Instant, p transport.Packet, w *work) {
 	n.gateMu.Lock()
 	verdict := n.gate.Receive(now, appendAddrPort(nil, p.Peer), p.Data, &w.dtls)
 	n.gateMu.Unlock()
-	n.reply(p, w)
+	n.reply(now, p, w)
 	if verdict == dtls.Admitted {
 		n.half.begin(now, p, w)
 	}
@@ -65,8 +66,10 @@ func (n *Node) clientHello(now clock.Instant, p transport.Packet, w *work) {
 
 // reply sends what the machines below made for the sender of p, from the address
 // that it addressed, and counts what they dropped.
-func (n *Node) reply(p transport.Packet, w *work) {
+func (n *Node) reply(now clock.Instant, p transport.Packet, w *work) {
 	for _, d := range w.dtls.Datagrams {
+		n.stranger(now, p.Peer, trace.Up, len(p.Data))
+		n.stranger(now, p.Peer, trace.Down, len(d))
 		w.out.Send(p.Local, p.Peer, d)
 	}
 	for _, e := range w.dtls.Events {

@@ -478,3 +478,30 @@ func BenchmarkPublishAndAck(b *testing.B) {
 		d.Receive(now, back.Packets[0], &out)
 	}
 }
+
+// Who watches sees each message in the clear, with the packet that carries it.
+func TestWatch(t *testing.T) {
+	p := newPair(t, dtls.GenF)
+	p.publish()
+	if len(p.out.Clear) > 0 {
+		t.Fatal("a message is noted though nobody watches")
+	}
+	p.out.Watch = true
+	p.device.Send(p.now, publish, 9, &p.out)
+	sent := slices.Clone(p.out.Clear)
+	wire := p.take()
+	p.cloud.Receive(p.now, wire[0], &p.out)
+	p.cloud.Ping(p.now, 0, &p.out)
+	seen := slices.Clone(p.out.Clear)
+	clear(wire[0])
+	p.out.Reset()
+	if len(sent) != 1 || sent[0].Packet != 0 || len(seen) != 2 || seen[0].Packet != -1 || seen[1].Packet != 0 {
+		t.Fatalf("sent %v, seen %v", sent, seen)
+	}
+	if m, err := coap.Parse(sent[0].Message); err != nil || m.Path() != "E/x" || !bytes.Equal(sent[0].Message, seen[0].Message) {
+		t.Errorf("sent %x (%v), received %x", sent[0].Message, err, seen[0].Message)
+	}
+	if len(p.out.Clear) > 0 {
+		t.Error("Reset leaves messages")
+	}
+}

@@ -1,6 +1,7 @@
 package link
 
 import (
+	"bytes"
 	"fmt"
 
 	"github.com/muster/muster/protocol/coap"
@@ -23,6 +24,11 @@ type Out struct {
 	// received and storage of the Out: both hold until Reset.
 	Events []Event
 
+	// Watch makes the Link note every message in Clear, for who shows people what
+	// is said. It costs a copy of each message.
+	Watch bool
+	Clear []Clear
+
 	// Ciphers, if not nil, spares the expansion of recently used DTLS keys.
 	Ciphers *dtls.Ciphers
 
@@ -35,9 +41,22 @@ type Out struct {
 func (out *Out) Reset() {
 	clear(out.Packets)
 	clear(out.Events)
-	out.Packets, out.Events, out.buf = out.Packets[:0], out.Events[:0], out.buf[:0]
+	clear(out.Clear)
+	out.Packets, out.Events, out.buf, out.Clear = out.Packets[:0], out.Events[:0], out.buf[:0], out.Clear[:0]
 	out.dtls.Reset()
 	out.coap.Reset()
+}
+
+// A Clear is one message without its protection.
+type Clear struct {
+	Message []byte // CoAP, whole, valid for ever
+	Packet  int    // the index of the packet that carries it; -1: it was received
+}
+
+func (out *Out) watch(message []byte, packet int) {
+	if out.Watch {
+		out.Clear = append(out.Clear, Clear{bytes.Clone(message), packet})
+	}
 }
 
 func (out *Out) event(e Event) { out.Events = append(out.Events, e) }

@@ -12,6 +12,7 @@ func (l *Link) receiveStream(now clock.Instant, b []byte, out *Out) {
 		// A message is valid during this call, an event until Reset.
 		start := len(out.buf)
 		out.buf = append(out.buf, message...)
+		out.watch(message, -1)
 		l.exchange.Receive(now, out.buf[start:len(out.buf):len(out.buf)], &out.coap)
 		l.flush(out)
 	})
@@ -25,4 +26,5 @@ func (l *Link) sealFrame(message []byte, out *Out) {
 	start := len(out.buf)
 	out.buf = l.tcp.Seal(out.buf, message)
 	out.push(start)
+	out.watch(message, len(out.Packets)-1)
 }

@@ -24,6 +24,7 @@ func (l *Link) receiveDatagram(now clock.Instant, datagram []byte, out *Out) dtl
 		}
 		switch e.Kind {
 		case dtls.EventApplication:
+			out.watch(e.Data, -1)
 			l.exchange.Receive(now, e.Data, &out.coap)
 			l.flush(out)
 		case dtls.EventDropped:
@@ -62,6 +63,7 @@ func (l *Link) sealNow(message []byte, out *Out) error {
 	}
 	out.buf = buf
 	out.push(start)
+	out.watch(message, len(out.Packets)-1)
 	return nil
 }
 
