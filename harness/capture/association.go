@@ -26,7 +26,7 @@ type association struct {
 	// one of the first tells whether it resumes.
 	moved int
 
-	conversation
+	said  trace.Conversation
 	sides [2]side
 }
 

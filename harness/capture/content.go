@@ -88,6 +88,6 @@ func (d *Decoder) message(a *association, p *trace.Packet, wire []byte) *trace.M
 		m.Malformed = err.Error()
 		return m
 	}
-	d.match(a, p, m)
+	a.said.Hear(p.Transport, p.Direction, m, &d.exchanges)
 	return m
 }

@@ -6,6 +6,7 @@
 // Every struct has a String of one line for reports, which shows no application
 // data; Lines and Text show everything.
 //
-// What this package is not: a decoder. It opens nothing and matches nothing; a
-// decoder that is no party to the conversation fills the structs in.
+// A [Conversation] finds out what belongs together. What this package is not: a
+// decoder. It opens nothing; a decoder that is no party to the conversation, or
+// one that is, fills the structs in.
 package trace

@@ -1,11 +1,11 @@
-package capture
+package trace
 
 import (
+	"hash/fnv"
 	"slices"
 
 	"github.com/muster/muster/protocol/coap"
 	"github.com/muster/muster/protocol/pdc"
-	"github.com/muster/muster/protocol/trace"
 )
 
 // Bounds for what is remembered of each direction of a conversation.
@@ -14,9 +14,9 @@ const (
 	tokensMax = 256
 )
 
-// A conversation is what both sides of an association have said, as far as later
-// messages may refer to it.
-type conversation struct {
+// A Conversation is what both sides of a session have said, as far as later
+// messages may refer to it. The zero value is the beginning of one.
+type Conversation struct {
 	voices [2]voice // by direction
 }
 
@@ -41,14 +41,15 @@ type sent struct {
 	answers  int // acknowledgements and resets seen
 }
 
-// match finds out the kind of a message and what it answers or repeats.
-func (d *Decoder) match(a *association, p *trace.Packet, m *trace.Message) {
-	mine, theirs := &a.voices[p.Direction], &a.voices[p.Direction.Other()]
-	up := p.Direction == trace.Up
+// Hear takes the next message of one side and finds out its kind and what it
+// answers or repeats. A new exchange gets the next number of exchanges.
+func (v *Conversation) Hear(t Transport, d Direction, m *Message, exchanges *uint64) {
+	mine, theirs := &v.voices[d], &v.voices[d.Other()]
+	up := d == Up
 	m.Block = blockOf(m.CoAP)
 	switch m.CoAP.Type {
 	case coap.Acknowledgement, coap.Reset:
-		d.matchReply(p, m, theirs)
+		matchReply(t, up, m, theirs)
 	default:
 		hash := hashOf(m.Wire)
 		if before := mine.byID[m.CoAP.ID]; before != nil && before.hash == hash {
@@ -57,7 +58,7 @@ func (d *Decoder) match(a *association, p *trace.Packet, m *trace.Message) {
 			m.Kind, m.Of, m.Exchange, m.Root, m.Event = before.kind, before.of, before.exchange, before.root, before.event
 			break
 		}
-		d.matchNew(m, mine, theirs, up)
+		matchNew(m, mine, theirs, up, exchanges)
 		s := &sent{hash: hash, kind: m.Kind, of: m.Of, exchange: m.Exchange, root: m.Root, event: m.Event, count: 1}
 		mine.remember(m.CoAP, s)
 	}
@@ -66,7 +67,7 @@ func (d *Decoder) match(a *association, p *trace.Packet, m *trace.Message) {
 
 // matchNew takes a message of its own ID: a request, a ping, or a separate
 // response.
-func (d *Decoder) matchNew(m *trace.Message, mine, theirs *voice, up bool) {
+func matchNew(m *Message, mine, theirs *voice, up bool, exchanges *uint64) {
 	m.Kind = pdc.Classify(m.CoAP, up)
 	var joined *sent
 	switch {
@@ -86,19 +87,18 @@ func (d *Decoder) matchNew(m *trace.Message, mine, theirs *voice, up bool) {
 		m.Exchange, m.Root, m.Event = joined.exchange, joined.root, joined.event
 		return
 	}
-	d.exchanges++
-	m.Exchange, m.Root = d.exchanges, m.Kind
+	*exchanges++
+	m.Exchange, m.Root = *exchanges, m.Kind
 	if m.Kind == pdc.KindPublish || m.Kind == pdc.KindEventDelivery {
 		m.Event = string(m.CoAP.AppendPath(nil, 1))
 	}
 }
 
 // matchReply takes an ACK or RST, which has the ID of what it is about.
-func (d *Decoder) matchReply(p *trace.Packet, m *trace.Message, theirs *voice) {
-	up := p.Direction == trace.Up
+func matchReply(t Transport, up bool, m *Message, theirs *voice) {
 	m.Kind = pdc.Classify(m.CoAP, up)
 	to := theirs.byID[m.CoAP.ID]
-	if p.Transport == trace.TCP && up && m.CoAP.Code == coap.Empty && (to == nil || to.answers > 0) {
+	if t == TCP && up && m.CoAP.Code == coap.Empty && (to == nil || to.answers > 0) {
 		// Device OS: over TCP a ping is answered with the next ID of the device.
 		if ping := theirs.last[pdc.KindPing]; ping != nil && ping.answers == 0 {
 			to = ping
@@ -150,17 +150,17 @@ func (v *voice) remember(c coap.Message, s *sent) {
 	}
 }
 
-func blockOf(m coap.Message) *trace.Block {
+func blockOf(m coap.Message) *Block {
 	for _, id := range [...]coap.OptionID{coap.Block1, coap.Block2} {
 		if b, ok := m.Block(id); ok {
-			return &trace.Block{Option: id, Block: b}
+			return &Block{Option: id, Block: b}
 		}
 	}
 	return nil
 }
 
 // chunkOf returns the index of a chunk, from 0, or the count of an UpdateAck.
-func chunkOf(m *trace.Message) (uint32, bool) {
+func chunkOf(m *Message) (uint32, bool) {
 	switch m.Kind {
 	case pdc.KindUpdateChunk, pdc.KindUpdateAck:
 		n, ok := m.CoAP.Uint(coap.ChunkIndex)
@@ -174,4 +174,11 @@ func chunkOf(m *trace.Message) (uint32, bool) {
 	default: // has no index
 		return 0, false
 	}
+}
+
+// hashOf is FNV-1a.
+func hashOf(b []byte) uint64 {
+	h := fnv.New64a()
+	_, _ = h.Write(b) // it never fails
+	return h.Sum64()
 }
