@@ -1,27 +1,15 @@
 package target
 
 import (
-	"context"
-	"crypto"
-	"crypto/ecdsa"
-	"crypto/rsa"
-	"crypto/sha256"
-	"crypto/x509"
 	"fmt"
-	"hash"
 	"net/netip"
 	"slices"
-	"sync"
 	"time"
 
-	"github.com/muster/muster/cloudref"
 	"github.com/muster/muster/cloudref/app"
 	"github.com/muster/muster/cloudref/endpoint"
 	"github.com/muster/muster/cloudref/store"
 	"github.com/muster/muster/protocol/clock"
-	"github.com/muster/muster/protocol/lightssl"
-	"github.com/muster/muster/protocol/seed"
-	"github.com/muster/muster/protocol/trace"
 	"github.com/muster/muster/sim/device"
 	"github.com/muster/muster/sim/fleet"
 	"github.com/muster/muster/sim/profile"
@@ -33,18 +21,14 @@ import (
 // virtual time: what takes 23 minutes takes a millisecond, and the same seed gives
 // the same run.
 type Virtual struct {
-	// Net is the network, with its time.
-	Net *vnet.Network
+	*stage
 
-	cloud  *vnet.Node
-	node   *endpoint.Node
-	digest hash.Hash // of every byte on the network
-	fleet  *fleet.Virtual
-	wire   *wire
-	id     device.ID
-	log    []logged
-	seen   map[string]int          // events that the cloud took, by name
-	ended  func(app.FlashProgress) // hears of an update
+	cloud *vnet.Node
+	node  *endpoint.Node
+	fleet *fleet.Virtual
+	log   []logged
+	seen  map[string]int          // events that the cloud took, by name
+	ended func(app.FlashProgress) // hears of an update
 }
 
 // A Puppet is what a virtual run has besides the faults of the run.
@@ -52,12 +36,6 @@ type Puppet struct {
 	Cloud  func(*CloudConfig)
 	Device func(*DeviceConfig)
 }
-
-// Addresses of the two parties of a Virtual.
-var (
-	virtualCloud  = netip.MustParseAddr("192.0.2.1")
-	virtualDevice = netip.MustParseAddr("198.51.100.7")
-)
 
 // Virtual returns a device with the given profile, switched off, and a cloud that
 // knows it, both with the faults of the run and those of the puppet.
@@ -80,56 +58,16 @@ func (e *Env) Virtual(p *profile.Profile, runSeed uint64, puppet Puppet) (*Virtu
 }
 
 func newVirtual(p *profile.Profile, runSeed uint64, edit func(*DeviceConfig), adjust func(*CloudConfig)) (*Virtual, error) {
-	v := &Virtual{seen: make(map[string]int), digest: sha256.New(), id: device.ID{0xe0, 0x0f, 0xce, 0x68, 4: byte(p.Board.Platform), 11: 1}}
-	keys := virtualKeys()
-	v.wire = newWire(keys.cloudRSA, func(*trace.Packet) {})
-	tap := v.wire.decoder.Tap()
-	v.Net = vnet.New(vnet.Config{Seed: runSeed, Tap: func(s transport.Sighting) {
-		_, _ = v.digest.Write(s.Data) // a hash takes everything
-		tap(s)
-	}})
-	udp, tcp := netip.AddrPortFrom(virtualCloud, cloudref.PortUDP), netip.AddrPortFrom(virtualCloud, cloudref.PortTCP)
-	v.wire.cloud(udp)
-	v.wire.cloud(tcp)
-
-	record := &store.Device{ID: store.DeviceID(v.id), Name: "virtual", Owner: store.AccountID{1}}
-	config := &device.Config{Profile: p, App: application(), Seed: runSeed, Server: virtualCloud.String()}
-	var key crypto.PrivateKey
-	if p.Board.UDP {
-		key, config.CloudKey = keys.deviceEC, &keys.cloudEC.PublicKey
-		record.P256 = mustSPKI(&keys.deviceEC.PublicKey)
-	} else {
-		key, config.CloudKey = keys.deviceRSA, &keys.cloudRSA.PublicKey
-		record.RSA = mustSPKI(&keys.deviceRSA.PublicKey)
-		v.wire.decoder.AddDevice(trace.DeviceID(v.id), record.RSA, keys.deviceRSA)
-	}
-	config.Key = func(device.ID) crypto.PrivateKey { return key }
-
-	st := store.NewMemory()
-	if err := st.Do(context.Background(), store.PutDevice(record)); err != nil {
-		return nil, fmt.Errorf("target: registering: %w", err)
-	}
+	v := &Virtual{seen: make(map[string]int), stage: newStage(p, runSeed)}
+	config := v.deviceConfig(runSeed)
 	edit(config)
-	cloudConfig := endpoint.Config{
-		Store: st, ECKey: keys.cloudEC, RSAKey: keys.cloudRSA, Seed: runSeed, Rand: seed.Bytes(runSeed, "virtual/cloud"),
-		KeepSecrets: true, Observe: v.observe,
-		WallClock: func(at clock.Instant) time.Time { return virtualEpoch.Add(time.Duration(at)) },
-	}
-	adjust(&cloudConfig)
-	cloud, err := endpoint.New(context.Background(), cloudConfig)
-	if err != nil {
+	var err error
+	if v.node, v.cloud, _, err = v.reference(runSeed, v.observe, adjust); err != nil {
 		return nil, err
 	}
-	v.node, v.cloud = cloud, v.Net.Attach(cloud, virtualCloud)
-	v.cloud.Listen(cloudref.PortTCP)
-	v.fleet = fleet.NewVirtual(v.Net, fleet.Options{UDP: udp, TCP: tcp, Observe: v.happened},
-		func(_ int, h transport.Host) *vnet.Node { return v.Net.Attach(h, virtualDevice) })
-	v.fleet.Add(fleet.Spec{Config: config, ID: v.id})
+	v.fleet = v.simulated(v.happened, fleet.Spec{Config: config, ID: v.id})
 	return v, nil
 }
-
-// virtualEpoch is the time of day at which virtual runs begin.
-var virtualEpoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
 func (v *Virtual) observe(o endpoint.Observation) {
 	if o.What == endpoint.Secured && o.Session.DTLS != nil {
@@ -151,9 +89,6 @@ type Access = vnet.Access
 
 // A Link is one direction of an Access.
 type Link = vnet.Link
-
-// Digest returns a hash of every byte that was sent so far.
-func (v *Virtual) Digest() [sha256.Size]byte { return [sha256.Size]byte(v.digest.Sum(nil)) }
 
 // Access sets how the device is connected to the network.
 func (v *Virtual) Access(a Access) { v.fleet.Node(0).SetAccess(&a) }
@@ -222,27 +157,6 @@ func (v *Virtual) Flash(size int, limit time.Duration) error {
 // flashRef names the command of Flash: there is one at a time.
 const flashRef = 1
 
-// keyRing holds the keys of virtual runs, made once: they keep no secret.
-type keyRing struct {
-	cloudEC, deviceEC   *ecdsa.PrivateKey
-	cloudRSA, deviceRSA *rsa.PrivateKey
-}
-
-var virtualKeys = sync.OnceValue(func() keyRing {
-	return keyRing{
-		cloudEC: seed.P256(seed.Bytes(1, "virtual/cloud")), deviceEC: seed.P256(seed.Bytes(1, "virtual/device")),
-		cloudRSA: seed.RSA(seed.Bytes(1, "virtual/cloud"), 2048), deviceRSA: lightssl.GenerateDeviceKey(seed.Bytes(1, "virtual/device")),
-	}
-})
-
-func mustSPKI(key any) []byte {
-	der, err := x509.MarshalPKIXPublicKey(key)
-	if err != nil {
-		panic(fmt.Sprintf("target: encoding a public key: %v", err))
-	}
-	return der
-}
-
 func (v *Virtual) happened(_ int, at clock.Instant, e device.Event) {
 	e.Data = slices.Clone(e.Data)
 	v.log = append(v.log, logged{at, e})
@@ -298,14 +212,6 @@ func (v *Virtual) Online() clock.Instant {
 
 // OTA3 reports whether the device speaks OTA version 3.
 func (v *Virtual) OTA3() bool { return v.fleet.Device(0).Profile().OTA3() }
-
-// Run lets time pass.
-func (v *Virtual) Run(d time.Duration) { v.Net.Run(v.Net.Now().Add(d)) }
-
-// Packets returns what crossed the wire from an instant on, decoded.
-func (v *Virtual) Packets(since clock.Instant) []*trace.Packet {
-	return v.wire.of(v.Net.Now(), trace.DeviceID(v.id), virtualDevice.String(), since)
-}
 
 // Events returns what the device says happened from an instant on.
 func (v *Virtual) Events(since clock.Instant) []Event {

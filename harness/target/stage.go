@@ -1,0 +1,166 @@
+package target
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"fmt"
+	"hash"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/muster/muster/cloudref"
+	"github.com/muster/muster/cloudref/endpoint"
+	"github.com/muster/muster/cloudref/store"
+	"github.com/muster/muster/protocol/clock"
+	"github.com/muster/muster/protocol/lightssl"
+	"github.com/muster/muster/protocol/seed"
+	"github.com/muster/muster/protocol/trace"
+	"github.com/muster/muster/sim/device"
+	"github.com/muster/muster/sim/fleet"
+	"github.com/muster/muster/sim/profile"
+	"github.com/muster/muster/transport"
+	"github.com/muster/muster/transport/vnet"
+)
+
+// A stage is a virtual network for one device and one cloud, with a wire that is
+// decoded. Whoever plays on it is put there by its owner.
+type stage struct {
+	// Net is the network, with its time.
+	Net *vnet.Network
+	// Profile is what the device is, or plays.
+	Profile *profile.Profile
+
+	digest hash.Hash // of every byte on the network
+	wire   *wire
+	id     device.ID
+}
+
+// Addresses of the two parties of a Virtual.
+var (
+	virtualCloud  = netip.MustParseAddr("192.0.2.1")
+	virtualDevice = netip.MustParseAddr("198.51.100.7")
+)
+
+// cloudUDP and cloudTCP are where the cloud of a stage listens.
+var (
+	cloudUDP = netip.AddrPortFrom(virtualCloud, cloudref.PortUDP)
+	cloudTCP = netip.AddrPortFrom(virtualCloud, cloudref.PortTCP)
+)
+
+// virtualEpoch is the time of day at which virtual runs begin.
+var virtualEpoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+func newStage(p *profile.Profile, runSeed uint64) *stage {
+	s := &stage{Profile: p, digest: sha256.New(), id: device.ID{0xe0, 0x0f, 0xce, 0x68, 4: byte(p.Board.Platform), 11: 1}}
+	keys := virtualKeys()
+	s.wire = newWire(keys.cloudRSA, func(*trace.Packet) {})
+	tap := s.wire.decoder.Tap()
+	s.Net = vnet.New(vnet.Config{Seed: runSeed, Tap: func(seen transport.Sighting) {
+		_, _ = s.digest.Write(seen.Data) // a hash takes everything
+		tap(seen)
+	}})
+	s.wire.cloud(cloudUDP)
+	s.wire.cloud(cloudTCP)
+	if !p.Board.UDP {
+		s.wire.decoder.AddDevice(trace.DeviceID(s.id), mustSPKI(&keys.deviceRSA.PublicKey), keys.deviceRSA)
+	}
+	return s
+}
+
+// deviceKey returns the device's key pair, and the cloud's public key that it
+// pins.
+func (s *stage) deviceKey() (key crypto.PrivateKey, cloud crypto.PublicKey) {
+	keys := virtualKeys()
+	if s.Profile.Board.UDP {
+		return keys.deviceEC, &keys.cloudEC.PublicKey
+	}
+	return keys.deviceRSA, &keys.cloudRSA.PublicKey
+}
+
+// deviceConfig is that of a simulated device.
+func (s *stage) deviceConfig(runSeed uint64) *device.Config {
+	key, cloud := s.deviceKey()
+	return &device.Config{
+		Profile: s.Profile, App: application(), Seed: runSeed, Server: virtualCloud.String(), CloudKey: cloud,
+		Key: func(device.ID) crypto.PrivateKey { return key },
+	}
+}
+
+// simulated puts a simulated device on the stage, switched off.
+func (s *stage) simulated(observe fleet.Observer, spec fleet.Spec) *fleet.Virtual {
+	f := fleet.NewVirtual(s.Net, fleet.Options{UDP: cloudUDP, TCP: cloudTCP, Observe: observe},
+		func(_ int, h transport.Host) *vnet.Node { return s.Net.Attach(h, virtualDevice) })
+	f.Add(spec)
+	return f
+}
+
+// virtualOwner is the account of the device.
+var virtualOwner = store.AccountID{1}
+
+// reference puts the reference cloud on the stage, which knows the device.
+func (s *stage) reference(runSeed uint64, observe func(endpoint.Observation), adjust func(*CloudConfig)) (*endpoint.Node, *vnet.Node, *store.Store, error) {
+	keys := virtualKeys()
+	record := &store.Device{ID: store.DeviceID(s.id), Name: "virtual", Owner: virtualOwner}
+	if s.Profile.Board.UDP {
+		record.P256 = mustSPKI(&keys.deviceEC.PublicKey)
+	} else {
+		record.RSA = mustSPKI(&keys.deviceRSA.PublicKey)
+	}
+	st := store.NewMemory()
+	if err := st.Do(context.Background(), store.PutDevice(record)); err != nil {
+		return nil, nil, nil, fmt.Errorf("target: registering: %w", err)
+	}
+	config := endpoint.Config{
+		Store: st, ECKey: keys.cloudEC, RSAKey: keys.cloudRSA, Seed: runSeed, Rand: seed.Bytes(runSeed, "virtual/cloud"),
+		KeepSecrets: true, Observe: observe,
+		WallClock: func(at clock.Instant) time.Time { return virtualEpoch.Add(time.Duration(at)) },
+	}
+	adjust(&config)
+	cloud, err := endpoint.New(context.Background(), config)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	node := s.Net.Attach(cloud, virtualCloud)
+	node.Listen(cloudref.PortTCP)
+	return cloud, node, st, nil
+}
+
+// Digest returns a hash of every byte that was sent so far.
+func (s *stage) Digest() [sha256.Size]byte { return [sha256.Size]byte(s.digest.Sum(nil)) }
+
+// Run lets time pass.
+func (s *stage) Run(d time.Duration) { s.Net.Run(s.Net.Now().Add(d)) }
+
+// Now returns the present time.
+func (s *stage) Now() clock.Instant { return s.Net.Now() }
+
+// Packets returns what crossed the wire from an instant on, decoded.
+func (s *stage) Packets(since clock.Instant) []*trace.Packet {
+	return s.wire.of(s.Net.Now(), trace.DeviceID(s.id), virtualDevice.String(), since)
+}
+
+// keyRing holds the keys of virtual runs, made once: they keep no secret.
+type keyRing struct {
+	cloudEC, deviceEC   *ecdsa.PrivateKey
+	cloudRSA, deviceRSA *rsa.PrivateKey
+}
+
+var virtualKeys = sync.OnceValue(func() keyRing {
+	return keyRing{
+		cloudEC: seed.P256(seed.Bytes(1, "virtual/cloud")), deviceEC: seed.P256(seed.Bytes(1, "virtual/device")),
+		cloudRSA: seed.RSA(seed.Bytes(1, "virtual/cloud"), 2048), deviceRSA: lightssl.GenerateDeviceKey(seed.Bytes(1, "virtual/device")),
+	}
+})
+
+func mustSPKI(key any) []byte {
+	der, err := x509.MarshalPKIXPublicKey(key)
+	if err != nil {
+		panic(fmt.Sprintf("target: encoding a public key: %v", err))
+	}
+	return der
+}
