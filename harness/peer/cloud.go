@@ -125,7 +125,9 @@ func (p *Cloud) courtesy(m Message) ([][]byte, bool) {
 	return nil, true
 }
 
-func isPath(m coap.Message, code coap.Code, path string) bool { return m.Code == code && m.Path() == path }
+func isPath(m coap.Message, code coap.Code, path string) bool {
+	return m.Code == code && m.Path() == path
+}
 
 func (p *Cloud) take(now clock.Instant, message []byte, out *transport.Out) {
 	for _, b := range p.hear(now, message, p.courtesy) {
