@@ -27,6 +27,7 @@ type Cloud struct {
 	calls  calls
 	events events
 	safe   safeMode
+	trust  trust
 }
 
 // Start runs a cloud until Stop. The error says what to do.
@@ -84,6 +85,8 @@ func (c *Cloud) startNode(ctx context.Context) error {
 		Observe:      c.observe,
 		Spawn:        c.driver.spawn,
 		Wake:         c.driver.wake,
+		Welcome:      c.trust.open,
+		Adopt:        c.adopt,
 		ClassicStale: true,
 		App:          app.Config{Epoch: c.o.Clock.Start().Unix(), AnswerTimeout: c.o.AnswerTimeout, Share: newShare()},
 	}

@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -30,10 +31,13 @@ says how to bring them to a board. It makes a user and a token too, writes them 
 <data>/login.txt, and says how to point clients at this cloud.
 
 The API is plain HTTP, for programs of this machine only: for others, give --http
-another address, and know that tokens then cross the network in clear.
+another address, and --tls-self or --tls-cert, or tokens cross the network in clear.
+Accounts are made by you ("muster cloud user add"), unless --sign-up lets everybody
+who reaches the API make one.
 
 A device gets in when its public key is registered: with "muster cloud device
-add", at any time, or by a file <data>/devices/<id>.pub.pem.
+add", at any time, by a file <data>/devices/<id>.pub.pem, by "particle keys doctor",
+or, for a time that you choose, by connecting (--trust-new-for).
 
 It ends with SIGINT or SIGTERM. Sessions stay: devices resume them when the cloud
 is back.
@@ -55,7 +59,10 @@ func (e *UsageError) Usage() {}
 // settings are what the flags of the command say.
 type settings struct {
 	data, udp, tcp, http, host, nats, format string
-	memory, verbose                          bool
+	certificate, certificateKey              string
+	memory, verbose, ownTLS                  bool
+	signUp, rateLimits, showToken            bool
+	trustNew                                 time.Duration
 }
 
 // Command returns the sub-command "cloud".
@@ -69,6 +76,8 @@ func Command() *cobra.Command {
   muster cloud --host 192.168.1.20               tell boards this address
   muster cloud --udp 127.0.0.1:5684 --tcp "" --http "" --memory
                                                  for a test on this machine
+  muster cloud --trust-new-for 10m               register every board that connects in ten minutes
+  muster cloud --http 0.0.0.0:8443 --tls-self    the API for other machines, encrypted
   muster cloud device add e00fce68a1b2c3d4e5f60718 --key device.pub.pem --name lamp`,
 		Args:         cobra.NoArgs,
 		SilenceUsage: true,
@@ -81,11 +90,18 @@ func Command() *cobra.Command {
 	cmd.PersistentFlags().StringVar(&s.host, "host", "", "IPv4 address or name by which boards reach this cloud (default: that of this machine)")
 	cmd.Flags().StringVar(&s.udp, "udp", fmt.Sprintf("0.0.0.0:%d", PortUDP), `UDP address to listen on, "" for none`)
 	cmd.Flags().StringVar(&s.tcp, "tcp", fmt.Sprintf("0.0.0.0:%d", PortTCP), `TCP address to listen on, "" for none`)
-	cmd.Flags().StringVar(&s.http, "http", fmt.Sprintf("127.0.0.1:%d", PortHTTP), `TCP address for the REST API, "" for none; plain HTTP: tokens cross in clear`)
+	cmd.Flags().StringVar(&s.http, "http", fmt.Sprintf("127.0.0.1:%d", PortHTTP), `TCP address for the REST API, "" for none; without TLS, tokens cross networks in clear`)
+	cmd.Flags().StringVar(&s.certificate, "tls-cert", "", "PEM file with the certificate of the API, which is then HTTPS")
+	cmd.Flags().StringVar(&s.certificateKey, "tls-key", "", "PEM file with the key of --tls-cert")
+	cmd.Flags().BoolVar(&s.ownTLS, "tls-self", false, "serve the API over HTTPS with a certificate of its own, made in the data directory")
+	cmd.Flags().BoolVar(&s.signUp, "sign-up", false, "let everybody who reaches the API make an account (POST /v1/users)")
+	cmd.Flags().BoolVar(&s.rateLimits, "rate-limits", false, "refuse what the real service refuses as too much, with 429")
+	cmd.Flags().DurationVar(&s.trustNew, "trust-new-for", 0, "register every device that connects in this time with the key that it has, up to 24h")
+	cmd.Flags().BoolVar(&s.showToken, "show-token", false, "print the token that the first start makes even where the output is no terminal")
 	cmd.Flags().BoolVar(&s.memory, "memory", false, "keep devices and sessions in memory; the keys stay in the data directory")
 	cmd.Flags().BoolVarP(&s.verbose, "verbose", "v", false, "log every event and every command")
 	cmd.Flags().StringVar(&s.format, "log", "text", "form of the log: text or json")
-	cmd.AddCommand(s.deviceCommand(), s.keysCommand(), s.tokenCommand())
+	cmd.AddCommand(s.deviceCommand(), s.keysCommand(), s.tokenCommand(), s.userCommand())
 	return cmd
 }
 
@@ -116,6 +132,12 @@ func (s *settings) options() (Options, error) {
 	switch {
 	case s.data == "":
 		return o, errors.New("--data: the data directory needs a name; for state in memory use --memory")
+	case (s.certificate == "") != (s.certificateKey == ""):
+		return o, errors.New("--tls-cert and --tls-key belong together")
+	case s.ownTLS && s.certificate != "":
+		return o, errors.New("--tls-self and --tls-cert exclude each other")
+	case s.trustNew < 0 || s.trustNew > trustMax:
+		return o, fmt.Errorf("--trust-new-for %v: want up to %v: who connects in that time gets in for good", s.trustNew, trustMax)
 	case s.memory && s.nats != "":
 		return o, errors.New("--memory and --nats exclude each other")
 	case !o.UDP.IsValid() && !o.TCP.IsValid():
@@ -179,11 +201,15 @@ func (s *settings) run(ctx context.Context, stdout, stderr io.Writer) error {
 func (s *settings) serve(ctx context.Context, c *Cloud, first bool, log *slog.Logger, stdout io.Writer) error {
 	ctx, end := context.WithCancel(ctx)
 	defer end()
-	web, err := openWeb(ctx, c, s.http, log)
+	host := firstOf(s.host, ownAddress())
+	web, err := openWeb(ctx, c, webOptions{
+		address: s.http, certificate: s.certificate, key: s.certificateKey, own: s.ownTLS, host: host,
+		signUp: s.signUp, limits: s.rateLimits,
+	}, log)
 	if err != nil {
 		return err
 	}
-	if err := s.prepare(ctx, c, web, first, stdout); err != nil {
+	if err := s.prepare(ctx, c, web, host, first, stdout); err != nil {
 		return errors.Join(err, web.stop())
 	}
 	closeDesk, err := c.openDesk()
@@ -194,8 +220,14 @@ func (s *settings) serve(ctx context.Context, c *Cloud, first bool, log *slog.Lo
 	web.start(end)
 	log.Info("the cloud is up", "udp", text(c.UDP()), "tcp", text(c.TCP()), "http", text(web.addr()), "data", c.o.Dir,
 		"devices", c.store.Report().Devices, "sessions", c.node.Counts().Restored.Load())
-	if a := web.addr(); a.IsValid() && !a.Addr().IsLoopback() {
-		log.Warn("the REST API is plain HTTP: tokens cross the network in clear", "http", text(a))
+	if a := web.addr(); a.IsValid() && !a.Addr().IsLoopback() && !web.secure {
+		log.Warn("the REST API is plain HTTP: tokens cross the network in clear; --tls-self encrypts", "http", text(a))
+	}
+	if s.trustNew > 0 {
+		if err := c.letIn(ctx, s.trustNew); err != nil {
+			return errors.Join(err, web.stop(), closeDesk())
+		}
+		log.Warn("every device that connects is registered with the key that it has", "for", s.trustNew.String())
 	}
 	newWatcher(c, log).run(ctx)
 	log.Info("stopping")
@@ -203,24 +235,35 @@ func (s *settings) serve(ctx context.Context, c *Cloud, first bool, log *slog.Lo
 }
 
 // prepare makes what boards and clients need to get in, and says how they do.
-func (s *settings) prepare(ctx context.Context, c *Cloud, web *web, first bool, stdout io.Writer) error {
+func (s *settings) prepare(ctx context.Context, c *Cloud, web *web, host string, first bool, stdout io.Writer) error {
 	account, err := c.Account(ctx, defaultOwner)
 	if err != nil {
 		return err
 	}
-	host := firstOf(s.host, ownAddress())
-	if err := WriteKeyBlobs(c.o.Dir, host, portOf(c.UDP(), PortUDP), portOf(c.TCP(), PortTCP), c.PublicKeyUDP(), c.PublicKeyTCP()); err != nil {
+	boards := guide{dir: c.o.Dir, host: host, udp: portOf(c.UDP(), PortUDP), tcp: portOf(c.TCP(), PortTCP)}
+	if err := WriteKeyBlobs(c.o.Dir, host, boards.udp, boards.tcp, c.PublicKeyUDP(), c.PublicKeyTCP()); err != nil {
 		return err
 	}
+	// A folder to drop keys into. Without it everything else works.
+	if err := os.MkdirAll(filepath.Join(c.o.Dir, "devices"), 0o700); err != nil {
+		c.o.Log("the folder for devices' keys cannot be made: " + err.Error())
+	}
 	if first {
-		writeFirstSteps(stdout, c.o.Dir, host)
+		boards.boards(stdout)
 	}
 	if web.listener == nil {
 		return nil
 	}
-	made, err := c.makeLogin(ctx, web.rest, account)
-	if made {
-		writeClientSteps(stdout, c.o.loginFile(), web.url(host))
+	token, err := c.makeLogin(ctx, web.rest, account)
+	if token != "" {
+		g := loginGuide{url: web.url(host), file: c.o.loginFile()}
+		if s.showToken || isTerminal(stdout) {
+			g.token = token
+		}
+		if s.ownTLS {
+			g.certificate = filepath.Join(c.o.Dir, fileCertificate)
+		}
+		g.clients(stdout)
 	}
 	return err
 }
@@ -252,24 +295,6 @@ func ownAddress() string {
 		}
 	}
 	return "127.0.0.1"
-}
-
-func writeFirstSteps(w io.Writer, dir, host string) {
-	fmt.Fprintf(w, `The keys of this cloud were made. To bring a board here (see docs/commands/cloud.md):
-
-1. Save the board's old server key, then write this cloud's, with the board in DFU mode:
-     Electron, Argon, Boron, P2 and later (UDP):
-       dfu-util -d 2b04 -a 1 -s %[3]d:320 -U server-key.backup
-       %[1]s
-     Core, Photon, P1 (TCP):
-       dfu-util -d 2b04 -a 1 -s %[4]d:512 -U server-key.backup
-       %[2]s
-   They name %[5]s; for another address start with --host.
-2. Register the board's public key:
-       muster cloud device add DEVICE_ID --key FILE
-3. Reset the board.
-
-`, dfuLine(filepath.Join(dir, fileBlobUDP), dfuUDP), dfuLine(filepath.Join(dir, fileBlobTCP), dfuTCP), dfuUDP, dfuTCP, host)
 }
 
 // logObservation writes what an operator wants to know. Data of events and

@@ -243,9 +243,6 @@ func TestCloudCommand(t *testing.T) {
 	key := must(parseKey("", must(os.ReadFile(filepath.Join(dir, fileECKey))))).(*ecdsa.PrivateKey)
 	p := newPuppet(1, &key.PublicKey)
 	folder := filepath.Join(dir, "devices")
-	if err := os.Mkdir(folder, 0o700); err != nil {
-		t.Fatal(err)
-	}
 	file := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: p.spki()})
 	if err := os.WriteFile(filepath.Join(folder, p.id.String()+watchSuffix), file, 0o600); err != nil {
 		t.Fatal(err)

@@ -23,9 +23,13 @@ import (
 //	POST   /devices              deskDevice in, deskDevice out; ?rekey=1 allows another key
 //	DELETE /devices/{id}
 //	POST   /tokens               deskToken in, deskToken out
+//	GET    /users                []deskUser
+//	POST   /users                deskUser in, deskUser out
+//	POST   /trust                deskTrust in, deskTrust out
 type desk struct {
 	store *store.Store
 	node  *endpoint.Node // nil when no cloud runs
+	cloud *Cloud         // nil when no cloud runs
 }
 
 // A deskDevice is one device as the desk tells it.
@@ -56,6 +60,9 @@ func (d *desk) handler() http.Handler {
 	mux.HandleFunc("POST /devices", d.add)
 	mux.HandleFunc("DELETE /devices/{id}", d.remove)
 	mux.HandleFunc("POST /tokens", d.issue)
+	mux.HandleFunc("GET /users", d.users)
+	mux.HandleFunc("POST /users", d.addUser)
+	mux.HandleFunc("POST /trust", d.trust)
 	return mux
 }
 

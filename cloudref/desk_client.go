@@ -33,7 +33,7 @@ func (c *Cloud) openDesk() (close func() error, err error) {
 	if err := os.Chmod(path, 0o600); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
-	d := &desk{store: c.store, node: c.node}
+	d := &desk{store: c.store, node: c.node, cloud: c}
 	s := &http.Server{Handler: d.handler(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second}
 	go func() {
 		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {

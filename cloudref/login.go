@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"path/filepath"
 
 	"github.com/muster/muster/cloudref/api"
@@ -33,44 +32,29 @@ func (o *Options) loginFile() string {
 }
 
 // makeLogin gives an account without a password one, and a token that does not
-// expire, and writes both into a file. An account with a password stays as it is.
-func (c *Cloud) makeLogin(ctx context.Context, rest *api.Server, account store.AccountID) (made bool, err error) {
+// expire, which it returns, and writes both into a file. An account with a password
+// stays as it is.
+func (c *Cloud) makeLogin(ctx context.Context, rest *api.Server, account store.AccountID) (token string, err error) {
 	u, err := c.store.User(ctx, account)
 	if err == nil && u.PasswordHash != "" {
-		return false, nil
+		return "", nil
 	}
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		return false, err
+		return "", err
 	}
-	token, err := rest.IssueToken(ctx, account, 0)
+	token, err = rest.IssueToken(ctx, account, 0)
 	if err != nil {
-		return false, err
+		return "", err
 	}
 	a, _ := c.store.Account(account)
 	password := rand.Text()
 	text := fmt.Sprintf("user: %s\npassword: %s\ntoken: %s\n", a.Username, password, token)
 	if err := writeSecret(c.o.loginFile(), []byte(text)); err != nil {
-		return false, fmt.Errorf("cloud: writing the login of the first user: %w", err)
+		return "", fmt.Errorf("cloud: writing the login of the first user: %w", err)
 	}
 	// The password last: a cloud that dies before this makes a new login.
-	err = rest.SetPassword(ctx, account, password)
-	return err == nil, err
-}
-
-// writeClientSteps says how to point clients at the API. The secrets stay in
-// their file.
-func writeClientSteps(w io.Writer, file, url string) {
-	fmt.Fprintf(w, `The REST API is on %[1]s. The password and the token of its first user, %[3]q, are in
-  %[2]s
-
-  particle-cli 3.47 and later (before: "config" instead of "profile"):
-    particle profile local apiUrl %[1]s
-    particle profile local
-    particle login --token TOKEN
-  particle-api-js:
-    new Particle({ baseUrl: '%[1]s' }), and auth: TOKEN in each call
-  curl:
-    curl -H "Authorization: Bearer TOKEN" %[1]s/v1/devices
-
-`, url, file, defaultOwner)
+	if err := rest.SetPassword(ctx, account, password); err != nil {
+		return "", err
+	}
+	return token, nil
 }

@@ -2,6 +2,7 @@ package cloudref
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -23,15 +24,41 @@ const webGrace = 5 * time.Second
 // it does nothing.
 type web struct {
 	rest     *api.Server
+	secure   bool // HTTPS
 	server   *http.Server
 	listener net.Listener
 	done     chan error // why serving ended; nil if it never began
 }
 
-// openWeb listens on address, "" for nowhere. Nothing is served before start.
-func openWeb(ctx context.Context, c *Cloud, address string, log *slog.Logger) (*web, error) {
+// webOptions say how to serve the API.
+type webOptions struct {
+	address          string // "" for nowhere
+	certificate, key string // PEM files, "" for none
+	own              bool   // make a certificate, for host
+	host             string
+	signUp, limits   bool
+}
+
+func (o *webOptions) tls(dir string) (*tls.Config, error) {
+	switch {
+	case o.certificate != "":
+		return readCertificate(o.certificate, o.key)
+	case o.own:
+		return ownCertificate(dir, o.host)
+	default:
+		return nil, nil //nolint:nilnil // plain HTTP
+	}
+}
+
+// openWeb listens. Nothing is served before start.
+func openWeb(ctx context.Context, c *Cloud, o webOptions, log *slog.Logger) (*web, error) {
+	address := o.address
 	if address == "" {
 		return &web{}, nil
+	}
+	secured, err := o.tls(c.o.Dir)
+	if err != nil {
+		return nil, err
 	}
 	network := "tcp6"
 	if a, err := netip.ParseAddrPort(address); err == nil && a.Addr().Is4() {
@@ -41,8 +68,15 @@ func openWeb(ctx context.Context, c *Cloud, address string, log *slog.Logger) (*
 	if err != nil {
 		return nil, fmt.Errorf(`cloud: listening on HTTP %s: %w: choose another address with --http, or --http "" for none`, address, err)
 	}
-	rest := c.API(api.Config{Log: c.o.Log})
-	w := &web{rest: rest, server: rest.HTTP(rest), listener: l}
+	rest := c.API(api.Config{Log: c.o.Log, NoSignUp: !o.signUp})
+	var handler http.Handler = rest
+	if o.limits {
+		handler = newLimits(handler)
+	}
+	w := &web{rest: rest, server: rest.HTTP(handler), listener: l}
+	if secured != nil {
+		w.secure, w.server.TLSConfig = true, secured
+	}
 	w.server.ErrorLog = slog.NewLogLogger(log.Handler(), slog.LevelWarn)
 	return w, nil
 }
@@ -66,13 +100,20 @@ func (w *web) start(ended func()) {
 	}
 	w.done = make(chan error, 1)
 	go func() {
-		err := w.server.Serve(w.listener)
+		err := w.serve()
 		if errors.Is(err, http.ErrServerClosed) {
 			err = nil
 		}
 		w.done <- err
 		ended()
 	}()
+}
+
+func (w *web) serve() error {
+	if w.secure {
+		return w.server.ServeTLS(w.listener, "", "")
+	}
+	return w.server.Serve(w.listener)
 }
 
 // stop ends the event streams, waits for the requests under way, though not for
@@ -104,5 +145,9 @@ func (w *web) url(host string) string {
 	if !a.Addr().IsUnspecified() {
 		host = a.Addr().String()
 	}
-	return "http://" + net.JoinHostPort(host, fmt.Sprint(a.Port()))
+	scheme := "http://"
+	if w.secure {
+		scheme = "https://"
+	}
+	return scheme + net.JoinHostPort(host, fmt.Sprint(a.Port()))
 }

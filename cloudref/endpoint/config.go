@@ -67,6 +67,12 @@ type Config struct {
 	// Wake says that a job waits which no call of the node will run: call Run
 	// soon. Nil: jobs wait for the next call.
 	Wake func()
+	// Welcome reports whether a device whose key nobody registered is let in right
+	// now, to say who it is; Adopt then registers the key for it and calls done
+	// when that is durable, on any goroutine, perhaps before it returns. Without
+	// both, only registered keys get in.
+	Welcome func() bool
+	Adopt   func(id store.DeviceID, spki []byte, udp bool, done func(error))
 	// Observe hears of everything that happens to a device. It is called with
 	// the device locked: it must be quick and must not call the node.
 	Observe func(Observation)

@@ -36,6 +36,8 @@ type device struct {
 	unsaved app.Parts // changed, but the store failed
 	timer   timerSlot
 	inbox   []job
+
+	stranger *stranger // nil, but for one that is not registered yet
 }
 
 // A session is one secured connection of a device.
@@ -328,6 +330,10 @@ func (d *device) exchanged(now clock.Instant, s *session, e *coap.Event, w *work
 	}
 	switch e.Kind {
 	case coap.Received:
+		if d.stranger != nil {
+			d.introduce(now, s, e, w)
+			return
+		}
 		d.message(now, s, e.Message, w)
 	case coap.Acknowledged:
 		if s == d.current {

@@ -344,10 +344,15 @@ func (n *Node) refusedHandshake(now clock.Instant, peer netip.AddrPort, e *dtls.
 func (n *Node) secured(now clock.Instant, hs *handshake, e *dtls.Event, w *work) {
 	key := store.FingerprintOf(e.PeerSPKI)
 	identity, known := n.c.Store.Identify(key)
-	if (!known || identity.Flags&store.Denied != 0) && !n.c.Faults.AcceptUnknownKey {
+	var d *device
+	switch {
+	case (known && identity.Flags&store.Denied == 0) || n.c.Faults.AcceptUnknownKey:
+		d = n.device(identity.Device)
+	case !known && n.welcome():
+		d = n.newStranger(e.PeerSPKI, store.DeviceID{})
+	default:
 		return // the key was revoked a moment ago
 	}
-	d := n.device(identity.Device)
 	s := &session{device: d, local: n.index.localOf(hs.local), peer: hs.peer, key: key}
 	e.Session.SetDeviceID(identity.Device)
 	e.Session.SetFaults(n.c.RecordFaults)
@@ -360,7 +365,9 @@ func (n *Node) secured(now clock.Instant, hs *handshake, e *dtls.Event, w *work)
 		if n.c.KeepSecrets {
 			info.DTLS = e.Secrets
 		}
-		n.observe(now, d, Observation{What: Secured, Session: info})
+		if d.stranger == nil {
+			n.observe(now, d, Observation{What: Secured, Session: info})
+		}
 	})
 	n.counts.Secured.Add(1)
 }
@@ -418,7 +425,7 @@ func (n *Node) serverConfig() *dtls.ServerConfig {
 		Verify: func(spki []byte) error {
 			identity, known := n.c.Store.Identify(store.FingerprintOf(spki))
 			if !known || identity.Flags&store.Denied != 0 {
-				if n.c.Faults.AcceptUnknownKey {
+				if n.c.Faults.AcceptUnknownKey || !known && n.welcome() {
 					return nil
 				}
 				return dtls.ErrUnknownKey

@@ -50,6 +50,9 @@ func (x *streams) init(n *Node) {
 		Key: n.c.RSAKey, Rand: n.c.Rand, Faults: n.c.LightFaults,
 		Lookup: func(id lightssl.DeviceID) []byte { return n.rsaKey(store.DeviceID(id)) },
 	}
+	if n.c.Welcome != nil && n.c.Adopt != nil {
+		x.config.Trust = n.trust
+	}
 }
 
 // rsaKeyPatience bounds how long the store may take to find a key.
@@ -232,6 +235,9 @@ func (st *stream) close(w *work) {
 // e.Rest and must be a Hello.
 func (st *stream) established(e *lightssl.Event) {
 	d := st.n.device(store.DeviceID(e.DeviceID))
+	if st.isStranger(e) {
+		d = st.n.newStranger(e.SPKI, store.DeviceID(e.DeviceID))
+	}
 	s := &session{device: d, local: st.n.index.localOf(st.local), peer: st.peer, stream: st.id}
 	s.link = link.OverLightSSL(e.Session, st.n.exchange(&coap.CloudTCP))
 	st.session = s
@@ -242,6 +248,10 @@ func (st *stream) established(e *lightssl.Event) {
 	// together.
 	st.n.jobs.put(d, func(now clock.Instant, d *device, w *work) {
 		d.begin(now, s, w)
+		if d.stranger != nil {
+			d.receive(now, s, rest, transport.Packet{}, false, w)
+			return
+		}
 		if identity, known := st.n.c.Store.Identity(d.id); !known || identity.Flags&store.Denied != 0 {
 			d.endSession(now, s, "the device was removed a moment ago", w)
 			return
@@ -254,6 +264,16 @@ func (st *stream) established(e *lightssl.Event) {
 		st.n.observe(now, d, Observation{What: Secured, Session: info})
 		d.receive(now, s, rest, transport.Packet{}, false, w)
 	})
+}
+
+// isStranger reports whether the handshake was let through with a key that is not
+// registered for the device.
+func (st *stream) isStranger(e *lightssl.Event) bool {
+	if st.n.streams.config.Trust == nil || len(e.SPKI) == 0 {
+		return false
+	}
+	identity, known := st.n.c.Store.Identify(store.FingerprintOf(e.SPKI))
+	return !known || identity.Device != store.DeviceID(e.DeviceID)
 }
 
 func (st *stream) slot() *timerSlot { return &st.timer }

@@ -18,6 +18,10 @@ type ServerConfig struct {
 	// concurrent use when Works run on other goroutines, and it must take about
 	// the same time for every id. Required.
 	Lookup func(id DeviceID) []byte
+	// Trust reports whether a device for which there is no key may be let in with
+	// the key that it offers (SPKI). That it has the private key shows when its
+	// first frame can be read. It is called as Lookup is. Nil: never.
+	Trust func(id DeviceID, offered []byte) bool
 	// Rand yields, at Start, the nonce (40 bytes) and, when C1 is complete, the
 	// credentials (40) and the padding of C2 (85, each zero drawn again). It is
 	// read only in Start and Receive. Required.

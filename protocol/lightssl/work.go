@@ -85,6 +85,9 @@ func (w *Work) recipient(r *Result) *rsa.PublicKey {
 	if w.cfg.Faults.AcceptAnyKey && r.spki != nil {
 		registered = r.spki
 	}
+	if registered == nil && r.spki != nil && w.cfg.Trust != nil && w.cfg.Trust(r.id, r.spki) {
+		registered = r.spki
+	}
 	key, err := ParseDeviceSPKI(registered)
 	refusal := NotRefused
 	switch {

@@ -1,0 +1,216 @@
+package cloudref
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// The limits that the real service documents, each for one source address. They
+// are off by default: a load test would measure them instead of the cloud.
+const (
+	limitWindow = 5 * time.Minute
+	// limitPasswords wrong passwords in a row block an address for limitBlock.
+	limitPasswords = 10
+	limitBlock     = 30 * time.Minute
+	// limitStreams is how many event streams an address may have open at once.
+	limitStreams = 100
+	// limitAddresses bounds how many addresses are remembered. When there are
+	// more, all are forgotten: the limits are then loose for a moment, never the
+	// memory.
+	limitAddresses = 1 << 16
+)
+
+// A limitKind is a group of routes with a limit of their own.
+type limitKind uint8
+
+const (
+	limitAll limitKind = iota
+	limitLogin
+	limitTokens
+	limitUsers
+	limitOpen // of event streams
+	numLimitKinds
+)
+
+// limitOf is how many calls of each kind an address has in limitWindow.
+var limitOf = [numLimitKinds]int{limitAll: 10_000, limitLogin: 100, limitTokens: 100, limitUsers: 100, limitOpen: 100}
+
+// limits refuse what is too much with 429.
+type limits struct {
+	next http.Handler
+	now  func() time.Time
+
+	mu        sync.Mutex
+	addresses map[string]*limited
+}
+
+// A limited is what is known of one address.
+type limited struct {
+	calls   [numLimitKinds]*rate.Limiter
+	wrong   int       // passwords in a row
+	blocked time.Time // until when nobody may log in from there
+	streams int       // open
+}
+
+func newLimits(next http.Handler) *limits {
+	return &limits{next: next, now: time.Now, addresses: make(map[string]*limited)}
+}
+
+// kindOf returns the kind of a request besides limitAll, limitAll if it has none.
+func kindOf(r *http.Request) limitKind {
+	switch path := r.URL.Path; {
+	case r.Method == http.MethodPost && path == "/oauth/token":
+		return limitLogin
+	case strings.HasPrefix(path, "/v1/access_tokens") && (r.Method == http.MethodDelete || path == "/v1/access_tokens"):
+		return limitTokens
+	case r.Method == http.MethodPost && (path == "/v1/users" || path == "/v1/user/password-reset"),
+		r.Method == http.MethodDelete && path == "/v1/user":
+		return limitUsers
+	case r.Method == http.MethodGet && isStream(path):
+		return limitOpen
+	default:
+		return limitAll
+	}
+}
+
+// isStream reports whether a path is that of an event stream: one of its elements
+// is "events", and it is not the name of a device.
+func isStream(path string) bool {
+	return strings.HasPrefix(path, "/v1/events") || strings.Contains(path, "/events/") || strings.HasSuffix(path, "/events")
+}
+
+// ServeHTTP implements http.Handler.
+func (l *limits) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		host = r.RemoteAddr
+	}
+	kind := kindOf(r)
+	if wait := l.admit(host, kind); wait > 0 {
+		tooMany(w, wait)
+		return
+	}
+	switch kind {
+	case limitOpen:
+		defer l.leave(host)
+	case limitLogin:
+		status := &statusWriter{ResponseWriter: w}
+		w = status
+		defer func() { l.loggedIn(host, status.status < http.StatusBadRequest) }()
+	default:
+		// Nothing to note behind it.
+	}
+	l.next.ServeHTTP(w, r)
+}
+
+// admit takes one call of an address, or says how long it must wait.
+func (l *limits) admit(host string, kind limitKind) (wait time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	a, now := l.address(host), l.now()
+	if kind == limitLogin && now.Before(a.blocked) {
+		return a.blocked.Sub(now)
+	}
+	if kind == limitOpen && a.streams >= limitStreams {
+		return time.Minute
+	}
+	for _, k := range []limitKind{limitAll, kind} {
+		reservation := a.calls[k].ReserveN(now, 1)
+		if delay := reservation.DelayFrom(now); delay > 0 {
+			reservation.CancelAt(now)
+			return delay
+		}
+		if kind == limitAll {
+			break
+		}
+	}
+	if kind == limitOpen {
+		a.streams++
+	}
+	return 0
+}
+
+func (l *limits) address(host string) *limited {
+	a := l.addresses[host]
+	if a != nil {
+		return a
+	}
+	if len(l.addresses) >= limitAddresses {
+		clear(l.addresses)
+	}
+	a = &limited{}
+	for kind, n := range limitOf {
+		a.calls[kind] = rate.NewLimiter(rate.Limit(float64(n)/limitWindow.Seconds()), n)
+	}
+	l.addresses[host] = a
+	return a
+}
+
+func (l *limits) leave(host string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if a := l.addresses[host]; a != nil && a.streams > 0 {
+		a.streams--
+	}
+}
+
+// loggedIn counts wrong passwords in a row.
+func (l *limits) loggedIn(host string, right bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	a := l.address(host)
+	if right {
+		a.wrong = 0
+		return
+	}
+	if a.wrong++; a.wrong >= limitPasswords {
+		a.wrong, a.blocked = 0, l.now().Add(limitBlock)
+	}
+}
+
+// tooMany answers a call that is over a limit.
+func tooMany(w http.ResponseWriter, wait time.Duration) {
+	seconds := int(math.Ceil(wait.Seconds()))
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.Header().Set("Access-Control-Allow-Origin", "*")
+	w.Header().Set("Retry-After", strconv.Itoa(seconds))
+	w.WriteHeader(http.StatusTooManyRequests)
+	text := fmt.Sprintf("Too many requests from this address. Try again in %d s.", seconds)
+	if err := json.NewEncoder(w).Encode(map[string]any{"ok": false, "error": text, "error_description": text}); err != nil {
+		return // the client is gone
+	}
+}
+
+// A statusWriter remembers the status of an answer.
+type statusWriter struct {
+	http.ResponseWriter
+	status int
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (w *statusWriter) WriteHeader(status int) {
+	if w.status == 0 {
+		w.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Write implements http.ResponseWriter.
+func (w *statusWriter) Write(b []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	return w.ResponseWriter.Write(b)
+}
+
+// Unwrap is for http.ResponseController.
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
