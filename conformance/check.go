@@ -38,9 +38,21 @@ type Check struct {
 	// Skip, if not nil, says why the check does not apply to a generation, "" if
 	// it does.
 	Skip func(g *target.Group) string
+	// Judge, if not nil, judges one conversation from its packets alone: then the
+	// check is passive, and "muster judge" applies it to recorded traffic.
+	Judge func(c *Conversation, r *Recorder)
 	// Run does and judges. What it returns as an error is the harness's fault and
-	// makes the check inconclusive; what the target did wrong goes to r.
+	// makes the check inconclusive; what the target did wrong goes to r. A passive
+	// check may leave it nil: then Judge looks at every device of the group.
 	Run func(ctx context.Context, e *target.Env, g *target.Group, r *Recorder) error
+}
+
+// run is Run, or what stands for it.
+func (c *Check) run(ctx context.Context, e *target.Env, g *target.Group, r *Recorder) error {
+	if c.Run == nil {
+		return judgeAlone(c.Judge)(ctx, e, g, r)
+	}
+	return c.Run(ctx, e, g, r)
 }
 
 // validRequirement is the form of a requirement's id.
@@ -56,7 +68,7 @@ func verify(suites []Suite) {
 			switch {
 			case seen[name]:
 				panic(fmt.Sprintf("conformance: two checks are called %s", name))
-			case c.Run == nil || c.Text == "" || len(c.Requirements) == 0:
+			case c.Run == nil && c.Judge == nil || c.Text == "" || len(c.Requirements) == 0:
 				panic(fmt.Sprintf("conformance: check %s lacks a text, a requirement or a function", name))
 			}
 			seen[name] = true

@@ -1,20 +1,23 @@
 package conformance
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"sync"
 
 	"github.com/muster/muster/harness/report"
+	"github.com/muster/muster/protocol/trace"
 )
 
 // A Recorder collects what one check found. It is safe for concurrent use:
 // checks look at many devices at once.
 type Recorder struct {
-	mu           sync.Mutex
-	findings     []report.Finding
-	measurements []report.Measurement
-	judged       int
+	mu       sync.Mutex
+	findings []report.Finding
+	limits   []limit // of samples, in order
+	samples  map[limit][]sample
+	judged   int
 }
 
 // findingsMax bounds the findings of one check that are kept: the first ones
@@ -59,28 +62,66 @@ func Equal[T comparable](r *Recorder, requirement, device, what string, got, wan
 	return false
 }
 
-// Measure records numbers, and a failure for each that is above the limit, or
-// that differs from it if exact. A limit of 0 is none.
-func (r *Recorder) Measure(requirement, name, unit string, values []int64, limit int64, exact bool) {
-	r.Judged(len(values))
-	if len(values) == 0 {
-		return
-	}
-	sorted := slices.Sorted(slices.Values(values))
-	m := report.Measurement{
-		Name: name, Unit: unit, Min: sorted[0], Median: sorted[len(sorted)/2], Max: sorted[len(sorted)-1],
-		Limit: limit, Exact: exact, Count: len(sorted),
-	}
+// A limit is what a measured value is held against.
+type limit struct {
+	requirement, name, unit string
+	value                   int64 // 0: none
+	exact                   bool  // the value is the required one
+}
+
+// A sample is one measured value and the packets that make it up.
+type sample struct {
+	device  string
+	value   int64
+	packets []*trace.Packet
+}
+
+// Measure records a value, with the packets that make it up. All values with the
+// same limit are one measurement. A value that is above the limit, or differs from
+// it if exact, is a failure.
+func (r *Recorder) Measure(l limit, device string, value int64, packets ...*trace.Packet) {
 	r.mu.Lock()
-	r.measurements = append(r.measurements, m)
-	r.mu.Unlock()
-	over := m.Max > limit && limit > 0
-	if over || exact && (m.Min != limit || m.Max != limit) {
-		r.Fail(report.Finding{
-			Requirement: requirement, Text: name + " is out of bounds",
-			Expected: m.Line(), Actual: fmt.Sprintf("%d to %d %s", m.Min, m.Max, unit),
-		})
+	defer r.mu.Unlock()
+	r.judged++
+	if r.samples == nil {
+		r.samples = make(map[limit][]sample)
 	}
+	if r.samples[l] == nil {
+		r.limits = append(r.limits, l)
+	}
+	r.samples[l] = append(r.samples[l], sample{device, value, packets})
+}
+
+// measured returns the measurements, and a finding for each that is out of bounds.
+func (r *Recorder) measured() (list []report.Measurement, findings []report.Finding) {
+	for _, l := range r.limits {
+		sorted := slices.Clone(r.samples[l])
+		slices.SortStableFunc(sorted, func(a, b sample) int { return cmp.Compare(a.value, b.value) })
+		last := len(sorted) - 1
+		m := report.Measurement{
+			Requirement: l.requirement, Name: l.name, Unit: l.unit, Limit: l.value, Exact: l.exact, Count: len(sorted),
+			Min: sorted[0].value, Median: sorted[len(sorted)/2].value, Max: sorted[last].value,
+		}
+		seen := make(map[int64]bool)
+		for _, i := range []int{0, len(sorted) / 2, last} {
+			if s := sorted[i]; !seen[s.value] {
+				seen[s.value] = true
+				m.Samples = append(m.Samples, report.Sample{Device: s.device, Value: s.value, Packets: lines(s.packets)})
+			}
+		}
+		list = append(list, m)
+		if m.Over() {
+			worst := sorted[last]
+			if m.Max <= m.Limit {
+				worst = sorted[0]
+			}
+			findings = append(findings, report.Finding{
+				Verdict: report.Fail, Requirement: l.requirement, Device: worst.device, Text: l.name + " is out of bounds",
+				Expected: m.Bound(), Actual: m.Range(), Packets: lines(worst.packets),
+			})
+		}
+	}
+	return list, findings
 }
 
 // result adds up what was found.
@@ -91,12 +132,14 @@ func (r *Recorder) result(result report.Result) report.Result {
 	if r.judged == 0 {
 		result.Verdict, result.Reason = report.Inconclusive, "nothing happened that could be judged"
 	}
-	for _, f := range r.findings {
+	measurements, over := r.measured()
+	findings := append(slices.Clone(r.findings), over...)
+	for _, f := range findings {
 		result.Verdict = report.Worse(result.Verdict, f.Verdict)
 	}
-	result.Measurements = r.measurements
-	result.Findings = r.findings
-	if more := len(r.findings) - findingsMax; more > 0 {
+	result.Measurements = measurements
+	result.Findings = findings
+	if more := len(findings) - findingsMax; more > 0 {
 		// The worst stay.
 		slices.SortStableFunc(result.Findings, func(a, b report.Finding) int { return int(b.Verdict) - int(a.Verdict) })
 		result.Findings = append(slices.Clone(result.Findings[:findingsMax]), report.Finding{

@@ -137,7 +137,7 @@ func (s *shell) judge(ctx context.Context, suite Suite, check Check, group *targ
 	ctx, cancel := context.WithTimeout(ctx, s.options.Patience)
 	defer cancel()
 	recorder, began := new(Recorder), time.Now()
-	err := check.Run(ctx, s.env, group, recorder)
+	err := check.run(ctx, s.env, group, recorder)
 	if err != nil {
 		recorder.Inconclusive(report.Finding{Text: "the harness could not finish: " + err.Error()})
 	}

@@ -35,7 +35,7 @@ func networkSuite() Suite {
 			},
 			{
 				Name: "ota", Text: "an update by version 3 gets through 30 % loss, doubling and reordering; acknowledgements never go back",
-				Requirements: []string{"N-39", "C-43", "D-15"}, Skip: onlyOTA3, Run: checkLossyUpdate,
+				Requirements: []string{"N-39", "C-43", "D-15"}, Skip: onlyOTA3, Judge: judgeUpdateAcks, Run: checkLossyUpdate,
 			},
 		},
 	}
@@ -191,6 +191,16 @@ func checkLossyUpdate(_ context.Context, e *target.Env, g *target.Group, r *Reco
 		judgeChunkAcks(r, name, messages(v.Packets(began)))
 		return nil
 	})
+}
+
+// judgeUpdateAcks judges the acknowledgements of updates in a conversation, if there
+// are any.
+func judgeUpdateAcks(c *Conversation, r *Recorder) {
+	if all := of(messages(c.Packets), func(s sight) bool {
+		return s.message.Kind == pdc.KindUpdateStart || s.message.Kind == pdc.KindUpdateAck
+	}); len(of(all, kind(pdc.KindUpdateAck))) > 0 {
+		judgeChunkAcks(r, c.Device, all)
+	}
 }
 
 // judgeChunkAcks expects that what a device has of an image never becomes less

@@ -23,7 +23,7 @@ func otaSuite() Suite {
 			},
 			{
 				Name: "protocol", Text: "version 3 for devices whose Hello says so, the chunked transfer for all others, never both",
-				Requirements: []string{"C-38"}, Needs: []string{"update"}, Run: checkProtocol,
+				Requirements: []string{"C-38"}, Needs: []string{"update"}, Judge: judgeProtocol,
 			},
 			{
 				Name: "bad-image", Text: "a damaged, cut or foreign image is refused before anything is sent",
@@ -95,23 +95,22 @@ func last(packets []*trace.Packet, n int) []string {
 	return lines(packets[max(0, len(packets)-n):])
 }
 
-func checkProtocol(_ context.Context, _ *target.Env, g *target.Group, r *Recorder) error {
-	for _, d := range boards(g, 0) {
-		all := messages(d.Packets(start))
-		v3, legacy := len(of(all, kind(pdc.KindUpdateStart))), len(of(all, kind(pdc.KindUpdateBegin)))
-		if v3+legacy == 0 {
-			continue // nothing was sent to it
-		}
-		hello, err := helloOf(all)
-		if err != nil {
-			r.Inconclusive(report.Finding{Device: id(d), Text: err.Error()})
-			continue
-		}
-		wantV3 := hello.Flags&pdc.HelloOTA3 != 0
-		Equal(r, "C-38", id(d), "updates begun by version 3", v3 > 0, wantV3)
-		Equal(r, "C-38", id(d), "updates begun by the chunked transfer", legacy > 0, !wantV3)
+// judgeProtocol compares the way in which updates were begun with what the
+// device's Hello said.
+func judgeProtocol(c *Conversation, r *Recorder) {
+	all := messages(c.Packets)
+	v3, legacy := len(of(all, kind(pdc.KindUpdateStart))), len(of(all, kind(pdc.KindUpdateBegin)))
+	if v3+legacy == 0 {
+		return // nothing was sent to it
 	}
-	return nil
+	hello, err := helloOf(all)
+	if err != nil {
+		r.Inconclusive(report.Finding{Device: c.Device, Text: err.Error()})
+		return
+	}
+	wantV3 := hello.Flags&pdc.HelloOTA3 != 0
+	Equal(r, "C-38", c.Device, "updates begun by version 3", v3 > 0, wantV3)
+	Equal(r, "C-38", c.Device, "updates begun by the chunked transfer", legacy > 0, !wantV3)
 }
 
 func helloOf(all []sight) (pdc.Hello, error) {
@@ -193,6 +192,6 @@ func judgeResumption(d *target.Device, all []sight, r *Recorder) {
 		for _, s := range chunks {
 			bytes += len(s.message.CoAP.Payload)
 		}
-		r.Measure("C-41", "bytes sent in all, for an image of "+fmt.Sprint(imageSizeLarge), "B", []int64{int64(bytes)}, 2*imageSizeLarge-int64(offset), false)
+		r.Measure(limit{"C-41", fmt.Sprintf("bytes sent in all, for an image of %d", imageSizeLarge), "B", 2*imageSizeLarge - int64(offset), false}, id(d), int64(bytes))
 	}
 }

@@ -24,7 +24,7 @@ func pubsubSuite() Suite {
 			},
 			{
 				Name: "publish-cost", Text: "an event of 20 bytes with a short name costs at most 200 bytes, acknowledgement and headers included",
-				Requirements: []string{"S7"}, Skip: onlyUDP, Needs: []string{"publish"}, Run: checkPublishCost,
+				Requirements: []string{"S7"}, Skip: onlyUDP, Needs: []string{"publish"}, Judge: judgePublishCost,
 			},
 			{
 				Name: "deliver", Text: "an event of the account reaches each of its subscribers once, and nobody else",
@@ -40,7 +40,7 @@ func pubsubSuite() Suite {
 			},
 			{
 				Name: "delivery-form", Text: "a delivery is Confirmable over UDP only, and to releases before 6.2 carries no option but Max-Age",
-				Requirements: []string{"C-25", "C-55"}, Needs: []string{"deliver"}, Run: checkDeliveryForm,
+				Requirements: []string{"C-25", "C-55"}, Needs: []string{"deliver"}, Judge: judgeDeliveryForm,
 			},
 			{
 				Name: "name", Text: "a name with slashes is the same on the stream, as one path segment or as several",
@@ -150,18 +150,27 @@ func judgePublishAck(ctx context.Context, e *target.Env, g *target.Group, d *tar
 // publishBudget is what an event may cost, in bytes (S7).
 const publishBudget = 200
 
-func checkPublishCost(_ context.Context, _ *target.Env, g *target.Group, r *Recorder) error {
-	var costs []int64
-	for _, d := range g.Devices {
-		all := messages(d.Packets(start))
-		for _, s := range of(all, func(s sight) bool { return kind(pdc.KindPublish)(s) && s.message.Event == "demo" }) {
-			if !retransmitted(all, s.message.Exchange) {
-				costs = append(costs, bytesOf(all, s.message.Exchange))
-			}
+// What counts as an event of 20 bytes with a short name, in bytes.
+const (
+	shortName = 8
+	shortData = 20
+)
+
+// judgePublishCost measures short events that were sent once. Over UDP one that
+// wants an acknowledgement counts only together with it.
+func judgePublishCost(c *Conversation, r *Recorder) {
+	all := messages(c.Packets)
+	for _, s := range of(all, kind(pdc.KindPublish)) {
+		m := s.message
+		switch {
+		case len(m.Event) > shortName || len(m.CoAP.Payload) > shortData || retransmitted(all, m.Exchange):
+			continue
+		case m.CoAP.Type == coap.Confirmable && !acknowledged(all, m.Exchange, trace.Up):
+			continue
 		}
+		packets := packetsOf(all, m.Exchange)
+		r.Measure(limit{"S7", "publish and acknowledgement", "B", publishBudget, false}, c.Device, total(packets), packets...)
 	}
-	r.Measure("S7", "publish and acknowledgement", "B", costs, publishBudget, false)
-	return nil
 }
 
 // awaitEvent waits until the device has the event, and returns its data.
@@ -267,24 +276,22 @@ func checkAcross(ctx context.Context, e *target.Env, g *target.Group, r *Recorde
 	return nil
 }
 
-func checkDeliveryForm(_ context.Context, _ *target.Env, g *target.Group, r *Recorder) error {
-	for _, d := range g.Devices {
-		for _, s := range of(messages(d.Packets(start)), kind(pdc.KindEventDelivery)) {
-			Equal(r, "C-55", id(d), "the delivery is Confirmable", s.message.CoAP.Type == coap.Confirmable, g.Transport == "udp", s.line())
-			if g.System >= pdc.OS6_2 {
-				continue
-			}
-			for _, o := range s.message.CoAP.Options {
-				if o.ID != coap.URIPath && o.ID != coap.MaxAge {
-					r.Fail(report.Finding{
-						Requirement: "C-25", Device: id(d), Packets: []string{s.line()},
-						Text: fmt.Sprintf("option %d in a delivery: this release passes no data to its handler then", o.ID),
-					})
-				}
+func judgeDeliveryForm(c *Conversation, r *Recorder) {
+	withOptions, known := c.Release.atLeast(pdc.OS6_2)
+	for _, s := range of(messages(c.Packets), kind(pdc.KindEventDelivery)) {
+		Equal(r, "C-55", c.Device, "the delivery is Confirmable", s.message.CoAP.Type == coap.Confirmable, c.Transport == "udp", s.line())
+		if withOptions || !known {
+			continue
+		}
+		for _, o := range s.message.CoAP.Options {
+			if o.ID != coap.URIPath && o.ID != coap.MaxAge {
+				r.Fail(report.Finding{
+					Requirement: "C-25", Device: c.Device, Packets: []string{s.line()},
+					Text: fmt.Sprintf("option %d in a delivery: this release passes no data to its handler then", o.ID),
+				})
 			}
 		}
 	}
-	return nil
 }
 
 func checkName(ctx context.Context, e *target.Env, g *target.Group, r *Recorder) error {

@@ -33,7 +33,7 @@ func timerSuite() Suite {
 			},
 			{
 				Name: "retransmission", Text: "a Confirmable message goes four times, at intervals that double from 4 to 6 s on",
-				Requirements: []string{"D-2", "R-77"}, Skip: onlyUDP, Run: checkRetransmission,
+				Requirements: []string{"D-2", "R-77"}, Skip: onlyUDP, Judge: judgeRetransmission, Run: checkRetransmission,
 			},
 			{
 				Name: "expiry", Text: "resumes that nobody answers end in a full handshake",
@@ -208,6 +208,40 @@ func checkRetransmission(_ context.Context, e *target.Env, g *target.Group, r *R
 		judgeIntervals(r, name, times)
 		return nil
 	})
+}
+
+// judgeRetransmission judges the intervals of what a device sent more than once. A
+// transmission that is missing in a recording makes an interval longer, never
+// shorter.
+func judgeRetransmission(c *Conversation, r *Recorder) {
+	type key struct {
+		association uint32
+		exchange    uint64
+		id          uint16
+	}
+	times := make(map[key][]clock.Instant)
+	for _, s := range messages(c.Packets) {
+		m, k := s.message, key{s.packet.Association, s.message.Exchange, s.message.CoAP.ID}
+		if s.packet.Direction != trace.Up || m.CoAP.Type != coap.Confirmable || s.packet.Duplicate {
+			continue
+		}
+		if m.Repeat == 0 {
+			delete(times, k)
+		} else if times[k] == nil {
+			continue // the first transmission was not seen
+		}
+		times[k] = append(times[k], s.packet.At)
+		if n := len(times[k]); n > 1 {
+			r.Judged(1)
+			shortest := 4 * time.Second << (n - 2)
+			if got := times[k][n-1].Sub(times[k][n-2]); got < shortest-slack/4 {
+				r.Fail(report.Finding{
+					Requirement: "D-2", Device: c.Device, Text: fmt.Sprintf("transmission %d came early", n),
+					Expected: "at least " + shortest.String(), Actual: got.String(), Packets: []string{s.line()},
+				})
+			}
+		}
+	}
 }
 
 // judgeIntervals expects 4, 8 and 16 s, each times a factor from 1 to 1.5. A

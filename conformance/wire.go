@@ -3,6 +3,7 @@ package conformance
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/muster/muster/harness/report"
@@ -83,18 +84,24 @@ func lines(packets []*trace.Packet) []string {
 	return all
 }
 
-// bytesOf adds up the packets that carried the messages of one exchange, headers
-// included.
-func bytesOf(all []sight, n uint64) int64 {
-	total := int64(0)
-	seen := map[*trace.Packet]bool{}
+// packetsOf returns the packets that carried the messages of one exchange.
+func packetsOf(all []sight, n uint64) []*trace.Packet {
+	var list []*trace.Packet
 	for _, s := range of(all, exchange(n)) {
-		if !seen[s.packet] {
-			seen[s.packet] = true
-			total += int64(s.packet.Bytes())
+		if !slices.Contains(list, s.packet) {
+			list = append(list, s.packet)
 		}
 	}
-	return total
+	return list
+}
+
+// total adds up the bytes of packets, headers included.
+func total(packets []*trace.Packet) int64 {
+	n := int64(0)
+	for _, p := range packets {
+		n += int64(p.Bytes())
+	}
+	return n
 }
 
 // acknowledged reports whether the exchange has an ACK from the other side.

@@ -2,6 +2,7 @@ package report
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"time"
 
@@ -198,6 +199,25 @@ type Measurement struct {
 // Over reports whether a measured value is out of bounds.
 func (m *Measurement) Over() bool {
 	return m.Limit > 0 && (m.Max > m.Limit || m.Exact && m.Min != m.Limit)
+}
+
+// Bound returns what is required, such as "at most 200 B", "" for nothing.
+func (m *Measurement) Bound() string {
+	switch {
+	case m.Exact:
+		return fmt.Sprintf("exactly %d %s", m.Limit, m.Unit)
+	case m.Limit > 0:
+		return fmt.Sprintf("at most %d %s", m.Limit, m.Unit)
+	}
+	return ""
+}
+
+// Range returns what was measured, such as "142 B" or "142 to 160 B".
+func (m *Measurement) Range() string {
+	if m.Min == m.Max {
+		return fmt.Sprintf("%d %s", m.Min, m.Unit)
+	}
+	return fmt.Sprintf("%d to %d %s", m.Min, m.Max, m.Unit)
 }
 
 // A Sample is one measured value with the packets that make it up.
