@@ -19,6 +19,12 @@ const (
 	bucketUsers
 	bucketTokens
 	bucketClients
+	bucketProducts
+	bucketMembers
+	bucketHooks
+	bucketLedgers
+	bucketLedgerData
+	bucketVitals
 	numBuckets
 )
 
@@ -37,6 +43,13 @@ var buckets = [numBuckets]struct {
 	bucketUsers:    {name: "muster_users", about: "hashed passwords of accounts"},
 	bucketTokens:   {name: "muster_tokens", about: "tokens, by hash"},
 	bucketClients:  {name: "muster_clients", about: "OAuth clients, with hashed secrets"},
+
+	bucketProducts:   {name: "muster_products", about: "products, their groups and their firmware", compress: true},
+	bucketMembers:    {name: "muster_members", about: "which device is in which product"},
+	bucketHooks:      {name: "muster_hooks", about: "webhooks, encrypted"},
+	bucketLedgers:    {name: "muster_ledgers", about: "ledgers"},
+	bucketLedgerData: {name: "muster_ledger_data", about: "what ledgers hold", compress: true},
+	bucketVitals:     {name: "muster_vitals", about: "what devices measured of themselves", compress: true},
 }
 
 func (b bucket) String() string { return buckets[b].name }
@@ -82,6 +95,17 @@ type backend interface {
 	// follow calls fn with every event from sequence number from on (0: only
 	// those to come), in order, until stop is called.
 	follow(f filter, from uint64, fn func(Event)) (stop func(), err error)
+
+	// watch calls fn with every entry of a bucket and then with every change,
+	// where other processes write to it too; elsewhere it does nothing. A deleted
+	// entry has no value. It returns when the entries that were there are told.
+	watch(ctx context.Context, b bucket, fn func(e entry, deleted bool)) (stop func(), err error)
+
+	// appendCall adds a call to the queue.
+	appendCall(key string, value []byte, done func(Revision, error))
+	// serveCalls hands the calls of the queue to fn, each to one of all who serve,
+	// until stop is called. fn may be called on many goroutines.
+	serveCalls(atOnce int, fn func(Delivery)) (stop func(), err error)
 
 	putImage(ctx context.Context, id ImageID, data []byte) error
 	image(ctx context.Context, id ImageID) ([]byte, error)

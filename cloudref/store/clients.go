@@ -19,7 +19,9 @@ type Client struct {
 	SecretHash  TokenHash `json:"-"`
 	RedirectURI string    `json:"redirect_uri,omitempty"`
 	Scope       string    `json:"scope,omitempty"`
-	Created     time.Time `json:"created"`
+	// Product is the product whose client it is, zero for none.
+	Product ProductID `json:"product,omitempty"`
+	Created time.Time `json:"created"`
 
 	Revision Revision `json:"-"`
 }

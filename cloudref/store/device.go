@@ -32,6 +32,8 @@ type deviceTail struct {
 	Name           string    `json:"name,omitempty"`
 	P256           []byte    `json:"p256,omitempty"`
 	RSA            []byte    `json:"rsa,omitempty"`
+	Notes          string    `json:"notes,omitempty"`
+	Serial         string    `json:"serial,omitempty"`
 	Platform       uint16    `json:"platform,omitempty"`
 	Product        uint16    `json:"product,omitempty"`
 	ProductVersion uint16    `json:"product_version,omitempty"`
@@ -55,7 +57,7 @@ func (d *Device) append(b []byte, h head) []byte {
 	b = append(b, h.keys[0][:]...)
 	b = append(b, h.keys[1][:]...)
 	tail, err := json.Marshal(deviceTail{
-		Name: d.Name, P256: d.P256, RSA: d.RSA,
+		Name: d.Name, P256: d.P256, RSA: d.RSA, Notes: d.Notes, Serial: d.Serial,
 		Platform: d.Platform, Product: d.Product, ProductVersion: d.ProductVersion,
 		Created: d.Created, Claimed: d.Claimed,
 		LastHandshake: d.LastHandshake, LastHeard: d.LastHeard, LastAddress: d.LastAddress,
@@ -91,6 +93,7 @@ func parseDevice(id DeviceID, e entry) (*Device, error) {
 	}
 	d := &Device{
 		ID: id, Owner: h.owner, Flags: h.flags, Name: t.Name, P256: t.P256, RSA: t.RSA,
+		Notes: t.Notes, Serial: t.Serial,
 		Platform: t.Platform, Product: t.Product, ProductVersion: t.ProductVersion,
 		Created: t.Created, Claimed: t.Claimed,
 		LastHandshake: t.LastHandshake, LastHeard: t.LastHeard, LastAddress: t.LastAddress,

@@ -69,7 +69,7 @@ func (s *Store) Devices(ctx context.Context) iter.Seq2[*Device, error] {
 }
 
 // RemoveDevice forgets a device and everything stored of it: keys, session,
-// application state. Its events stay.
+// application state, its place in a product, vitals. Its events stay.
 func (s *Store) RemoveDevice(ctx context.Context, id DeviceID) error {
 	if _, ok := s.dir.findID(id); !ok {
 		return fmt.Errorf("device %s: %w", id, ErrNotFound)
@@ -86,6 +86,12 @@ func (s *Store) RemoveDevice(ctx context.Context, id DeviceID) error {
 		if _, err := s.put(ctx, write{bucket: b, key: id.String(), delete: true}); err != nil {
 			return fmt.Errorf("removing the session of device %s: %w", id, err)
 		}
+	}
+	if err := s.members.remove(ctx, id); err != nil {
+		return err
+	}
+	if _, err := s.put(ctx, write{bucket: bucketVitals, key: id.String(), delete: true}); err != nil {
+		return fmt.Errorf("removing the vitals of device %s: %w", id, err)
 	}
 	return s.removeAll(ctx, bucketApps, id.String()+".*")
 }

@@ -13,6 +13,10 @@
 // store made by [NewMemory] has no disk, no goroutine and no clock: it finishes
 // every call before it returns, which makes it the store of virtual-time runs.
 //
+// What every event or request asks for (products, their members, webhooks,
+// ledgers) is a [table]: stored, and held in memory as well. Webhook calls that
+// have to be made are a queue of their own (calls.go).
+//
 // Only primary records are stored. Which device has a key, a session's
 // connection id or an account is an index in memory, rebuilt and checked when
 // the store opens ([Store.Report] tells what the check found).

@@ -14,6 +14,15 @@ type DeviceID [12]byte
 // String returns the id as 24 lower-case hexadecimal digits.
 func (id DeviceID) String() string { return hex.EncodeToString(id[:]) }
 
+// MarshalText implements encoding.TextMarshaler.
+func (id DeviceID) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, id[:]), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (id *DeviceID) UnmarshalText(text []byte) (err error) {
+	*id, err = ParseDeviceID(string(text))
+	return err
+}
+
 // ParseDeviceID reads 24 hexadecimal digits of either case.
 func ParseDeviceID(s string) (id DeviceID, err error) {
 	return id, parseHex(id[:], s, "a device id")
@@ -26,6 +35,15 @@ type AccountID [12]byte
 
 // String returns the id as 24 lower-case hexadecimal digits.
 func (id AccountID) String() string { return hex.EncodeToString(id[:]) }
+
+// MarshalText implements encoding.TextMarshaler.
+func (id AccountID) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, id[:]), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (id *AccountID) UnmarshalText(text []byte) (err error) {
+	*id, err = ParseAccountID(string(text))
+	return err
+}
 
 // ParseAccountID reads 24 hexadecimal digits of either case.
 func ParseAccountID(s string) (id AccountID, err error) {
@@ -62,6 +80,15 @@ type ImageID [sha256.Size]byte
 
 // String returns the id as 64 hexadecimal digits.
 func (id ImageID) String() string { return hex.EncodeToString(id[:]) }
+
+// MarshalText implements encoding.TextMarshaler.
+func (id ImageID) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, id[:]), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (id *ImageID) UnmarshalText(text []byte) (err error) {
+	*id, err = ParseImageID(string(text))
+	return err
+}
 
 // ParseImageID reads 64 hexadecimal digits of either case.
 func ParseImageID(s string) (id ImageID, err error) {

@@ -121,6 +121,9 @@ func (j *jet) prepare(ctx context.Context, c Config) (err error) {
 	if err := j.needStream(ctx, eventConfig(c)); err != nil {
 		return fmt.Errorf("%s: %w", eventStream, err)
 	}
+	if err := j.needStream(ctx, callConfig(c)); err != nil {
+		return fmt.Errorf("%s: %w", callStream, err)
+	}
 	if err := j.needImages(ctx, c); err != nil {
 		return fmt.Errorf("%s: %w", imageBucket, err)
 	}

@@ -24,6 +24,10 @@ func (s *Store) load(ctx context.Context) error {
 		{"claim codes", s.loadClaims},
 		{"tokens", s.loadTokens},
 		{"images", s.loadImages},
+		{"products", s.products.load},
+		{"members of products", s.members.load},
+		{"webhooks", s.hooks.load},
+		{"ledgers", s.ledgers.load},
 	} {
 		if err := step.do(ctx); err != nil {
 			return fmt.Errorf("store: reading %s: %w", step.what, err)
@@ -42,7 +46,7 @@ func (s *Store) loadAccounts(ctx context.Context) error {
 			return nil
 		}
 		s.accounts[a.ID] = a
-		s.names[a.Username] = a.ID
+		s.names[a.name()] = a.ID
 		s.report.Accounts = len(s.accounts)
 		return nil
 	})

@@ -25,6 +25,7 @@ type memory struct {
 	sequence  uint64  // of the last event
 	followers []*follower
 	imgs      map[ImageID][]byte
+	calls     memoryCalls
 }
 
 type follower struct {
@@ -34,6 +35,7 @@ type follower struct {
 
 func newMemory() *memory {
 	m := &memory{imgs: map[ImageID][]byte{}}
+	m.calls.init()
 	for b := range m.buckets {
 		m.buckets[b].entries = map[string]entry{}
 	}
@@ -178,6 +180,18 @@ func (m *memory) follow(f filter, from uint64, fn func(Event)) (func(), error) {
 		defer m.mu.Unlock()
 		m.followers = slices.DeleteFunc(m.followers, func(f *follower) bool { return f == me })
 	}, nil
+}
+
+func (m *memory) watch(context.Context, bucket, func(entry, bool)) (func(), error) {
+	return func() {}, nil // nobody else writes
+}
+
+func (m *memory) appendCall(key string, value []byte, done func(Revision, error)) {
+	done(m.calls.append(key, value))
+}
+
+func (m *memory) serveCalls(atOnce int, fn func(Delivery)) (func(), error) {
+	return m.calls.serve(atOnce, fn), nil
 }
 
 func (m *memory) putImage(_ context.Context, id ImageID, data []byte) error {

@@ -7,6 +7,7 @@ const (
 	MaxAppState      = 256 << 10
 	MaxEventBody     = 256 << 10
 	MaxImage         = 64 << 20
+	MaxDocument      = 512 << 10 // a product, a webhook, a ledger
 )
 
 type opKind uint8
@@ -20,11 +21,12 @@ const (
 	opPutApp
 	opDropApp
 	opAppend
+	opCall
 	numOpKinds
 )
 
 // An Op is one write of a batch. Make it with [PutDevice], [PutSession],
-// [DropSession], [Reserve], [PutApp], [DropApp] or [Append].
+// [DropSession], [Reserve], [PutApp], [DropApp], [Append] or [PutCall].
 type Op struct {
 	kind    opKind
 	cas     bool

@@ -31,6 +31,9 @@ type Device struct {
 	// Platform, Product and ProductVersion are what the last Hello said.
 	Platform, Product, ProductVersion uint16
 
+	Notes  string // the owner's
+	Serial string // serial number, as printed on the device
+
 	Created       time.Time // when the record was made
 	Claimed       time.Time // when Owner was last set; zero while unclaimed
 	LastHandshake time.Time // zero if it never connected
@@ -55,6 +58,8 @@ type Account struct {
 	ID       AccountID `json:"-"`
 	Username string    `json:"username"` // unique; an e-mail address by custom
 	Created  time.Time `json:"created,omitzero"`
+	// Customer is the product whose customer this is, zero for none.
+	Customer ProductID `json:"customer,omitempty"`
 
 	Revision Revision `json:"-"`
 }

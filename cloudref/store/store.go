@@ -16,10 +16,18 @@ type Store struct {
 	dir      *directory
 	onRevoke func(DeviceID)
 
+	onCallDropped func(hook DeviceID)
+
+	products products
+	members  members
+	hooks    hooks
+	ledgers  table[LedgerKey, Ledger]
+	stops    []func() // end what follows the changes of others
+
 	mu       sync.Mutex // guards what follows
 	report   Report
 	accounts map[AccountID]*Account
-	names    map[string]AccountID // of accounts, and of those being written
+	names    map[username]AccountID // of accounts, and of those being written
 }
 
 // NewMemory returns an empty store that forgets everything when it is dropped.
@@ -39,8 +47,14 @@ func newStore(ctx context.Context, b backend, sealer *sealer) (*Store, error) {
 		dir:      newDirectory(),
 		onRevoke: func(DeviceID) {},
 		accounts: map[AccountID]*Account{},
-		names:    map[string]AccountID{},
+		names:    map[username]AccountID{},
+
+		onCallDropped: func(DeviceID) {},
 	}
+	s.products.init(s)
+	s.members.init(s)
+	s.hooks.init(s)
+	s.ledgers = ledgerTable(s)
 	if err := s.load(ctx); err != nil {
 		return nil, err
 	}
@@ -60,7 +74,12 @@ func (s *Store) Report() Report {
 }
 
 // Close waits for the writes under way and closes the store.
-func (s *Store) Close() error { return s.backend.close() }
+func (s *Store) Close() error {
+	for _, stop := range s.stops {
+		stop()
+	}
+	return s.backend.close()
+}
 
 // Write does all ops and then calls done, with nil if all of them are durable
 // and otherwise with an [OpError] for the first that failed; the others may have
@@ -161,6 +180,8 @@ func (s *Store) start(op *Op, done func(Revision, error)) {
 			return
 		}
 		s.backend.appendEvent(op.event, done)
+	case opCall:
+		s.putCall(op, done)
 	default:
 		panic(fmt.Sprintf("store: op of kind %d", op.kind))
 	}

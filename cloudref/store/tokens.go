@@ -42,6 +42,9 @@ type Token struct {
 	Client  string    `json:"client"` // the OAuth client that asked for it
 	Created time.Time `json:"created"`
 	Expires time.Time `json:"expires,omitzero"`
+	// Product bounds the token to the routes of one product; zero: it is good for
+	// all of the account.
+	Product ProductID `json:"product,omitempty"`
 	// Hint is the end of the token, so that people can tell theirs apart.
 	Hint string `json:"hint,omitempty"`
 
