@@ -26,7 +26,8 @@ type Decoder struct {
 	paths   lru[pathKey, *flow]
 	known   lru[uint32, *association]
 	streams lru[streamKey, *stream]
-	waiting queue // flows' held packets, oldest first
+	ended   lru[streamKey, *stream] // the latest of those that are over
+	waiting queue                   // flows' held packets, oldest first
 	blocked map[*flow]struct{}
 	ready   []*flow // their keys have come
 	early   arrivals
@@ -64,6 +65,7 @@ func NewDecoder(cfg Config) *Decoder {
 	n := d.cfg.AssociationsMax
 	d.paths = newLRU[pathKey](n, func(_ pathKey, f *flow) { d.release(f) })
 	d.streams = newLRU[streamKey](n, func(_ streamKey, st *stream) { d.release(st.flow) })
+	d.ended = newLRU[streamKey](endedMax, func(k streamKey, st *stream) { d.tail(k, st) })
 	d.known = newLRU[uint32](n, func(_ uint32, a *association) { d.forget(a) })
 	d.secrets = newLRU[[32]byte, dtls.Secrets](n, nil)
 	d.credentials = newLRU[string, given](n, nil)
@@ -176,6 +178,10 @@ func (d *Decoder) Flush() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.admit(clock.Never)
+	for k, st := range d.ended.all() {
+		d.ended.drop(k)
+		d.tail(k, st)
+	}
 	for d.waiting.size > 0 {
 		d.giveUpOldest()
 	}

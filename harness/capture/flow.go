@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/muster/muster/protocol/clock"
 	"github.com/muster/muster/protocol/trace"
 )
 
@@ -21,8 +22,12 @@ type flow struct {
 	// one whose handshake was seen here last. UDP only.
 	candidates []*association
 	half       *association
-	parts      [2]parts
-	stream     *stream // nil for datagrams
+	// early is a ServerHello whose ClientHello has not been told yet, at the
+	// instant earlyAt.
+	early   *trace.Hello
+	earlyAt clock.Instant
+	parts   [2]parts
+	stream  *stream // nil for datagrams
 
 	held []*held
 }

@@ -2,6 +2,7 @@ package capture
 
 import (
 	"encoding/binary"
+	"time"
 
 	"github.com/muster/muster/protocol/dtls"
 	"github.com/muster/muster/protocol/trace"
@@ -107,10 +108,16 @@ func (d *Decoder) learnHandshake(f *flow, p *trace.Packet, h *trace.Handshake, b
 	switch {
 	case h.Type == trace.ClientHello && p.Direction == trace.Up:
 		if h.Hello = parseHello(body, true); h.Hello != nil {
-			d.clientHello(f, h.Hello)
+			d.clientHello(f, p, h.Hello)
 		}
 	case h.Type == trace.ServerHello && p.Direction == trace.Down:
-		if h.Hello = parseHello(body, false); h.Hello != nil && f.half != nil {
+		if h.Hello = parseHello(body, false); h.Hello == nil {
+			return
+		}
+		if f.half == nil || f.half.answered && f.half.serverRandom != h.Hello.Random {
+			f.early, f.earlyAt = h.Hello, p.At
+		}
+		if f.half != nil {
 			d.serverHello(f.half, h.Hello)
 		}
 	case h.Type == trace.Certificate && p.Direction == trace.Up && f.half != nil && len(body) > 3:
@@ -122,7 +129,7 @@ func (d *Decoder) learnHandshake(f *flow, p *trace.Packet, h *trace.Handshake, b
 }
 
 // clientHello begins a handshake, unless its random is known.
-func (d *Decoder) clientHello(f *flow, h *trace.Hello) {
+func (d *Decoder) clientHello(f *flow, p *trace.Packet, h *trace.Hello) {
 	if a := d.byRandom[h.Random]; a != nil {
 		f.half = a
 		return
@@ -135,7 +142,15 @@ func (d *Decoder) clientHello(f *flow, h *trace.Hello) {
 	}
 	d.byRandom[h.Random] = a
 	f.half = a
+	// A sighting of what is sent can come behind that of its answer.
+	if f.early != nil && f.earlyAt >= p.At && f.earlyAt.Sub(p.At) < lateMax {
+		d.serverHello(a, f.early)
+	}
+	f.early = nil
 }
+
+// lateMax is how much later than its answer a sighting may be told.
+const lateMax = 2 * time.Second
 
 // serverHello gives a handshake its server random and connection id.
 func (d *Decoder) serverHello(a *association, h *trace.Hello) {

@@ -1,6 +1,9 @@
 package capture
 
-import "container/list"
+import (
+	"container/list"
+	"iter"
+)
 
 // An lru is a map of bounded size that forgets what was not used for longest.
 type lru[K comparable, V any] struct {
@@ -51,5 +54,19 @@ func (l *lru[K, V]) drop(k K) {
 	if e, ok := l.items[k]; ok {
 		l.order.Remove(e)
 		delete(l.items, k)
+	}
+}
+
+// all yields the items, those not used for longest first. What is yielded may be
+// dropped.
+func (l *lru[K, V]) all() iter.Seq2[K, V] {
+	return func(yield func(K, V) bool) {
+		for e := l.order.Back(); e != nil; {
+			item, next := e.Value.(*entry[K, V]), e.Prev()
+			if !yield(item.key, item.value) {
+				return
+			}
+			e = next
+		}
 	}
 }

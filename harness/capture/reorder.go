@@ -2,6 +2,7 @@ package capture
 
 import (
 	"container/heap"
+	"net/netip"
 
 	"github.com/muster/muster/protocol/clock"
 	"github.com/muster/muster/transport"
@@ -15,6 +16,7 @@ const earlyMax = 1 << 16
 type arrivals struct {
 	items []arrival
 	count uint64
+	hosts map[netip.Addr]int // how many are of each address
 }
 
 type arrival struct {
@@ -42,12 +44,35 @@ func (a *arrivals) add(s transport.Sighting) {
 	s.Data = append([]byte(nil), s.Data...)
 	a.count++
 	heap.Push(a, arrival{s, a.count})
+	if a.hosts == nil {
+		a.hosts = make(map[netip.Addr]int)
+	}
+	a.hosts[s.Local.Addr()]++
+	a.hosts[s.Peer.Addr()]++
+}
+
+// take takes the earliest.
+func (a *arrivals) take() transport.Sighting {
+	s := heap.Pop(a).(arrival).Sighting
+	for _, host := range []netip.Addr{s.Local.Addr(), s.Peer.Addr()} {
+		if a.hosts[host]--; a.hosts[host] == 0 {
+			delete(a.hosts, host)
+		}
+	}
+	return s
+}
+
+// Waiting reports whether sightings of a host wait for earlier ones.
+func (d *Decoder) Waiting(host netip.Addr) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.early.hosts[host] > 0
 }
 
 // admit decodes the sightings that have waited long enough.
 func (d *Decoder) admit(now clock.Instant) {
 	a := &d.early
 	for len(a.items) > 0 && (len(a.items) > earlyMax || a.items[0].At.Add(d.cfg.Reorder) <= now) {
-		d.sight(heap.Pop(a).(arrival).Sighting)
+		d.sight(a.take())
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"slices"
 
+	"github.com/muster/muster/protocol/clock"
 	"github.com/muster/muster/protocol/lightssl"
 	"github.com/muster/muster/protocol/trace"
 	"github.com/muster/muster/transport"
@@ -22,8 +23,9 @@ type stream struct {
 	association *association
 	in          [2]inbound // by direction
 
-	nonce []byte
-	keyed bool
+	nonce  []byte
+	answer []byte // the cloud's, while there are no keys: C1 may be told behind it
+	keyed  bool
 	secrets
 }
 
@@ -31,21 +33,27 @@ type stream struct {
 type inbound struct {
 	b      []byte
 	chunks int
-	units  int // before it
+	units  int           // before it
+	at     clock.Instant // of the latest chunk
+	sent   bool          // by the host that is looked at
 }
 
 // stream takes a sighting of a TCP connection.
 func (d *Decoder) stream(key pathKey, s transport.Sighting, direction trace.Direction) {
 	k := streamKey{key, s.Stream}
-	st, _ := d.streams.get(k)
+	st, known := d.streams.get(k)
 	if s.Kind == transport.StreamEnded {
-		if st != nil {
+		if known {
 			d.streams.drop(k)
-			d.tail(st, s)
+			d.ended.put(k, st)
 		}
 		return
 	}
-	if st == nil {
+	if !known {
+		// What was sent last can be told behind the end.
+		st, known = d.ended.get(k)
+	}
+	if !known {
 		st = &stream{flow: newFlow(key), association: d.newAssociation()}
 		st.flow.stream = st
 		d.streams.put(k, st)
@@ -56,6 +64,7 @@ func (d *Decoder) stream(key pathKey, s transport.Sighting, direction trace.Dire
 	in := &st.in[direction]
 	in.b = append(in.b, s.Data...)
 	in.chunks++
+	in.at, in.sent = s.At, s.Sent
 	for {
 		n := in.size(direction)
 		if n == 0 || len(in.b) < n {
@@ -72,16 +81,24 @@ func (d *Decoder) stream(key pathKey, s transport.Sighting, direction trace.Dire
 	in.b = slices.Clip(append([]byte(nil), in.b...))
 }
 
-// tail emits what a stream left unfinished.
-func (d *Decoder) tail(st *stream, s transport.Sighting) {
+// endedMax is how many streams that are over are remembered.
+const endedMax = 256
+
+// tail emits what a stream left unfinished, and all of it that waits.
+func (d *Decoder) tail(k streamKey, st *stream) {
 	for direction := range st.in {
-		if in := &st.in[direction]; len(in.b) > 0 {
-			s.Data = in.b
-			p := d.unit(st, s, trace.Direction(direction))
-			p.Records, p.Rest, p.Problem = nil, len(in.b), "the stream ended within a unit"
-			d.arrive(st.flow, p, s.Data)
+		in := &st.in[direction]
+		if len(in.b) == 0 {
+			continue
 		}
+		s := transport.Sighting{At: in.at, Kind: transport.StreamChunk, Sent: in.sent, Stream: k.id}
+		s.Data = in.b
+		p := d.unit(st, s, trace.Direction(direction))
+		p.Records, p.Rest, p.Problem = nil, len(in.b), "the stream ended within a unit"
+		in.b = nil
+		d.arrive(st.flow, p, s.Data)
 	}
+	d.release(st.flow)
 }
 
 // size returns the size of the unit that begins, 0 while it is not known.
@@ -160,12 +177,21 @@ func (d *Decoder) readC1(st *stream, c1 []byte) {
 		return
 	}
 	d.own(st.association, trace.DeviceID(plain[lightssl.NonceSize:lightssl.CorePlaintextSize]))
+	if st.answer != nil {
+		// Between writing C1 and telling of it a goroutine can stand still for so
+		// long that the answer is told first.
+		d.readAnswer(st, st.answer)
+	}
 }
 
 // readAnswer learns the credentials, if the device's key is known.
 func (d *Decoder) readAnswer(st *stream, answer []byte) {
+	if st.keyed {
+		return
+	}
 	key := d.deviceKeys[st.association.device]
-	if key == nil || st.keyed {
+	if key == nil {
+		st.answer = append([]byte(nil), answer...)
 		return
 	}
 	plain, err := rsa.DecryptPKCS1v15(nil, key, answer[:lightssl.C2Size]) //nolint:staticcheck // PKCS #1 v1.5 is what LightSSL has
@@ -188,6 +214,6 @@ func (d *Decoder) guess(st *stream) {
 // key gives a stream its keys.
 func (d *Decoder) key(st *stream, g *given) {
 	st.set(&g.credentials)
-	st.keyed = true
+	st.keyed, st.answer = true, nil
 	d.own(st.association, g.device)
 }

@@ -122,7 +122,7 @@ func (e *Env) start(ctx context.Context) error {
 	if err := e.startCloud(ctx, netip.MustParseAddrPort("127.0.0.1:0"), netip.MustParseAddrPort("127.0.0.1:0")); err != nil {
 		return err
 	}
-	e.wire = newWire(e.cloud.RSAKey(), e.ledger.Add)
+	e.wire = newWire(e.cloud.RSAKey(), reorder, e.ledger.Add)
 	e.wire.cloud(e.cloud.UDP())
 	e.wire.cloud(e.cloud.TCP())
 	for i, name := range []string{"alice@example.org", "bob@example.org"} {

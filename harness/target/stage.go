@@ -58,7 +58,7 @@ var virtualEpoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 func newStage(p *profile.Profile, runSeed uint64) *stage {
 	s := &stage{Profile: p, digest: sha256.New(), id: device.ID{0xe0, 0x0f, 0xce, 0x68, 4: byte(p.Board.Platform), 11: 1}}
 	keys := virtualKeys()
-	s.wire = newWire(keys.cloudRSA, func(*trace.Packet) {})
+	s.wire = newWire(keys.cloudRSA, 0, func(*trace.Packet) {})
 	tap := s.wire.decoder.Tap()
 	s.Net = vnet.New(vnet.Config{Seed: runSeed, Tap: func(seen transport.Sighting) {
 		_, _ = s.digest.Write(seen.Data) // a hash takes everything
@@ -141,7 +141,7 @@ func (s *stage) Now() clock.Instant { return s.Net.Now() }
 
 // Packets returns what crossed the wire from an instant on, decoded.
 func (s *stage) Packets(since clock.Instant) []*trace.Packet {
-	return s.wire.of(s.Net.Now(), trace.DeviceID(s.id), virtualDevice.String(), since)
+	return s.wire.of(s.Net.Now, trace.DeviceID(s.id), virtualDevice.String(), since)
 }
 
 // keyRing holds the keys of virtual runs, made once: they keep no secret.

@@ -32,14 +32,16 @@ const (
 	hold    = 2 * time.Second
 )
 
-func newWire(cloudKey *rsa.PrivateKey, listen func(*trace.Packet)) *wire {
+// newWire returns the wire of a network on which sightings come out of order by at
+// most late; 0 on a virtual one.
+func newWire(cloudKey *rsa.PrivateKey, late time.Duration, listen func(*trace.Packet)) *wire {
 	w := &wire{
 		clouds: make(map[netip.AddrPort]bool), listen: listen,
 		devices: make(map[trace.DeviceID][]*trace.Packet),
 		hosts:   make(map[string][]*trace.Packet), more: make(chan struct{}),
 	}
 	w.decoder = capture.NewDecoder(capture.Config{
-		Emit: w.emit, Cloud: w.isCloud, CloudKey: cloudKey, Reorder: reorder, Hold: hold,
+		Emit: w.emit, Cloud: w.isCloud, CloudKey: cloudKey, Reorder: late, Hold: hold,
 	})
 	return w
 }
@@ -83,9 +85,15 @@ func (w *wire) settled() <-chan time.Time { return time.After(2 * reorder) }
 
 // of returns the packets of a device from an instant on. Before its key is seen
 // nobody can tell whose a packet is; those are found by the address that the
-// device has at first.
-func (w *wire) of(now clock.Instant, id trace.DeviceID, host string, since clock.Instant) []*trace.Packet {
-	w.decoder.Advance(now.Add(reorder))
+// device has at first. When packets of that address wait for earlier ones it waits
+// too: to look at them before their time would show an answer before its question,
+// and not only here.
+func (w *wire) of(now func() clock.Instant, id trace.DeviceID, host string, since clock.Instant) []*trace.Packet {
+	w.decoder.Advance(now())
+	if addr, err := netip.ParseAddr(host); err == nil && w.decoder.Waiting(addr) {
+		<-time.After(reorder)
+		w.decoder.Advance(now())
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return after(append(slices.Clone(w.devices[id]), w.hosts[host]...), since)
