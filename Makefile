@@ -9,7 +9,7 @@ LINT_VERSION := v2.15.0
 LINT_DIR     := $(shell $(GO) env GOCACHE)/../muster-lint-$(LINT_VERSION)
 LINT         := $(LINT_DIR)/golangci-lint
 
-.PHONY: help build conform test race fuzz bench lint fmt tidy check
+.PHONY: help build conform mutants test race fuzz bench lint fmt tidy check
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -20,6 +20,9 @@ build: ## build the program: out/bin/muster
 
 conform: build ## 1,000 simulated devices against the reference cloud; reports in out/
 	$(BIN)/muster conform --out $(OUT) $(ARGS)
+
+mutants: build ## break cloud and devices in every known way; who finds it is shown
+	$(BIN)/muster mutants $(ARGS)
 
 test: ## all tests
 	$(GO) test -shuffle=on ./...

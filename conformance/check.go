@@ -3,8 +3,8 @@ package conformance
 import (
 	"context"
 	"fmt"
-	"regexp"
 
+	"github.com/muster/muster/conformance/requirements"
 	"github.com/muster/muster/harness/target"
 )
 
@@ -29,8 +29,11 @@ type Check struct {
 	Name string
 	// Text says in one sentence what is required.
 	Text string
-	// Requirements are what it judges: rows of the transport reference ("R-71"),
-	// of the application reference ("C-13", "D-11", "N-19"), or claims ("S6").
+	// Provoke says what it does to see that, Observe what it looks at, each as half
+	// a sentence. They are data for "muster explain".
+	Provoke, Observe string
+	// Requirements are what it judges, ids of the catalogue: of the transports
+	// ("R-71"), of the application ("C-13", "D-11", "N-19"), or claims ("S6").
 	Requirements []string
 	// Needs are checks of the same suite whose traffic this one judges: they run
 	// too when it alone is asked for.
@@ -55,13 +58,14 @@ func (c *Check) run(ctx context.Context, e *target.Env, g *target.Group, r *Reco
 	return c.Run(ctx, e, g, r)
 }
 
-// validRequirement is the form of a requirement's id.
-var validRequirement = regexp.MustCompile(`^(R-([1-9]|[1-8][0-9]|9[0-6])|C-([1-9]|[1-4][0-9]|5[0-7])|D-([1-9]|1[0-9]|2[0-2])|N-([1-9]|[1-4][0-9]|5[0-2])|S([1-9]|1[0-4]))$`)
-
 // verify panics if the table of suites is wrong: names that collide, checks
 // without a requirement, requirements that do not exist.
 func verify(suites []Suite) {
 	seen := map[string]bool{}
+	catalogue, err := requirements.Load()
+	if err != nil {
+		panic(fmt.Sprintf("conformance: %v", err))
+	}
 	for _, s := range suites {
 		for _, c := range s.Checks {
 			name := s.Name + "/" + c.Name
@@ -78,7 +82,7 @@ func verify(suites []Suite) {
 				}
 			}
 			for _, id := range c.Requirements {
-				if !validRequirement.MatchString(id) {
+				if catalogue.Get(id) == nil {
 					panic(fmt.Sprintf("conformance: check %s cites %q, which is no requirement", name, id))
 				}
 			}

@@ -19,22 +19,27 @@ func functionSuite() Suite {
 		Checks: []Check{
 			{
 				Name: "call", Text: "a call reaches the device with its argument, and its result comes back",
+				Provoke: "the cloud calls a function of every device", Observe: "request, acknowledgement and result, decoded",
 				Requirements: []string{"S3", "S11", "C-34", "D-7"}, Run: checkCall,
 			},
 			{
 				Name: "arguments", Text: "empty, long and negative: every argument up to the limit of the release arrives whole",
+				Provoke: "functions are called with empty, long and odd arguments", Observe: "the argument in the request and the result that it leads to",
 				Requirements: []string{"C-33", "D-7"}, Run: checkArguments,
 			},
 			{
 				Name: "request-form", Text: "one byte of token, the path first, two path segments and the argument, acknowledged before the result",
+				Provoke: "functions are called", Observe: "token, options and order of request, acknowledgement and result",
 				Requirements: []string{"C-9", "C-33", "D-7"}, Needs: []string{"arguments"}, Run: checkCallForm,
 			},
 			{
 				Name: "unknown", Text: "a function that the describe does not list is refused, and nothing is sent",
+				Provoke: "a function that does not exist is called", Observe: "that no request is sent",
 				Requirements: []string{"C-22"}, Run: checkUnknownFunction,
 			},
 			{
 				Name: "too-long", Text: "an argument above the limit of the release is refused, and nothing is sent",
+				Provoke: "a function is called with an argument above the limit", Observe: "that no request is sent",
 				Requirements: []string{"C-29"}, Run: checkLongArgument,
 			},
 		},

@@ -23,50 +23,62 @@ func handshakeSuite() Suite {
 		Checks: []Check{
 			{
 				Name: "connects", Text: "the device calls itself connected, and the wire shows an acknowledged Hello",
+				Provoke: "every device is switched on", Observe: "Hello and its answer, decoded from each device's packets",
 				Requirements: []string{"S1", "S5", "C-1", "C-2", "D-1", "D-5"}, Run: checkConnects,
 			},
 			{
 				Name: "cookie", Text: "a ClientHello without a cookie gets a HelloVerifyRequest that is not larger, and nothing else",
+				Provoke: "every device is switched on", Observe: "the first datagram of the cloud, and its size beside that of the ClientHello",
 				Requirements: []string{"R-22", "R-92"}, Skip: onlyUDP, Judge: judgeCookie,
 			},
 			{
 				Name: "client-hello", Text: "the ClientHello has the form and the size of the generation",
+				Provoke: "every device is switched on", Observe: "the sizes of the datagrams with the two ClientHellos",
 				Requirements: []string{"R-42"}, Skip: onlyUDP, Judge: judgeClientHello,
 			},
 			{
 				Name: "server-flight", Text: "ServerHello, ServerKeyExchange, CertificateRequest, ServerHelloDone, and no Certificate",
+				Provoke: "every device is switched on", Observe: "the types of the cloud's handshake messages, in order",
 				Requirements: []string{"R-24", "R-27", "R-28"}, Skip: onlyUDP, Judge: judgeServerFlight,
 			},
 			{
 				Name: "connection-id", Text: "8 bytes of connection id in extension 254 where the device offers it, unique, and none elsewhere",
+				Provoke: "every device is switched on", Observe: "extension 254 of ClientHello and ServerHello, compared over all devices",
 				Requirements: []string{"R-25", "R-26"}, Skip: onlyUDP, Judge: judgeConnectionID, Run: checkConnectionID,
 			},
 			{
 				Name: "tcp-exchange", Text: "40 bytes of nonce first, 256 up, 384 down, and each nonce another",
+				Provoke: "every device is switched on, and three connections of nobody are opened", Observe: "the sizes and directions of what precedes the first frame, and the nonces",
 				Requirements: []string{"R-1", "R-3"}, Skip: onlyTCP, Judge: judgeTCPExchange, Run: checkTCPExchange,
 			},
 			{
 				Name: "hello-first", Text: "the cloud sends nothing before it acknowledges the Hello, and never a Reset",
+				Provoke: "every device is switched on", Observe: "the first message of the cloud in each session, and all of its Resets",
 				Requirements: []string{"C-1", "C-4", "R-11", "R-18"}, Judge: judgeHelloFirst,
 			},
 			{
 				Name: "everything-acknowledged", Text: "the cloud acknowledges every Confirmable message of the device",
+				Provoke: "every device connects and greets", Observe: "each Confirmable message of a device, and the acknowledgement with its id",
 				Requirements: []string{"C-6", "R-82"}, Judge: judgeAcknowledged, Run: checkAcknowledged,
 			},
 			{
 				Name: "time", Text: "the time comes piggybacked, with the token of one byte, no options and four bytes, and is right",
+				Provoke: "devices ask for the time when they connect", Observe: "the decoded answer, beside the clock of the run",
 				Requirements: []string{"C-10", "C-11", "D-12"}, Judge: judgeTime, Run: checkTime,
 			},
 			{
 				Name: "cost", Text: "a complete connect costs at most 5 KiB, headers included",
+				Provoke: "every device is switched on", Observe: "all bytes up to the moment it is connected, headers included",
 				Requirements: []string{"S6"}, Run: checkConnectCost,
 			},
 			{
 				Name: "stranger", Text: "a device whose key nobody registered does not get in",
+				Provoke: "a device that nobody registered is switched on", Observe: "whether a message passes after it has shown its key",
 				Requirements: []string{"S1", "R-4", "R-32"}, Run: checkStranger,
 			},
 			{
 				Name: "impostor-cloud", Text: "a device refuses a cloud that does not prove that it holds the key it pins",
+				Provoke: "devices meet a cloud with another key, and puppet clouds with a bent proof", Observe: "whether the device goes on behind the proof",
 				Requirements: []string{"S1", "R-16", "R-17", "R-43"}, Run: checkImpostorCloud,
 			},
 		},

@@ -24,30 +24,37 @@ func hostileSuite() Suite {
 		Checks: []Check{
 			{
 				Name: "forged-records", Text: "forged, cut and empty records of a live session: silence, and the session and its address stay",
+				Provoke: "forged and cut records of a live session are sent from an address of nobody", Observe: "that nothing comes back, and that the session still works",
 				Requirements: []string{"S2", "R-54", "R-55", "R-59", "R-66", "R-67", "R-89"}, Skip: onlyUDP, Run: checkForged,
 			},
 			{
 				Name: "unknown-sessions", Text: "records of sessions that nobody knows: silence",
+				Provoke: "records with ids of nobody are sent", Observe: "that nothing comes back",
 				Requirements: []string{"R-68"}, Skip: onlyUDP, Run: checkUnknownSessions,
 			},
 			{
 				Name: "plaintext", Text: "alerts and data without protection after the handshake are ignored",
+				Provoke: "alerts and data without protection are sent, alone and before a record of a live session", Observe: "that nothing comes back, and that the session still works",
 				Requirements: []string{"R-58"}, Skip: onlyUDP, Run: checkPlaintext,
 			},
 			{
 				Name: "bad-hellos", Text: "ClientHellos of another version, without cookie or with a wrong one get no flight, and never more bytes than they have",
+				Provoke: "ClientHellos without a cookie, with a wrong one, of DTLS 1.0, and cut ones are sent", Observe: "type and size of what comes back",
 				Requirements: []string{"R-22", "R-23", "R-48", "R-92"}, Skip: onlyUDP, Run: checkBadHellos,
 			},
 			{
 				Name: "probe", Text: "a reachability probe comes back as it is, a malformed one does not",
+				Provoke: "probes of several sizes and malformed ones are sent", Observe: "what comes back, byte for byte",
 				Requirements: []string{"R-85", "R-86"}, Skip: onlyUDP, Run: checkProbe,
 			},
 			{
 				Name: "bad-streams", Text: "bad first bytes close the connection without a byte",
+				Provoke: "bytes that are no C1 are sent over TCP", Observe: "that nothing follows the nonce",
 				Requirements: []string{"R-4"}, Skip: onlyTCP, Run: checkBadStreams,
 			},
 			{
 				Name: "bad-frames", Text: "a frame of a wrong length or with bad padding ends the connection without an answer",
+				Provoke: "puppet devices send frames with bent lengths and padding", Observe: "that the cloud sends no frame",
 				Requirements: []string{"R-10"}, Skip: onlyTCP, Run: checkBadFrames,
 			},
 		},

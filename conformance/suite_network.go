@@ -19,22 +19,27 @@ func networkSuite() Suite {
 		Checks: []Check{
 			{
 				Name: "lost", Text: "with each of the first 20 datagrams lost once a retransmission helps: the device is connected within 30 s",
+				Provoke: "each of the first 20 datagrams is dropped, one in each run", Observe: "when the device is connected",
 				Requirements: []string{"N-21", "R-34", "R-36"}, Skip: onlyUDP, Run: checkLost,
 			},
 			{
 				Name: "doubled", Text: "with every datagram doubled both ways an event is taken once",
+				Provoke: "every datagram is carried twice", Observe: "how often the cloud takes each event",
 				Requirements: []string{"N-19", "R-52", "C-7"}, Skip: onlyUDP, Run: checkDoubled,
 			},
 			{
 				Name: "reordered", Text: "with datagrams that overtake one another by up to a second, and one in ten lost, the device is connected within 90 s, and events are taken once",
+				Provoke: "datagrams overtake one another and some are lost", Observe: "when the device is connected, and how often the cloud takes each event",
 				Requirements: []string{"N-20", "R-34", "R-53"}, Skip: onlyUDP, Run: checkReordered,
 			},
 			{
 				Name: "nat-change", Text: "a NAT gives the device another port: from 3.1 on the session goes on at once, before that with a resume",
+				Provoke: "a NAT gives the device another port", Observe: "answers at the new port, resumes and ClientHellos",
 				Requirements: []string{"R-64", "R-65", "R-88", "N-22"}, Skip: onlyUDP, Run: checkNATChange,
 			},
 			{
 				Name: "ota", Text: "an update by version 3 gets through 30 % loss, doubling and reordering; acknowledgements never go back",
+				Provoke: "an image is flashed over a network that loses, doubles and reorders", Observe: "the counts in the device's acknowledgements",
 				Requirements: []string{"N-39", "C-43", "D-15"}, Skip: onlyOTA3, Judge: judgeUpdateAcks, Run: checkLossyUpdate,
 			},
 		},

@@ -19,18 +19,22 @@ func otaSuite() Suite {
 		Checks: []Check{
 			{
 				Name: "update", Text: "an image is sent, validated and applied, and the device comes back with it",
+				Provoke: "an image is flashed", Observe: "the messages of the transfer, and the Hello of the device that comes back",
 				Requirements: []string{"S13", "C-40", "C-44", "C-46", "D-14", "D-16", "D-17"}, Run: checkUpdate,
 			},
 			{
 				Name: "protocol", Text: "version 3 for devices whose Hello says so, the chunked transfer for all others, never both",
+				Provoke: "an image is flashed", Observe: "which messages begin and carry the transfer",
 				Requirements: []string{"C-38"}, Needs: []string{"update"}, Judge: judgeProtocol,
 			},
 			{
 				Name: "bad-image", Text: "a damaged, cut or foreign image is refused before anything is sent",
+				Provoke: "images that are cut, changed or for another board are flashed", Observe: "that no update is begun",
 				Requirements: []string{"S13", "C-39"}, Run: checkBadImage,
 			},
 			{
 				Name: "interrupted", Text: "a transfer whose connection is lost goes on, from where the device stopped in version 3",
+				Provoke: "the network fails in the middle of a transfer", Observe: "the chunks behind the reconnect",
 				Requirements: []string{"S13", "C-41"}, Run: checkInterrupted,
 			},
 		},

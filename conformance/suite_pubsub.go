@@ -20,38 +20,47 @@ func pubsubSuite() Suite {
 		Checks: []Check{
 			{
 				Name: "publish", Text: "an event of a device reaches the account's stream once, and is acknowledged over UDP only",
+				Provoke: "every device publishes an event", Observe: "the event's message and its acknowledgement, and the stream of each account",
 				Requirements: []string{"S8", "C-6", "C-23", "C-56", "D-6"}, Run: checkPublish,
 			},
 			{
 				Name: "publish-cost", Text: "an event of 20 bytes with a short name costs at most 200 bytes, acknowledgement and headers included",
+				Provoke: "every device publishes 20 bytes", Observe: "the packets of that exchange, headers included",
 				Requirements: []string{"S7"}, Skip: onlyUDP, Needs: []string{"publish"}, Judge: judgePublishCost,
 			},
 			{
 				Name: "deliver", Text: "an event of the account reaches each of its subscribers once, and nobody else",
+				Provoke: "the cloud publishes an event of each account", Observe: "which devices the delivery was sent to, and how often",
 				Requirements: []string{"S8", "S9", "S14", "C-27"}, Run: checkDeliver,
 			},
 			{
 				Name: "prefix", Text: "an event whose name does not begin with the filter is not delivered",
+				Provoke: "the cloud publishes an event that no filter fits, and then one that does", Observe: "which deliveries were sent",
 				Requirements: []string{"S9", "C-27"}, Run: checkPrefix,
 			},
 			{
 				Name: "across", Text: "an event of one device reaches devices of its account over UDP and TCP and of every generation",
+				Provoke: "one device of each group publishes", Observe: "which devices of its account the delivery was sent to",
 				Requirements: []string{"S5", "S8", "S9"}, Run: checkAcross,
 			},
 			{
 				Name: "delivery-form", Text: "a delivery is Confirmable over UDP only, and to releases before 6.2 carries no option but Max-Age",
+				Provoke: "the cloud publishes an event", Observe: "type and options of each delivery",
 				Requirements: []string{"C-25", "C-55"}, Needs: []string{"deliver"}, Judge: judgeDeliveryForm,
 			},
 			{
 				Name: "name", Text: "a name with slashes is the same on the stream, as one path segment or as several",
+				Provoke: "puppet devices publish a name as one segment and as several", Observe: "the name on the stream",
 				Requirements: []string{"C-24"}, Run: checkName,
 			},
 			{
 				Name: "too-long", Text: "an event above the limit of the release is not delivered, and the next one is",
+				Provoke: "the cloud publishes an event above the limit, and one at the limit", Observe: "which deliveries were sent",
 				Requirements: []string{"C-29"}, Run: checkLongEvent,
 			},
 			{
 				Name: "claim", Text: "a device that publishes a claim code is bound to the account, and is told so",
+				Provoke: "a device that belongs to nobody publishes a claim code", Observe: "the event that tells it so",
 				Requirements: []string{"C-31"}, Run: checkClaim,
 			},
 		},

@@ -21,26 +21,32 @@ func resumeSuite() Suite {
 		Checks: []Check{
 			{
 				Name: "no-handshake", Text: "after both have restarted the session goes on: no ClientHello, no second key exchange",
+				Provoke: "devices are killed, the cloud is restarted, devices are started again", Observe: "that no ClientHello is sent",
 				Requirements: []string{"S6", "R-69", "R-74"}, Skip: onlyUDP, Run: checkNoHandshake,
 			},
 			{
 				Name: "bytes", Text: "the first message and its acknowledgement cost exactly what the release needs, and less than 200 bytes",
+				Provoke: "devices are killed, the cloud is restarted, devices are started again", Observe: "the packets of the first exchange, headers included",
 				Requirements: []string{"S6", "R-71", "R-82"}, Skip: onlyUDP, Judge: judgeResumeBytes, Run: checkResumeBytes,
 			},
 			{
 				Name: "marks", Text: "records carry type 254, 25 or 253 until the cloud has answered",
+				Provoke: "devices are killed, the cloud is restarted, devices are started again, and called", Observe: "the content type of each record before and after the cloud's first",
 				Requirements: []string{"R-49", "R-50", "R-65", "R-75"}, Skip: onlyUDP, Judge: judgeMarks, Run: checkMarks,
 			},
 			{
 				Name: "sequence", Text: "the cloud's record sequence never goes back, also over its restart",
+				Provoke: "devices are killed, the cloud is restarted, devices are started again", Observe: "the record sequences of the cloud before and after",
 				Requirements: []string{"R-63"}, Skip: onlyUDP, Judge: judgeSequence, Run: checkSequence,
 			},
 			{
 				Name: "state", Text: "functions and subscriptions work after a resume without a new describe",
+				Provoke: "functions are called after the restart", Observe: "results, and that no describe is sent",
 				Requirements: []string{"C-13", "R-70"}, Skip: onlyUDP, Run: checkResumedState,
 			},
 			{
 				Name: "reconnect", Text: "TCP has no resume: the device connects anew and works",
+				Provoke: "devices are killed, the cloud is restarted, devices are started again", Observe: "that they connect and answer a call",
 				Requirements: []string{"S5", "C-2"}, Skip: onlyTCP, Run: checkReconnect,
 			},
 		},

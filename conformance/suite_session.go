@@ -18,10 +18,12 @@ func sessionSuite() Suite {
 		Checks: []Check{
 			{
 				Name: "new-address", Text: "a device that changed its address is answered there",
+				Provoke: "a device changes its address and pings", Observe: "the address that the cloud answers to",
 				Requirements: []string{"R-64", "R-88"}, Skip: onlyWithCID, Run: checkNewAddress,
 			},
 			{
 				Name: "goodbye", Text: "a device that leaves says why, is acknowledged over UDP only, counts as offline at once, and can come back",
+				Provoke: "a device is told to disconnect, and then to connect", Observe: "Goodbye and its acknowledgement, and the status on the account's stream",
 				Requirements: []string{"C-14", "C-56"}, Skip: onlyWithGoodbye, Run: checkGoodbye,
 			},
 		},

@@ -21,26 +21,32 @@ func timerSuite() Suite {
 		Checks: []Check{
 			{
 				Name: "handshake-retransmission", Text: "ClientHello at 0, 3, 9 and 21 s, given up after 45 s; 0 and 3 s, given up after 9 s up to 1.4.0",
+				Provoke: "the cloud is silent from the start", Observe: "when ClientHellos are sent",
 				Requirements: []string{"R-47"}, Skip: onlyUDP, Run: checkHandshakeTimers,
 			},
 			{
 				Name: "keep-alive", Text: "a ping after the interval of board and release without input, and an answer",
+				Provoke: "a connected device is left alone", Observe: "when pings are sent, and their acknowledgements",
 				Requirements: []string{"R-82", "R-87", "D-13"}, Run: checkKeepAlive,
 			},
 			{
 				Name: "silent-cloud", Text: "no answer to a ping: the connection is dropped after 30 s over UDP and 10 s over TCP",
+				Provoke: "the cloud falls silent under a connected device", Observe: "pings, and when the device says that it is offline",
 				Requirements: []string{"R-21", "R-87", "D-13"}, Run: checkSilentCloud,
 			},
 			{
 				Name: "retransmission", Text: "a Confirmable message goes four times, at intervals that double from 4 to 6 s on",
+				Provoke: "the cloud falls silent, and the device publishes", Observe: "when the event is sent again",
 				Requirements: []string{"D-2", "R-77"}, Skip: onlyUDP, Judge: judgeRetransmission, Run: checkRetransmission,
 			},
 			{
 				Name: "expiry", Text: "resumes that nobody answers end in a full handshake",
+				Provoke: "the device is restarted and the cloud is silent", Observe: "marked records, and when a ClientHello follows",
 				Requirements: []string{"R-76", "R-77"}, Skip: onlyUDP, Run: checkExpiry,
 			},
 			{
 				Name: "same-seed", Text: "the same seed gives the same packets",
+				Provoke: "two runs with one seed and one with another", Observe: "a hash of every byte on the network",
 				Requirements: []string{"D-1"}, Run: checkSameSeed,
 			},
 		},

@@ -19,18 +19,22 @@ func variableSuite() Suite {
 		Checks: []Check{
 			{
 				Name: "read", Text: "int, double, string and bool come back as the device has them",
+				Provoke: "every variable of every device is read", Observe: "the value in the response, beside what the device has",
 				Requirements: []string{"S3", "S10", "C-36", "D-8"}, Run: checkRead,
 			},
 			{
 				Name: "response-form", Text: "piggybacked up to 1.4, separate and acknowledged from 1.5 on",
+				Provoke: "variables are read", Observe: "type and code of the response, and its acknowledgement",
 				Requirements: []string{"C-6", "D-8"}, Needs: []string{"read"}, Run: checkValueForm,
 			},
 			{
 				Name: "only-when-asked", Text: "each value on the wire was asked for, and is told once",
+				Provoke: "variables are read", Observe: "that every value answers a request, once",
 				Requirements: []string{"S10"}, Needs: []string{"read"}, Run: checkOnlyWhenAsked,
 			},
 			{
 				Name: "unknown", Text: "a variable that the describe does not list is refused, and nothing is sent",
+				Provoke: "a variable that does not exist is read", Observe: "that no request is sent",
 				Requirements: []string{"C-22"}, Run: checkUnknownVariable,
 			},
 		},
