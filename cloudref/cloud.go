@@ -14,6 +14,7 @@ import (
 	"github.com/muster/muster/cloudref/app"
 	"github.com/muster/muster/cloudref/endpoint"
 	"github.com/muster/muster/cloudref/store"
+	"github.com/muster/muster/cloudref/traffic"
 	"github.com/muster/muster/protocol/clock"
 	"github.com/muster/muster/transport"
 )
@@ -28,6 +29,8 @@ type Cloud struct {
 	events events
 	safe   safeMode
 	trust  trust
+	// traffic remembers what devices say, nil without Options.Page.
+	traffic *traffic.Recorder
 }
 
 // Start runs a cloud until Stop. The error says what to do.
@@ -54,6 +57,9 @@ func Start(ctx context.Context, o Options) (*Cloud, error) {
 	c.calls.init()
 	c.events.init()
 	c.safe.init()
+	if o.Page {
+		c.traffic = traffic.NewRecorder(c.Time)
+	}
 	c.driver = newDriver(&c.o)
 	if err := c.startNode(ctx); err != nil {
 		return nil, errors.Join(err, st.Close())
@@ -95,6 +101,9 @@ func (c *Cloud) startNode(ctx context.Context) error {
 	}
 	if c.o.TCP.IsValid() {
 		config.RSAKey = c.o.RSAKey
+	}
+	if c.traffic != nil {
+		config.Traffic = c.traffic.Traffic
 	}
 	if c.o.Adjust != nil {
 		c.o.Adjust(&config)

@@ -118,7 +118,7 @@ func defaultData() string {
 
 // options checks what the flags say.
 func (s *settings) options() (Options, error) {
-	o := Options{Dir: s.data, NATS: s.nats, Memory: s.memory}
+	o := Options{Dir: s.data, NATS: s.nats, Memory: s.memory, Page: s.http != ""}
 	var err error
 	if o.UDP, err = listenAddress("--udp", s.udp); err != nil {
 		return o, err

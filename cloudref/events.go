@@ -150,6 +150,9 @@ func (c *Cloud) observe(o endpoint.Observation) {
 	if c.o.Observe != nil {
 		c.o.Observe(o)
 	}
+	if c.traffic != nil {
+		c.traffic.Observe(o)
+	}
 	switch o.What {
 	case endpoint.Application:
 		c.calls.tell(o.Effect)

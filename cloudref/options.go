@@ -59,6 +59,9 @@ type Options struct {
 
 	// Observe hears of everything that happens to devices. It must be quick.
 	Observe func(endpoint.Observation)
+	// Page remembers what devices and the cloud say, for the live page that is
+	// served beside the API.
+	Page bool
 	// KeepSecrets makes Observations carry session secrets. Never in a cloud that
 	// serves others.
 	KeepSecrets bool

@@ -1,9 +1,11 @@
 package cloudref
 
 import (
+	"net/http"
 	"time"
 
 	"github.com/muster/muster/cloudref/api"
+	"github.com/muster/muster/cloudref/page"
 	"github.com/muster/muster/cloudref/store"
 )
 
@@ -19,6 +21,16 @@ import (
 func (c *Cloud) API(config api.Config) *api.Server {
 	config.Cloud, config.Store = rest{c}, c.store
 	return api.New(config)
+}
+
+// withPage returns rest with the live page at /, if the cloud has one.
+func (c *Cloud) withPage(rest *api.Server) http.Handler {
+	if c.traffic == nil {
+		return rest
+	}
+	return page.Handler(page.Config{
+		Account: rest.Account, Store: c.store, Status: c.Status, Time: c.Time, Traffic: c.traffic, Closing: rest.Closing(),
+	}, rest)
 }
 
 // rest is a Cloud as package api wants it.

@@ -69,7 +69,7 @@ func openWeb(ctx context.Context, c *Cloud, o webOptions, log *slog.Logger) (*we
 		return nil, fmt.Errorf(`cloud: listening on HTTP %s: %w: choose another address with --http, or --http "" for none`, address, err)
 	}
 	rest := c.API(api.Config{Log: c.o.Log, NoSignUp: !o.signUp})
-	var handler http.Handler = rest
+	handler := c.withPage(rest)
 	if o.limits {
 		handler = newLimits(handler)
 	}

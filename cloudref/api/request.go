@@ -86,6 +86,16 @@ func (q *request) bearer() string {
 // query returns a parameter of the URL.
 func (q *request) query(name string) string { return q.URL.Query().Get(name) }
 
+// Account returns the account whose access token a request carries in its header,
+// and false without a good one. It is for other handlers beside this API.
+func (s *Server) Account(r *http.Request) (store.AccountID, bool) {
+	q := &request{Request: r}
+	if s.authenticate(q, q.bearer()) != nil {
+		return store.AccountID{}, false
+	}
+	return q.account, true
+}
+
 // authenticate finds out whose token it is.
 func (s *Server) authenticate(q *request, token string) error {
 	if token == "" {

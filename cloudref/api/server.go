@@ -136,6 +136,9 @@ func New(c Config) *Server {
 	return s
 }
 
+// Closing is closed when Close was called.
+func (s *Server) Closing() <-chan struct{} { return s.closing.Done() }
+
 // Close ends the event streams. Firmware transfers go on as long as the cloud
 // runs.
 func (s *Server) Close() { s.close() }

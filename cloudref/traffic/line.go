@@ -1,8 +1,11 @@
 package traffic
 
 import (
+	"encoding/hex"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/muster/muster/protocol/coap"
 	"github.com/muster/muster/protocol/pdc"
@@ -72,11 +75,14 @@ func dataOf(m *trace.Message) string {
 	if m.CoAP.Code == coap.Empty {
 		return ""
 	}
-	text := strings.ToValidUTF8(string(m.CoAP.Payload[:min(len(m.CoAP.Payload), dataMax)]), "\uFFFD")
-	if len(m.CoAP.Payload) > dataMax {
-		text += "…"
+	data, more := m.CoAP.Payload, ""
+	if len(data) > dataMax {
+		data, more = data[:dataMax], "…"
 	}
-	return text
+	if strings.ContainsFunc(string(data), func(r rune) bool { return r == utf8.RuneError || !unicode.IsPrint(r) }) {
+		return "0x" + hex.EncodeToString(data) + more
+	}
+	return string(data) + more
 }
 
 // parse makes a message of its bytes.

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/muster/muster/protocol/clock"
+	"github.com/muster/muster/protocol/pdc"
 	"github.com/muster/muster/sim/device"
 	"github.com/muster/muster/transport"
 )
@@ -106,12 +107,20 @@ func (s *settings) fleet(ctx context.Context, keys *Keys, list []Member) (*Real,
 	return f, nil
 }
 
-// application is what the devices of the command run.
+// application is what the devices of the command run: a function that returns the
+// length of its argument, a variable with the device's number in its fleet, and a
+// subscription to what begins with "fleet/".
 func application() *device.App {
 	return &device.App{
 		Functions: []device.Function{
 			{Name: "length", Call: func(_ device.ID, arg []byte) int32 { return int32(len(arg)) }},
 		},
+		Variables: []device.Variable{
+			{Name: "number", Type: pdc.VariableInt, Value: func(id device.ID) pdc.Value {
+				return pdc.Value{Type: pdc.VariableInt, Int: int32(binary.BigEndian.Uint32(id[8:]))}
+			}},
+		},
+		Subscriptions:  []pdc.Subscribe{{Filter: "fleet/", Scope: pdc.ScopeMyDevices}},
 		SetupOnConnect: true,
 	}
 }

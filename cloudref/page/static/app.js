@@ -109,9 +109,9 @@ function showDevices() {
     if (wanted && !`${d.name} ${d.id} ${kind}`.toLowerCase().includes(wanted)) continue;
     const button = make("button");
     button.type = "button";
-    button.dataset.id = d.id;
+    button.dataset.id = button.title = d.id;
     if (d.id === chosen) button.setAttribute("aria-current", "true");
-    button.append(make("i", "", d.online ? "dot on" : "dot"), make("b", d.name || d.id), make("em", d.online ? "online" : `seen ${d.last_heard ? age(d.last_heard) + " ago" : "never"}`), make("span", kind || "never connected"));
+    button.append(make("i", "", d.online ? "dot on" : "dot"), make("b", d.name || `…${d.id.slice(-8)}`), make("em", d.online ? "online" : `seen ${d.last_heard ? age(d.last_heard) + " ago" : "never"}`), make("span", kind || "never connected"));
     const item = make("li");
     item.append(button);
     rows.push(item);
@@ -290,7 +290,7 @@ function showFlash(f) {
 
 function showEvent(name, e) {
   const item = make("li");
-  const who = devices.get(e.coreid)?.name || e.coreid;
+  const who = e.coreid.length < 24 ? e.coreid : devices.get(e.coreid)?.name || `…${e.coreid.slice(-8)}`;
   item.append(make("b", name), " ", make("small", `${who} · ${clock(e.published_at)}`));
   if (e.data !== null && e.data !== "") item.append(make("code", e.data));
   $("events").prepend(item);

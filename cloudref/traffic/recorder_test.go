@@ -1,0 +1,137 @@
+package traffic
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/muster/muster/cloudref/endpoint"
+	"github.com/muster/muster/cloudref/store"
+	"github.com/muster/muster/protocol/clock"
+	"github.com/muster/muster/protocol/coap"
+	"github.com/muster/muster/protocol/trace"
+)
+
+var lamp = store.DeviceID{0xe0, 0x0f}
+
+func newRecorder() *Recorder {
+	return NewRecorder(func(at clock.Instant) time.Time { return time.Unix(1_700_000_000, int64(at)) })
+}
+
+func publish(id uint16, name, data string) []byte {
+	m := coap.Message{Code: coap.POST, ID: id, Payload: []byte(data), Options: coap.Options{coap.Text(coap.URIPath, "E")}}
+	for part := range strings.SplitSeq(name, "/") {
+		m.Options = append(m.Options, coap.Text(coap.URIPath, part))
+	}
+	return m.Append(nil)
+}
+
+func up(bytes int, messages ...[]byte) endpoint.Traffic {
+	return endpoint.Traffic{Device: lamp, Peer: netip.MustParseAddrPort("127.0.0.9:5000"), Direction: trace.Up, Bytes: bytes, Messages: messages}
+}
+
+func down(bytes int, messages ...[]byte) endpoint.Traffic {
+	t := up(bytes, messages...)
+	t.Direction = trace.Down
+	return t
+}
+
+func row(rows []Row, what string) Row {
+	for _, r := range rows {
+		if r.What == what {
+			return r
+		}
+	}
+	return Row{}
+}
+
+// Packets are booked to what they are spent on, headers included: an
+// acknowledgement to what it acknowledges.
+func TestLedger(t *testing.T) {
+	r := newRecorder()
+	r.Traffic(up(57, publish(7, "brewed", "ready")))
+	r.Traffic(down(33, []byte{0x60, 0, 0, 7}))
+	r.Traffic(up(57, publish(7, "brewed", "ready"))) // again: the ACK was lost
+	r.Traffic(up(40, publish(8, "spark/device/claim/code", "secret-code")))
+	r.Traffic(up(20))
+	got := r.Of(lamp)
+	if p := row(got.Ledger, "Publish"); p.Packets != [2]int64{2, 1} || p.Bytes != [2]int64{2 * 85, 61} {
+		t.Errorf("publish: %+v", p)
+	}
+	if p := row(got.Ledger, "system event"); p.Bytes != [2]int64{68, 0} {
+		t.Errorf("system event: %+v", p)
+	}
+	if len(got.Lines) != 5 || got.Lines[0].Data != "ready" || !strings.Contains(got.Lines[2].Text, "again") || got.Lines[4].What != "no message" {
+		t.Errorf("lines: %+v", got.Lines)
+	}
+	for _, l := range got.Lines {
+		if strings.Contains(l.Text+l.Data, "secret") {
+			t.Errorf("a claim code is shown: %+v", l)
+		}
+	}
+	if got := r.Of(store.DeviceID{1}); got.Ledger != nil || got.Lines != nil {
+		t.Errorf("a device that was never heard: %+v", got)
+	}
+}
+
+// The bytes of a handshake are booked when it is known whose it was.
+func TestHandshake(t *testing.T) {
+	r := newRecorder()
+	hello := up(100)
+	hello.Device = store.DeviceID{}
+	other := hello
+	other.Peer = netip.MustParseAddrPort("127.0.0.8:5000")
+	answer := hello
+	answer.Direction, answer.Bytes = trace.Down, 60
+	for _, p := range []endpoint.Traffic{hello, answer, other, hello, answer} {
+		r.Traffic(p)
+	}
+	if got := r.Of(lamp); got.Ledger != nil {
+		t.Errorf("before: %+v", got)
+	}
+	r.Observe(endpoint.Observation{At: 5, Device: lamp, What: endpoint.Secured, Session: endpoint.SessionInfo{Peer: "127.0.0.9:5000"}})
+	got := r.Of(lamp)
+	if h := row(got.Ledger, "handshake"); h.Packets != [2]int64{2, 2} || h.Bytes != [2]int64{256, 176} || !got.Secured.Equal(time.Unix(1_700_000_000, 5)) {
+		t.Errorf("got %+v", got)
+	}
+}
+
+// However many devices and strangers there are, and however much they say, what is
+// remembered is bounded; a slow reader is cut off.
+func TestBounds(t *testing.T) {
+	r := newRecorder()
+	_, watch := r.Watch(lamp)
+	for i := range 2 * linesMax {
+		r.Traffic(up(40, publish(uint16(i), "x", "y")))
+	}
+	got := r.Of(lamp)
+	serials := make([]uint64, 0, len(got.Lines))
+	for _, l := range got.Lines {
+		serials = append(serials, l.Serial)
+	}
+	if len(serials) != linesMax || !slices.IsSorted(serials) || serials[linesMax-1] != 2*linesMax {
+		t.Errorf("%d lines, the last is %v", len(serials), serials[len(serials)-1])
+	}
+	seen := 0
+	for range watch.C {
+		seen++
+	}
+	if seen != watchBuffer {
+		t.Errorf("the slow reader got %d updates before it was cut off, want %d", seen, watchBuffer)
+	}
+	watch.Close() // once more does no harm
+	for i := range 2 * max(devicesMax, strangersMax) {
+		p := up(40)
+		binary.BigEndian.PutUint32(p.Device[4:], uint32(i)+1)
+		r.Traffic(p)
+		p.Device = store.DeviceID{}
+		p.Peer = netip.AddrPortFrom(p.Peer.Addr(), uint16(i))
+		r.Traffic(p)
+	}
+	if r.devices.Len() != devicesMax || r.strangers.Len() != strangersMax || len(r.Of(lamp).Lines) > 0 {
+		t.Errorf("%d devices and %d strangers are remembered", r.devices.Len(), r.strangers.Len())
+	}
+}
