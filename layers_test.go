@@ -31,7 +31,9 @@ var layers = map[string]layer{
 		reason: "vectors made with the codec under test would agree with it for ever",
 	},
 	"rigs": {
-		reason: "a bench must work with boards and clouds that are not ours",
+		mayImport: []string{"protocol"},
+		testsToo:  []string{"fixtures", "cloudref"},
+		reason:    "a bench must work with boards and clouds that are not ours: key blobs and firmware images are the wire's",
 	},
 	"transport": {
 		mayImport: []string{"protocol"},
