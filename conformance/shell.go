@@ -2,8 +2,10 @@ package conformance
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"time"
 
@@ -127,8 +129,14 @@ func (s *shell) judge(ctx context.Context, suite Suite, check Check, group *targ
 	case ctx.Err() != nil:
 		result.Reason = "the run was interrupted"
 		return result
+	case group.Absent != "":
+		result.Verdict, result.Reason = report.Unsupported, group.Absent
+		return result
 	case s.failed[suite.Name] != nil:
 		result.Verdict, result.Reason = report.Inconclusive, s.failed[suite.Name].Error()
+		if missing := new(target.Missing); errors.As(s.failed[suite.Name], &missing) {
+			result.Verdict = report.Unsupported
+		}
 		return result
 	case reason != "":
 		result.Verdict, result.Reason = report.Unsupported, reason
@@ -136,14 +144,48 @@ func (s *shell) judge(ctx context.Context, suite Suite, check Check, group *targ
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.options.Patience)
 	defer cancel()
-	recorder, began := new(Recorder), time.Now()
-	err := check.run(ctx, s.env, group, recorder)
-	if err != nil {
-		recorder.Inconclusive(report.Finding{Text: "the harness could not finish: " + err.Error()})
+	recorder, usage, began := new(Recorder), &target.Usage{Stop: cancel}, time.Now()
+	err := s.runCheck(ctx, check, group, usage, recorder)
+	if missing := usage.Missing(); len(missing) > 0 {
+		result.Verdict, result.Reason = report.Unsupported, reasons(missing)
+	} else {
+		if err != nil {
+			recorder.Inconclusive(report.Finding{Text: "the harness could not finish: " + err.Error()})
+		}
+		result = recorder.result(result)
 	}
-	result = recorder.result(result)
 	result.Duration = time.Since(began)
 	return result
+}
+
+// overtime is how long a check may go on when its time is over, before it is given
+// up: a run ends, whatever its target does.
+const overtime = 15 * time.Second
+
+// runCheck runs a check, and gives it up when it does not end with its context.
+func (s *shell) runCheck(ctx context.Context, check Check, group *target.Group, usage *target.Usage, r *Recorder) error {
+	ended := make(chan error, 1)
+	go func() { ended <- check.run(ctx, s.env.View(group, usage), group, r) }()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-ended:
+		return err
+	case <-time.After(overtime):
+		return fmt.Errorf("the check did not end within %v of its time", overtime)
+	}
+}
+
+// reasons says what a check asked for in vain.
+func reasons(missing []*target.Missing) string {
+	var list []string
+	for _, m := range missing {
+		list = append(list, m.Error())
+	}
+	return strings.Join(list, "; ")
 }
 
 func skip(check Check, group *target.Group) string {

@@ -41,6 +41,9 @@ func Variables(id [12]byte) map[string]pdc.Value {
 	}
 }
 
+// Variables are the values that the device has to have.
+func (d *Device) Variables() map[string]pdc.Value { return Variables(d.ID) }
+
 // application is what every simulated device runs.
 func application() *device.App {
 	app := &device.App{

@@ -5,8 +5,11 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/muster/muster/protocol/clock"
+	"github.com/muster/muster/protocol/pdc"
 	"github.com/muster/muster/protocol/trace"
 	"github.com/muster/muster/sim/device"
 	"github.com/muster/muster/sim/profile"
@@ -35,9 +38,12 @@ type Device struct {
 	// Account is 0 or 1: there are two accounts, so that isolation can be seen.
 	Account int
 
-	env   *Env
-	index int    // in the fleet
-	host  string // the IP address that it has at first
+	env      *Env
+	board    Board      // what it is, if it is not simulated
+	boarding sync.Mutex // held while the board is asked for something
+	group    *Group     // that it is judged with; nil for a device made by a check alone
+	index    int        // in the fleet; -1 for a board
+	host     string     // the IP address that it has at first
 
 	restarted Mark
 
@@ -47,6 +53,8 @@ type Device struct {
 	powered bool          // has been switched on, ever
 	online  bool
 	was     bool // online, ever
+
+	deliveries map[uint64]delivery // to a board, on their way, by exchange
 
 	describe  sync.Once
 	described chan struct{} // closed when the cloud knows its functions and variables
@@ -162,6 +170,10 @@ func (d *Device) PowerOn() {
 	d.mu.Lock()
 	d.powered = true
 	d.mu.Unlock()
+	if d.board != nil {
+		d.boardDo(Power, Board.PowerOn)
+		return
+	}
 	d.env.fleet.PowerOn(d.index)
 }
 
@@ -182,33 +194,87 @@ func (d *Device) Bring(ctx context.Context) {
 	if _, err := d.AwaitOnline(ctx, mark); err != nil {
 		return // who does not come is for checks to tell
 	}
+	d.awaitDescribed(ctx)
+}
+
+// awaitDescribed waits until the cloud knows what the device offers. Of a foreign
+// cloud nobody knows when that is: then it ends when the device has said it.
+func (d *Device) awaitDescribed(ctx context.Context) {
+	if d.env.cloud == nil {
+		ctx, cancel := context.WithTimeout(ctx, describeMax)
+		defer cancel()
+		_ = d.env.Until(ctx, d.toldDescribe) // if it does not, the cloud has not asked: checks tell
+		return
+	}
 	select {
 	case <-d.described:
 	case <-ctx.Done():
 	}
 }
 
+// describeMax is how long a foreign cloud may take to have a describe.
+const describeMax = 8 * time.Second
+
+// toldDescribe reports whether the device has described itself, on the wire.
+func (d *Device) toldDescribe() bool {
+	for _, p := range d.Packets(Mark{}) {
+		for _, m := range p.Messages() {
+			if m.Kind == pdc.KindDescribePost || m.Kind == pdc.KindDescribeResponse {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // Disconnect ends the connection in an orderly way; Connect begins another.
-func (d *Device) Disconnect() { d.env.fleet.Disconnect(d.index) }
+func (d *Device) Disconnect() {
+	if d.board != nil {
+		d.boardCommand("disconnect")
+		return
+	}
+	d.env.fleet.Disconnect(d.index)
+}
 
 // Connect ends what Disconnect began.
-func (d *Device) Connect() { d.env.fleet.Connect(d.index) }
+func (d *Device) Connect() {
+	if d.board != nil {
+		d.boardCommand("connect")
+		return
+	}
+	d.env.fleet.Connect(d.index)
+}
 
 // Suspend stops the device as if its process had been killed. It keeps its
 // retained memory, so PowerOn continues with a resume.
-func (d *Device) Suspend() { d.env.fleet.Suspend(d.index) }
+func (d *Device) Suspend() {
+	if d.board != nil {
+		d.boardDo(Power, Board.PowerOff)
+		return
+	}
+	d.env.fleet.Suspend(d.index)
+}
 
 // NetworkChanged gives the device another address.
-func (d *Device) NetworkChanged() { d.env.fleet.NetworkChange(d.index) }
+func (d *Device) NetworkChanged() {
+	if d.need(Roaming) == nil {
+		d.env.fleet.NetworkChange(d.index)
+	}
+}
 
 // Ping makes the device ask for a sign of life.
 func (d *Device) Ping() {
-	d.env.fleet.Do(d.index, func(now clock.Instant, m *device.Device, out *device.Out) { m.Ping(now, out) })
+	if d.need(Roaming) == nil {
+		d.env.fleet.Do(d.index, func(now clock.Instant, m *device.Device, out *device.Out) { m.Ping(now, out) })
+	}
 }
 
 // LoseNetwork makes the device's socket fail, as when its network is gone: the
 // connection ends, and the device connects again.
 func (d *Device) LoseNetwork() {
+	if d.need(Roaming) != nil {
+		return
+	}
 	d.env.fleet.Do(d.index, func(now clock.Instant, m *device.Device, out *device.Out) {
 		if d.Profile.Board.UDP {
 			m.SocketFailed(now, out)
@@ -224,6 +290,9 @@ func (d *Device) Restarted() Mark { return d.restarted }
 // Publish makes the device publish a private event. It returns an error if the
 // device refuses to, as it does when it is not connected or publishes too fast.
 func (d *Device) Publish(ctx context.Context, name string, data []byte) error {
+	if d.board != nil {
+		return d.boardCommand("publish " + name + " " + string(data))
+	}
 	var refused error
 	err := d.env.fleet.Call(ctx, d.index, func(now clock.Instant, m *device.Device, out *device.Out) {
 		refused = m.Publish(now, device.Publication{Name: name, Data: data}, out)
@@ -240,6 +309,11 @@ type Group struct {
 	System    uint16 // the system module version
 	Transport string // "udp" or "tcp"
 	Devices   []*Device
+	// Absent is why the devices of the group cannot take part, "" if they can: the
+	// cloud has no such transport.
+	Absent string
+
+	use atomic.Pointer[Usage] // of the check that runs now
 }
 
 // String returns the version and the transport.

@@ -2,6 +2,8 @@ package target
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/rsa"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -14,8 +16,10 @@ import (
 	"github.com/muster/muster/cloudref/app"
 	"github.com/muster/muster/cloudref/endpoint"
 	"github.com/muster/muster/cloudref/store"
+	"github.com/muster/muster/harness/capture"
 	"github.com/muster/muster/harness/ledger"
 	"github.com/muster/muster/harness/report"
+	"github.com/muster/muster/protocol/lightssl"
 	"github.com/muster/muster/protocol/trace"
 	"github.com/muster/muster/sim/device"
 	"github.com/muster/muster/sim/fleet"
@@ -30,12 +34,19 @@ type Options struct {
 	// Profiles are the boards and Device OS versions; the devices are spread
 	// evenly over them. profile.Mix().
 	Profiles []*profile.Profile
+	// DeviceOS is a range of Device OS versions, such as ">= 2.0, < 4"; others do
+	// not take part. Empty: all.
+	DeviceOS string
 	// Memory keeps the cloud's state in memory: it does not survive a restart.
 	Memory bool
 	// Seed of everything random that is not secret. 0: drawn.
 	Seed uint64
 	// Progress hears what is being done.
 	Progress func(what string)
+	// Spec says what is judged; nil: the reference cloud and simulated devices.
+	Spec *Spec
+	// Log takes what boards say, see [BoardLog]. Nil: it is lost.
+	Log BoardLog
 	// Cloud changes how the reference cloud runs, again whether it was restarted;
 	// Device changes what the devices have alike. They are for mutants, and reach
 	// virtual runs too.
@@ -68,12 +79,21 @@ func Profile(name string) *profile.Profile {
 	return p
 }
 
-// An Env is a cloud, devices, and the wire between them.
+// An Env is a cloud, devices, and the wire between them, as one check sees them.
 type Env struct {
+	*world
+	use *Usage // of the check; nil outside of checks
+}
+
+// A world is what all views of an Env share.
+type world struct {
 	options  Options
 	clock    *transport.Clock
-	dir      string // of the cloud's data
-	cloud    *cloudref.Cloud
+	dir      string          // of the cloud's data
+	cloud    *cloudref.Cloud // nil when a foreign one is judged
+	rsaKey   *rsa.PrivateKey // of that cloud
+	service  service         // what is asked of the cloud besides talking to devices; nil: nothing
+	address  Address
 	fleet    *fleet.Real
 	keys     *fleet.Keys
 	ended    chan error // of the fleet
@@ -84,14 +104,16 @@ type Env struct {
 	devices  []*Device
 	byID     map[trace.DeviceID]*Device
 	accounts [2]store.AccountID
+	lacking  map[Capability]string
+	onStop   []func() error // last first
 
 	mu      sync.Mutex
 	byIndex []*Device // as in the fleet
 	refused []endpoint.Observation
 }
 
-// Start brings up a reference cloud with a store on disk, and devices that are
-// registered and switched off.
+// Start brings up what is judged and its counterpart: by default a reference cloud
+// with a store on disk, and devices that are registered and switched off.
 func Start(ctx context.Context, o Options) (*Env, error) {
 	if o.Devices == 0 {
 		o.Devices = 1000
@@ -102,10 +124,22 @@ func Start(ctx context.Context, o Options) (*Env, error) {
 	if o.Progress == nil {
 		o.Progress = func(string) {}
 	}
+	if o.Log == nil {
+		o.Log = func(string, string) {}
+	}
+	if o.Spec == nil {
+		o.Spec = &Spec{}
+	}
 	for o.Seed == 0 {
 		o.Seed = randomSeed()
 	}
-	e := &Env{options: o, clock: transport.NewClock(), ledger: ledger.New(), byID: make(map[trace.DeviceID]*Device)}
+	e := &Env{world: &world{
+		options: o, clock: transport.NewClock(), ledger: ledger.New(),
+		byID: make(map[trace.DeviceID]*Device), lacking: make(map[Capability]string),
+	}}
+	if err := e.choose(); err != nil {
+		return nil, err
+	}
 	if err := e.start(ctx); err != nil {
 		return nil, errors.Join(err, e.Stop())
 	}
@@ -113,33 +147,83 @@ func Start(ctx context.Context, o Options) (*Env, error) {
 }
 
 func (e *Env) start(ctx context.Context) error {
+	var err error
+	switch spec := e.options.Spec; {
+	case spec.Cloud != nil:
+		err = e.startForeign(ctx, spec.Cloud)
+	case spec.boards():
+		err = e.startBoards(ctx, spec.Device)
+	default:
+		err = e.startReference(ctx)
+	}
+	e.declare()
+	return err
+}
+
+// declare takes what the target is declared to have and to lack.
+func (e *Env) declare() {
+	for c, has := range e.options.Spec.Capabilities {
+		switch {
+		case !has:
+			e.lack("it is declared to lack it", c)
+		case c == KeepsState || c == Commands:
+			delete(e.lacking, c) // only the user knows
+		}
+	}
+}
+
+// startReference brings up the reference cloud and simulated devices.
+func (e *Env) startReference(ctx context.Context) error {
+	any := netip.MustParseAddrPort("127.0.0.1:0")
+	if err := e.startOwnCloud(ctx, any, any, capture.AtDevice); err != nil {
+		return err
+	}
+	e.options.Progress("making devices and their keys")
+	return e.addDevices(ctx)
+}
+
+// startOwnCloud brings up the reference cloud with two accounts, and the decoder
+// of the wire.
+func (e *Env) startOwnCloud(ctx context.Context, udp, tcp netip.AddrPort, at capture.Vantage) error {
 	dir, err := os.MkdirTemp("", "muster-cloud-")
 	if err != nil {
 		return fmt.Errorf("target: making a folder for the cloud: %w", err)
 	}
 	e.dir = dir
 	e.options.Progress("starting the reference cloud")
-	if err := e.startCloud(ctx, netip.MustParseAddrPort("127.0.0.1:0"), netip.MustParseAddrPort("127.0.0.1:0")); err != nil {
+	// The decoder needs the cloud's key, and the cloud the decoder's tap.
+	e.rsaKey = lightssl.GenerateCloudKey(rand.Reader)
+	e.wire = newWire(e.rsaKey, at, reorder, e.listen)
+	if err := e.startCloud(ctx, udp, tcp); err != nil {
 		return err
 	}
-	e.wire = newWire(e.cloud.RSAKey(), reorder, e.ledger.Add)
-	e.wire.cloud(e.cloud.UDP())
-	e.wire.cloud(e.cloud.TCP())
+	e.address = Address{UDP: e.cloud.UDP(), TCP: e.cloud.TCP(), EC: e.cloud.PublicKeyUDP(), RSA: e.cloud.PublicKeyTCP()}
+	e.wire.cloud(e.address.UDP)
+	e.wire.cloud(e.address.TCP)
+	e.service = &reference{e.world}
 	for i, name := range []string{"alice@example.org", "bob@example.org"} {
 		if e.accounts[i], err = e.cloud.Account(ctx, name); err != nil {
 			return err
 		}
 	}
-	e.options.Progress("making devices and their keys")
-	return e.addDevices(ctx)
+	return nil
+}
+
+// listen hears of every packet.
+func (e *Env) listen(p *trace.Packet) {
+	e.ledger.Add(p)
+	e.heard(p)
 }
 
 // startCloud runs the cloud on the given addresses, with the state that is in
 // its folder.
 func (e *Env) startCloud(ctx context.Context, udp, tcp netip.AddrPort) error {
 	o := cloudref.Options{
-		Dir: e.dir, UDP: udp, TCP: tcp, Clock: e.clock, Observe: e.observe, KeepSecrets: true,
+		Dir: e.dir, UDP: udp, TCP: tcp, Clock: e.clock, Observe: e.observe, KeepSecrets: true, RSAKey: e.rsaKey,
 		AnswerTimeout: 15 * time.Second, Memory: e.options.Memory,
+	}
+	if e.wire.vantage == capture.AtCloud {
+		o.Tap = e.wire.decoder.Tap()
 	}
 	if e.options.Cloud != nil {
 		again := e.cloud != nil
@@ -153,9 +237,19 @@ func (e *Env) startCloud(ctx context.Context, udp, tcp netip.AddrPort) error {
 	return nil
 }
 
+// View returns the Env as one check on one generation sees it. What it asks for in
+// vain is noted in use.
+func (e *Env) View(g *Group, use *Usage) *Env {
+	g.use.Store(use)
+	return &Env{world: e.world, use: use}
+}
+
 // RestartCloud stops the cloud as abruptly as one process can do to a part of
 // itself, and starts it again with what it had stored, on the same addresses.
 func (e *Env) RestartCloud(ctx context.Context) error {
+	if err := e.need(Restarts); err != nil {
+		return err
+	}
 	udp, tcp := e.cloud.UDP(), e.cloud.TCP()
 	if err := e.cloud.Stop(); err != nil {
 		return fmt.Errorf("target: stopping the cloud: %w", err)
@@ -164,15 +258,17 @@ func (e *Env) RestartCloud(ctx context.Context) error {
 }
 
 // RestartAll stops every device as if its process had been killed, restarts the
-// cloud, starts the devices again, and waits until they are connected or ctx
-// ends.
+// cloud if it can be, starts the devices again, and waits until they are connected
+// or ctx ends.
 func (e *Env) RestartAll(ctx context.Context) error {
 	for _, d := range e.devices {
 		d.Suspend()
 		d.restarted = d.Mark()
 	}
-	if err := e.RestartCloud(ctx); err != nil {
-		return err
+	if e.Lacks(Restarts) == "" {
+		if err := e.RestartCloud(ctx); err != nil {
+			return err
+		}
 	}
 	Each(e.devices, func(d *Device) {
 		d.PowerOn()
@@ -184,23 +280,75 @@ func (e *Env) RestartAll(ctx context.Context) error {
 // observe hears from the cloud: the secrets of sessions, for the decoder, and
 // whom it refused.
 func (e *Env) observe(o endpoint.Observation) {
-	switch {
-	case o.What == endpoint.Secured && o.Session.DTLS != nil:
-		e.wire.decoder.AddSecrets(*o.Session.DTLS)
-	case o.What == endpoint.Application:
-		if what, ok := o.Effect.(app.Described); ok && what.Application {
-			e.described(trace.DeviceID(o.Device))
+	switch o.What {
+	case endpoint.Secured:
+		e.secured(o)
+	case endpoint.Application:
+		e.effect(o)
+	case endpoint.Online, endpoint.Offline:
+		if d := e.boardOf(trace.DeviceID(o.Device)); d != nil {
+			d.noteSession(e.clock.Now(), o)
 		}
-	case o.What == endpoint.Refused:
+	case endpoint.Refused:
 		e.mu.Lock()
 		e.refused = append(e.refused, o)
 		e.mu.Unlock()
+	default:
+		// Nobody waits for it.
+	}
+}
+
+// admit makes a device one of those that are judged.
+func (e *Env) admit(d *Device) {
+	e.group(d)
+	e.devices = append(e.devices, d)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.byID[trace.DeviceID(d.ID)] = d
+}
+
+// deviceOf returns the device with an id, if it is judged.
+func (e *Env) deviceOf(id trace.DeviceID) *Device {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.byID[id]
+}
+
+// boardOf returns the device with an id, if it is judged and not simulated.
+func (e *Env) boardOf(id trace.DeviceID) *Device {
+	if d := e.deviceOf(id); d != nil && d.board != nil {
+		return d
+	}
+	return nil
+}
+
+// effect hears what the cloud's application says of a device.
+func (e *Env) effect(o endpoint.Observation) {
+	switch what := o.Effect.(type) {
+	case app.Described:
+		if what.Application {
+			e.described(trace.DeviceID(o.Device))
+		}
+	case app.FlashProgress:
+		if d := e.boardOf(trace.DeviceID(o.Device)); d != nil {
+			d.applied(e.clock.Now(), what)
+		}
+	}
+}
+
+// secured gives the secrets of a session to the decoder.
+func (e *Env) secured(o endpoint.Observation) {
+	if o.Session.DTLS != nil {
+		e.wire.decoder.AddSecrets(*o.Session.DTLS)
+	}
+	if len(o.Session.Credentials) == lightssl.CredentialsSize && e.wire.vantage == capture.AtCloud {
+		e.wire.decoder.AddCredentials(nil, lightssl.Credentials(o.Session.Credentials), trace.DeviceID(o.Device))
 	}
 }
 
 // described notes that the cloud knows the functions and variables of a device.
 func (e *Env) described(id trace.DeviceID) {
-	if d := e.byID[id]; d != nil {
+	if d := e.deviceOf(id); d != nil {
 		d.describe.Do(func() { close(d.described) })
 	}
 }
@@ -214,6 +362,9 @@ func (e *Env) Stop() error {
 	}
 	if e.cloud != nil {
 		errs = append(errs, e.cloud.Stop())
+	}
+	for _, stop := range slices.Backward(e.onStop) {
+		errs = append(errs, stop())
 	}
 	if e.dir != "" {
 		errs = append(errs, os.RemoveAll(e.dir))
@@ -230,6 +381,18 @@ func (e *Env) Groups() []*Group { return e.groups }
 // Devices returns all devices.
 func (e *Env) Devices() []*Device { return e.devices }
 
+// parties says in words who takes part.
+func (e *Env) parties() (cloud, device string) {
+	cloud, device = "the reference cloud", fmt.Sprintf("%d simulated devices", len(e.devices))
+	if c := e.options.Spec.Cloud; c != nil {
+		cloud = c.Name
+	}
+	if e.options.Spec.boards() {
+		device = e.options.Spec.Device.String()
+	}
+	return cloud, device
+}
+
 // group enters a device into its group.
 func (e *Env) group(d *Device) {
 	transport := "tcp"
@@ -239,12 +402,14 @@ func (e *Env) group(d *Device) {
 	for _, g := range e.groups {
 		if g.DeviceOS == d.Profile.Version.Name && g.Transport == transport {
 			g.Devices = append(g.Devices, d)
+			d.group = g
 			return
 		}
 	}
-	e.groups = append(e.groups, &Group{
+	d.group = &Group{
 		DeviceOS: d.Profile.Version.Name, System: d.Profile.Version.System, Transport: transport, Devices: []*Device{d},
-	})
+	}
+	e.groups = append(e.groups, d.group)
 	slices.SortFunc(e.groups, func(a, b *Group) int {
 		if a.System != b.System {
 			return int(a.System) - int(b.System)
@@ -264,8 +429,8 @@ func compareText(a, b string) int {
 // ledger.
 func (e *Env) Report() *report.Run {
 	e.wire.decoder.Flush()
-	run := &report.Run{Cloud: "the reference cloud", Version: Version()}
-	run.Device = fmt.Sprintf("%d simulated devices", len(e.devices))
+	run := &report.Run{Version: Version()}
+	run.Cloud, run.Device = e.parties()
 	cohorts := make(map[report.Cohort]int)
 	var order []report.Cohort
 	for _, d := range e.devices {
@@ -288,7 +453,7 @@ func (e *Env) Report() *report.Run {
 
 // versionOf returns the Device OS version of a device that is judged.
 func (e *Env) versionOf(id trace.DeviceID) (release string, known bool) {
-	d := e.byID[id]
+	d := e.deviceOf(id)
 	if d == nil {
 		return "", false
 	}

@@ -36,9 +36,15 @@ func (e *Env) Inject(ctx context.Context, datagrams [][]byte) ([][]byte, error) 
 
 // inject sends datagrams from a new address.
 func (e *Env) inject(ctx context.Context, datagrams [][]byte) (net.Conn, error) {
-	n := injectors.Add(1)
-	local := &net.UDPAddr{IP: net.IPv4(127, 0, byte(1+n/250%250), byte(1+n%250))}
-	conn, err := net.DialUDP("udp4", local, net.UDPAddrFromAddrPort(e.cloud.UDP()))
+	if err := e.need(CloudUDP); err != nil {
+		return nil, err
+	}
+	var local *net.UDPAddr
+	if to := e.address.UDP.Addr(); to.Is4() && to.IsLoopback() {
+		n := injectors.Add(1)
+		local = &net.UDPAddr{IP: net.IPv4(127, 0, byte(1+n/250%250), byte(1+n%250))}
+	}
+	conn, err := net.DialUDP("udp", local, net.UDPAddrFromAddrPort(e.address.UDP))
 	if err != nil {
 		return nil, fmt.Errorf("target: injecting: %w", err)
 	}
@@ -121,8 +127,11 @@ func (e *Env) beginHandshake(ctx context.Context) error {
 // InjectStream sends bytes to the cloud over TCP and returns everything that came
 // back until the cloud closed.
 func (e *Env) InjectStream(ctx context.Context, b []byte) ([]byte, error) {
+	if err := e.need(CloudTCP); err != nil {
+		return nil, err
+	}
 	dialer := net.Dialer{}
-	conn, err := dialer.DialContext(ctx, "tcp4", e.cloud.TCP().String())
+	conn, err := dialer.DialContext(ctx, "tcp", e.address.TCP.String())
 	if err != nil {
 		return nil, fmt.Errorf("target: injecting: %w", err)
 	}

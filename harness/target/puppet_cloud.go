@@ -50,6 +50,9 @@ type SimulatedOut = device.Out
 // NewPuppetCloud returns a puppet, and a simulated device of the profile with the
 // faults of the run, switched off.
 func (e *Env) NewPuppetCloud(p *profile.Profile, runSeed uint64, craft Stagecraft) (*PuppetCloud, error) {
+	if err := e.need(VirtualTime); err != nil {
+		return nil, err
+	}
 	c := &PuppetCloud{stage: newStage(p, runSeed)}
 	config := c.deviceConfig(runSeed)
 	if craft.Device != nil {

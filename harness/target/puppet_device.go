@@ -78,6 +78,9 @@ type CloudNote struct {
 // reference cloud that knows it, with the faults of the run. bend, if not nil,
 // changes the puppet.
 func (e *Env) NewPuppetDevice(p *profile.Profile, runSeed uint64, bend func(*peer.DeviceConfig)) (*PuppetDevice, error) {
+	if err := e.need(VirtualTime); err != nil {
+		return nil, err
+	}
 	d := &PuppetDevice{stage: newStage(p, runSeed), Dialect: p.Dialect(), outcomes: make(map[uint64]*Outcome)}
 	var err error
 	d.node, d.cloud, d.store, err = d.reference(runSeed, d.observe, func(c *CloudConfig) {

@@ -8,8 +8,10 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/muster/muster/cloudref"
@@ -20,12 +22,14 @@ import (
 	"github.com/muster/muster/protocol/trace"
 	"github.com/muster/muster/sim/device"
 	"github.com/muster/muster/sim/fleet"
+	"github.com/muster/muster/sim/profile"
 )
 
-// addDevices makes the devices and registers them with the cloud.
-func (e *Env) addDevices(ctx context.Context) error {
+// startFleet opens the sockets of the simulated devices.
+func (e *Env) startFleet() error {
 	f, err := fleet.NewReal(fleet.Options{
-		UDP: e.cloud.UDP(), TCP: e.cloud.TCP(), Clock: e.clock, Tap: e.wire.decoder.Tap(), Observe: e.happened,
+		UDP: e.address.UDP, TCP: e.address.TCP, Clock: e.clock, Tap: e.wire.decoder.Tap(), Observe: e.happened,
+		Secrets: e.cloud == nil, // a foreign cloud tells none
 	})
 	if err != nil {
 		return err
@@ -34,6 +38,14 @@ func (e *Env) addDevices(ctx context.Context) error {
 	run, cancel := context.WithCancel(context.Background())
 	e.cancel = cancel
 	go func() { e.ended <- f.Run(run) }()
+	return nil
+}
+
+// addDevices makes the devices and registers them with the cloud.
+func (e *Env) addDevices(ctx context.Context) error {
+	if err := e.startFleet(); err != nil {
+		return err
+	}
 	if err := e.makeKeys(ctx); err != nil {
 		return err
 	}
@@ -41,15 +53,23 @@ func (e *Env) addDevices(ctx context.Context) error {
 	var list []cloudref.Registration
 	for i := range e.options.Devices {
 		p := e.options.Profiles[i%len(e.options.Profiles)]
-		d := &Device{ID: fleet.ID(uint32(e.options.Seed), i), Profile: p, Account: i / len(e.options.Profiles) % 2, env: e, more: make(chan struct{}), described: make(chan struct{})}
+		d := e.newDevice(fleet.ID(uint32(e.options.Seed), i), p)
+		d.Account = i / len(e.options.Profiles) % 2
 		list = append(list, e.registration(d, fmt.Sprintf("%s-%d", p.Board.Name, i)))
 		if err := e.place(ctx, d, fleet.Spec{Config: template.Config(p), ID: d.ID}); err != nil {
 			return err
 		}
-		e.devices, e.byID[trace.DeviceID(d.ID)] = append(e.devices, d), d
-		e.group(d)
+		e.admit(d)
 	}
 	return e.cloud.Register(ctx, list...)
+}
+
+// newDevice returns a handle of a device that is nowhere yet.
+func (e *Env) newDevice(id device.ID, p *profile.Profile) *Device {
+	return &Device{
+		ID: id, Profile: p, env: &Env{world: e.world}, index: -1,
+		more: make(chan struct{}), described: make(chan struct{}),
+	}
 }
 
 // makeKeys makes the RSA keys of the devices over TCP, which takes longest.
@@ -70,17 +90,34 @@ func (e *Env) makeKeys(ctx context.Context) error {
 // template is what the devices have alike.
 func (e *Env) template() *fleet.Template {
 	return &fleet.Template{
-		Keys: e.keys, App: application(), Seed: e.options.Seed, Server: e.cloud.UDP().String(), Edit: e.options.Device,
-		EC: parsePublic[*ecdsa.PublicKey](e.cloud.PublicKeyUDP()), RSA: parsePublic[*rsa.PublicKey](e.cloud.PublicKeyTCP()),
+		Keys: e.keys, App: application(), Seed: e.options.Seed, Server: e.address.UDP.String(), Edit: e.edit(nil),
+		EC: parsePublic[*ecdsa.PublicKey](e.address.EC), RSA: parsePublic[*rsa.PublicKey](e.address.RSA),
 	}
 }
 
-func parsePublic[K crypto.PublicKey](der []byte) K {
-	key, err := x509.ParsePKIXPublicKey(der)
+// edit returns what changes the configuration of devices: that of the run, then
+// more, which may be nil.
+func (e *Env) edit(more func(*DeviceConfig)) func(*DeviceConfig) {
+	return func(c *DeviceConfig) {
+		c.Secrets = e.cloud == nil
+		for _, f := range []func(*DeviceConfig){e.options.Device, more} {
+			if f != nil {
+				f(c)
+			}
+		}
+	}
+}
+
+// parsePublic returns the key in der, nil if there is none.
+func parsePublic[K crypto.PublicKey](der []byte) (key K) {
+	if len(der) == 0 {
+		return key
+	}
+	parsed, err := x509.ParsePKIXPublicKey(der)
 	if err != nil {
 		panic(fmt.Sprintf("target: the cloud's own key: %v", err))
 	}
-	return key.(K)
+	return parsed.(K)
 }
 
 // registration is how the cloud gets to know a device. The decoder is told too,
@@ -89,13 +126,17 @@ func (e *Env) registration(d *Device, name string) cloudref.Registration {
 	r := cloudref.Registration{ID: store.DeviceID(d.ID), Name: name, Owner: e.accounts[d.Account]}
 	if d.Profile.Board.UDP {
 		r.P256 = e.keys.Public(d.ID)
-		e.wire.decoder.AddDevice(trace.DeviceID(d.ID), r.P256, nil)
-		return r
+	} else {
+		r.RSA = e.keys.Public(d.ID)
 	}
-	r.RSA = e.keys.Public(d.ID)
-	private, _ := e.keys.Get(d.ID).(*rsa.PrivateKey)
-	e.wire.decoder.AddDevice(trace.DeviceID(d.ID), r.RSA, private)
+	e.tellOwner(d)
 	return r
+}
+
+// tellOwner tells the decoder whose the key of a simulated device is.
+func (e *Env) tellOwner(d *Device) {
+	private, _ := e.keys.Get(d.ID).(*rsa.PrivateKey)
+	e.wire.decoder.AddDevice(trace.DeviceID(d.ID), e.keys.Public(d.ID), private)
 }
 
 // place puts a device into the fleet, switched off.
@@ -119,7 +160,23 @@ func (e *Env) happened(index int, at clock.Instant, event device.Event) {
 	e.mu.Lock()
 	d := e.byIndex[index]
 	e.mu.Unlock()
+	if event.Kind == device.Secrets {
+		e.keyLine(d, string(event.Data))
+		return
+	}
 	d.note(at, event)
+}
+
+// keyLine gives the secrets that a device tells of its session to the decoder.
+func (e *Env) keyLine(d *Device, line string) {
+	if text, ok := strings.CutPrefix(line, "LIGHTSSL "); ok {
+		b, err := hex.DecodeString(text)
+		if err == nil && len(b) == lightssl.CredentialsSize {
+			e.wire.decoder.AddCredentials(nil, lightssl.Credentials(b), trace.DeviceID(d.ID))
+		}
+		return
+	}
+	_ = e.wire.decoder.ReadKeyLog(strings.NewReader(line)) // the device writes its own lines well
 }
 
 // Stranger returns a device like those of the group whose key the cloud does not
@@ -131,6 +188,9 @@ func (e *Env) Stranger(ctx context.Context, g *Group) (*Device, error) {
 // Deceived returns a device like those of the group that pins another key than
 // the cloud has, and that the cloud knows, switched off.
 func (e *Env) Deceived(ctx context.Context, g *Group) (*Device, error) {
+	if err := e.need(Registration); err != nil {
+		return nil, err
+	}
 	d, err := e.extra(ctx, g, func(c *device.Config) {
 		if g.Transport == "udp" {
 			c.CloudKey = &seed.P256(rand.Reader).PublicKey
@@ -147,6 +207,11 @@ func (e *Env) Deceived(ctx context.Context, g *Group) (*Device, error) {
 // Claimable returns a device like those of the group that belongs to nobody and
 // holds a claim code of an account, switched off.
 func (e *Env) Claimable(ctx context.Context, g *Group, account int) (*Device, error) {
+	for _, c := range []Capability{ClaimCodes, Registration} {
+		if err := e.need(c); err != nil {
+			return nil, err
+		}
+	}
 	code, err := e.cloud.ClaimCode(ctx, e.accounts[account], time.Hour)
 	if err != nil {
 		return nil, err
@@ -166,7 +231,11 @@ func (e *Env) extra(ctx context.Context, g *Group, edit func(*device.Config)) (*
 }
 
 func (e *Env) extraWith(ctx context.Context, g *Group, nv *device.NVRAM, edit func(*device.Config)) (*Device, error) {
-	d := &Device{Profile: g.Devices[0].Profile, env: e, more: make(chan struct{}), described: make(chan struct{})}
+	if err := e.need(Strangers); err != nil {
+		return nil, err
+	}
+	d := e.newDevice(device.ID{}, g.Devices[0].Profile)
+	d.group = g
 	if _, err := rand.Read(d.ID[:]); err != nil {
 		return nil, fmt.Errorf("target: drawing an id: %w", err)
 	}
@@ -176,13 +245,7 @@ func (e *Env) extraWith(ctx context.Context, g *Group, nv *device.NVRAM, edit fu
 		}
 	}
 	template := e.template()
-	template.Edit = func(c *DeviceConfig) {
-		for _, f := range []func(*DeviceConfig){e.options.Device, edit} {
-			if f != nil {
-				f(c)
-			}
-		}
-	}
+	template.Edit = e.edit(edit)
 	return d, e.place(ctx, d, fleet.Spec{Config: template.Config(d.Profile), ID: d.ID, NVRAM: nv})
 }
 

@@ -40,6 +40,9 @@ type Puppet struct {
 // Virtual returns a device with the given profile, switched off, and a cloud that
 // knows it, both with the faults of the run and those of the puppet.
 func (e *Env) Virtual(p *profile.Profile, runSeed uint64, puppet Puppet) (*Virtual, error) {
+	if err := e.need(VirtualTime); err != nil {
+		return nil, err
+	}
 	edit := func(c *DeviceConfig) {
 		for _, f := range []func(*DeviceConfig){puppet.Device, e.options.Device} {
 			if f != nil {

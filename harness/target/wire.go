@@ -16,11 +16,13 @@ import (
 // A wire keeps what crossed the network, decoded, by device.
 type wire struct {
 	decoder *capture.Decoder
+	vantage capture.Vantage
 
 	mu      sync.Mutex
 	clouds  map[netip.AddrPort]bool
 	devices map[trace.DeviceID][]*trace.Packet
 	hosts   map[string][]*trace.Packet // of nobody known yet, by the device's IP address
+	owners  map[uint32]trace.DeviceID  // of associations
 	more    chan struct{}              // closed when a packet was added
 	listen  func(*trace.Packet)
 }
@@ -32,16 +34,17 @@ const (
 	hold    = 2 * time.Second
 )
 
-// newWire returns the wire of a network on which sightings come out of order by at
-// most late; 0 on a virtual one.
-func newWire(cloudKey *rsa.PrivateKey, late time.Duration, listen func(*trace.Packet)) *wire {
+// newWire returns the wire of a network, seen from one end, on which sightings come
+// out of order by at most late; 0 on a virtual one.
+func newWire(cloudKey *rsa.PrivateKey, at capture.Vantage, late time.Duration, listen func(*trace.Packet)) *wire {
 	w := &wire{
-		clouds: make(map[netip.AddrPort]bool), listen: listen,
+		vantage: at,
+		clouds:  make(map[netip.AddrPort]bool), listen: listen, owners: make(map[uint32]trace.DeviceID),
 		devices: make(map[trace.DeviceID][]*trace.Packet),
 		hosts:   make(map[string][]*trace.Packet), more: make(chan struct{}),
 	}
 	w.decoder = capture.NewDecoder(capture.Config{
-		Emit: w.emit, Cloud: w.isCloud, CloudKey: cloudKey, Reorder: late, Hold: hold,
+		Emit: w.emit, Cloud: w.isCloud, Vantage: at, CloudKey: cloudKey, Reorder: late, Hold: hold,
 	})
 	return w
 }
@@ -65,12 +68,33 @@ func (w *wire) emit(p *trace.Packet) {
 	defer w.mu.Unlock()
 	if p.Device != (trace.DeviceID{}) {
 		w.devices[p.Device] = append(w.devices[p.Device], p)
+		w.claim(p)
 	} else if host, _, err := net.SplitHostPort(p.DeviceAddress); err == nil {
 		w.hosts[host] = append(w.hosts[host], p)
 	}
 	w.listen(p)
 	close(w.more)
 	w.more = make(chan struct{})
+}
+
+// claim gives what was seen of a session, before anybody could tell whose it is,
+// to its device: devices can share an address.
+func (w *wire) claim(p *trace.Packet) {
+	if p.Association == 0 || w.owners[p.Association] == p.Device {
+		return
+	}
+	w.owners[p.Association] = p.Device
+	host, _, err := net.SplitHostPort(p.DeviceAddress)
+	if err != nil {
+		return
+	}
+	w.hosts[host] = slices.DeleteFunc(w.hosts[host], func(o *trace.Packet) bool {
+		if o.Association != p.Association {
+			return false
+		}
+		w.devices[p.Device] = append(w.devices[p.Device], o)
+		return true
+	})
 }
 
 // changed is closed when the next packet is there.

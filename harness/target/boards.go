@@ -1,0 +1,269 @@
+package target
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/muster/muster/cloudref"
+	"github.com/muster/muster/cloudref/app"
+	"github.com/muster/muster/cloudref/endpoint"
+	"github.com/muster/muster/cloudref/store"
+	"github.com/muster/muster/harness/capture"
+	"github.com/muster/muster/protocol/clock"
+	"github.com/muster/muster/protocol/pdc"
+	"github.com/muster/muster/protocol/trace"
+	"github.com/muster/muster/sim/device"
+	"github.com/muster/muster/sim/profile"
+)
+
+// startBoards brings devices that are not simulated to the reference cloud. The
+// wire is tapped at the cloud.
+func (e *Env) startBoards(ctx context.Context, d *DeviceSpec) error {
+	boards, err := e.openBoards(ctx, d)
+	if err != nil {
+		return err
+	}
+	for _, b := range boards {
+		e.onStop = append(e.onStop, b.Close)
+	}
+	if err := e.startCloudForBoards(ctx, d); err != nil {
+		return err
+	}
+	e.lack("a device that is not simulated runs in real time", VirtualTime)
+	e.lack("a device that is not simulated has no relatives", Strangers, Registration, ClaimCodes)
+	e.lack("the harness does not move a device that is not simulated", Roaming)
+	for i, b := range boards {
+		if err := e.attach(ctx, b, i); err != nil {
+			return err
+		}
+	}
+	if len(boards) < 2 {
+		e.lack("there is one device", TwoAccounts)
+	}
+	return nil
+}
+
+// openBoards opens what the spec names.
+func (e *Env) openBoards(ctx context.Context, d *DeviceSpec) ([]Board, error) {
+	if d.Rig != "" {
+		b, err := openRig(ctx, d.Rig, e.options.Log)
+		return []Board{b}, err
+	}
+	p, err := profile.Lookup(firstOf(d.Profile, defaultProgram))
+	if err != nil {
+		return nil, err
+	}
+	programs, err := openPrograms(d.Process, p, e.options.Log)
+	if err != nil {
+		return nil, err
+	}
+	var boards []Board
+	for _, p := range programs {
+		boards = append(boards, p)
+	}
+	return boards, nil
+}
+
+// defaultProgram is what a program is said to be if nothing else is said: the
+// virtual device of the newest Device OS, over UDP.
+const defaultProgram = "gcc-udp@6.2.0"
+
+func firstOf(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}
+
+// startCloudForBoards runs the cloud where the boards look for it.
+//
+// Device OS: from 1.1 on devices take no port for UDP: it is always 5684
+// (TRN-6.1). So that clouds on this machine do not collide, this one has an address
+// of the loopback network of its own.
+func (e *Env) startCloudForBoards(ctx context.Context, d *DeviceSpec) error {
+	if d.Rig != "" {
+		any := netip.IPv4Unspecified()
+		return e.startOwnCloud(ctx, netip.AddrPortFrom(any, cloudref.PortUDP), netip.AddrPortFrom(any, cloudref.PortTCP), capture.AtCloud)
+	}
+	const tries = 16
+	var err error
+	for range tries {
+		var b [3]byte
+		if _, err := rand.Read(b[:]); err != nil {
+			return fmt.Errorf("target: drawing an address: %w", err)
+		}
+		a := netip.AddrFrom4([4]byte{127, 128 | b[0]&0x7f, b[1], 1 + b[2]%250})
+		err = e.startOwnCloud(ctx, netip.AddrPortFrom(a, cloudref.PortUDP), netip.AddrPortFrom(a, cloudref.PortTCP), capture.AtCloud)
+		if err == nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("programs look for their cloud on the ports 5684 and 5683, which something holds on every address of this machine (stop it, perhaps a cloud on 0.0.0.0): %w", err)
+}
+
+// attach registers a board and makes it a device.
+func (e *Env) attach(ctx context.Context, b Board, n int) error {
+	who, err := b.Attach(ctx, e.address)
+	if err != nil {
+		return err
+	}
+	d := e.newDevice(who.ID, who.Profile)
+	d.board, d.Account = b, n%2
+	r := cloudref.Registration{ID: store.DeviceID(d.ID), Name: firstOf(who.Name, "device-"+d.Hex()), Owner: e.accounts[d.Account]}
+	if who.Profile.Board.UDP {
+		r.P256 = who.Key
+	} else {
+		r.RSA = who.Key
+	}
+	e.wire.decoder.AddDevice(trace.DeviceID(d.ID), who.Key, who.Private)
+	e.admit(d) // before it gets in
+	if err := e.cloud.Register(ctx, r); err != nil {
+		return err
+	}
+	if !who.KeepsState {
+		e.lack("the device keeps its session in memory only", KeepsState)
+	}
+	if !who.Commands {
+		e.lack("the application takes no commands on its console", Commands)
+	}
+	return nil
+}
+
+// boardTime bounds what a board is asked to do, other than to connect.
+const boardTime = 30 * time.Second
+
+// boardDo does something to a board, if the target has the capability.
+func (d *Device) boardDo(c Capability, do func(Board, context.Context) error) {
+	if d.need(c) != nil {
+		return
+	}
+	d.boarding.Lock()
+	defer d.boarding.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), boardTime)
+	defer cancel()
+	if err := do(d.board, ctx); err != nil {
+		d.boardFailed(c, err)
+	}
+}
+
+// boardCommand gives a line to the application.
+func (d *Device) boardCommand(line string) error {
+	if err := d.need(Commands); err != nil {
+		return err
+	}
+	d.boarding.Lock()
+	defer d.boarding.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), boardTime)
+	defer cancel()
+	err := d.board.Command(ctx, line)
+	if err != nil {
+		d.boardFailed(Commands, err)
+	}
+	return err
+}
+
+func (d *Device) boardFailed(c Capability, err error) {
+	if errors.Is(err, errors.ErrUnsupported) {
+		d.env.lack("the driver of the device cannot do it", c)
+		_ = d.need(c) // the check is told
+		return
+	}
+	d.env.options.Log("harness", fmt.Sprintf("%s: %v", d, err))
+}
+
+// noteSession takes what the cloud saw of a board for what the board says of
+// itself: it has no other voice.
+func (d *Device) noteSession(at clock.Instant, o endpoint.Observation) {
+	kind := device.Offline
+	if o.What == endpoint.Online {
+		kind = device.Online
+	}
+	d.note(at, Event{Kind: kind, Resumed: o.Session.Resumed})
+}
+
+// heard takes what a board did from the wire, for those who wait for it.
+func (e *Env) heard(p *trace.Packet) {
+	d := e.boardOf(p.Device)
+	if d == nil {
+		return
+	}
+	for _, m := range p.Messages() {
+		switch {
+		case m.Repeat > 0:
+		case p.Direction == trace.Down && m.Kind == pdc.KindEventDelivery:
+			d.delivering(m)
+			if p.Transport == trace.TCP {
+				d.delivered(p.At, m.Exchange) // nothing acknowledges it
+			}
+		case p.Direction == trace.Up && m.Of == pdc.KindEventDelivery:
+			d.delivered(p.At, m.Exchange)
+		case p.Direction == trace.Up && m.Kind == pdc.KindFunctionResult:
+			d.note(p.At, Event{Kind: device.FunctionCalled})
+		}
+	}
+}
+
+// A delivery is an event that is on its way to a board.
+type delivery struct {
+	name string
+	data []byte
+}
+
+func (d *Device) delivering(m *trace.Message) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.deliveries == nil {
+		d.deliveries = make(map[uint64]delivery)
+	}
+	d.deliveries[m.Exchange] = delivery{m.Event, m.CoAP.Payload}
+}
+
+func (d *Device) delivered(at clock.Instant, exchange uint64) {
+	d.mu.Lock()
+	one, known := d.deliveries[exchange]
+	delete(d.deliveries, exchange)
+	d.mu.Unlock()
+	if known {
+		d.note(at, Event{Kind: device.EventReceived, Name: one.name, Data: one.data})
+	}
+}
+
+// applied notes the end of an update of a board.
+func (d *Device) applied(at clock.Instant, p app.FlashProgress) {
+	if p.Stage == app.FlashDone {
+		d.note(at, Event{Kind: device.UpdateApplied})
+	}
+}
+
+// offers notes for the check that the application of a board lacks what all
+// simulated devices have, if that is why the cloud refused.
+func (e *Env) offers(d *Device, c Capability, name string, ours bool, err error) error {
+	var failure *app.Failure
+	if d.board == nil || !ours || !errors.As(err, &failure) || failure.Reason != app.NoSuchName {
+		return err
+	}
+	return e.use.note(&Missing{Capability: c, Why: fmt.Sprintf("the application of the device registers no %q", name)})
+}
+
+// subscribed returns an error, and notes it for the check, if no board subscribes
+// to what all simulated devices subscribe to.
+func (e *Env) subscribed(event string) error {
+	if !e.options.Spec.boards() || !strings.HasPrefix(event, SubscribedTo) {
+		return nil
+	}
+	for _, d := range e.devices {
+		for _, p := range d.Packets(Mark{}) {
+			for _, m := range p.Messages() {
+				if m.Kind == pdc.KindSubscribe && strings.HasPrefix(event, m.Event) {
+					return nil
+				}
+			}
+		}
+	}
+	return e.use.note(&Missing{Capability: Subscriptions, Why: fmt.Sprintf("the application of the device does not subscribe to %q", SubscribedTo)})
+}

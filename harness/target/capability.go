@@ -1,0 +1,165 @@
+package target
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+)
+
+// A Capability is one thing that a cloud or a device can or cannot do. What a
+// target lacks makes the checks that need it unsupported, never passed.
+type Capability string
+
+// The capabilities of clouds.
+const (
+	CloudUDP      Capability = "udp"           // devices get in by DTLS over UDP
+	CloudTCP      Capability = "tcp"           // devices get in by AES over TCP
+	Resume        Capability = "resume"        // sessions go on behind a lost connection
+	ConnectionID  Capability = "connection-id" // records name their session
+	Functions     Capability = "functions"     // calls a function of a device when asked to
+	VariableReads Capability = "variables"     // reads a variable of a device when asked to
+	CloudPublish  Capability = "publish"       // publishes events of an account when asked to
+	EventStream   Capability = "stream"        // tells the events of an account
+	Updates       Capability = "ota"           // sends firmware when asked to
+	ClaimCodes    Capability = "claims"        // gives claim codes
+	Registration  Capability = "register"      // takes the keys of new devices during the run
+	Restarts      Capability = "restart"       // can be stopped and started by the harness
+	TwoAccounts   Capability = "two-accounts"  // devices of two accounts take part
+	VirtualTime   Capability = "virtual-time"  // runs inside the harness, in virtual time
+)
+
+// The capabilities of devices besides.
+const (
+	Power      Capability = "power"       // can be switched on and off by the harness
+	KeepsState Capability = "keeps-state" // goes on with its session behind a loss of power
+	Commands   Capability = "commands"    // publishes, connects and disconnects when the harness says so
+	Roaming    Capability = "roaming"     // changes its address or loses its network when the harness says so
+	Strangers  Capability = "strangers"   // devices with other keys can be made beside it
+	// Subscriptions: the application subscribes to what the suites publish.
+	Subscriptions Capability = "subscriptions"
+)
+
+// capabilityTexts says what each capability is, for reports.
+var capabilityTexts = map[Capability]string{
+	CloudUDP:      "lets devices in by DTLS over UDP",
+	CloudTCP:      "lets devices in by AES over TCP",
+	Resume:        "goes on with a session behind a lost connection",
+	ConnectionID:  "uses connection ids from Device OS 3.1 on",
+	Functions:     "functions of a device are called",
+	VariableReads: "variables of a device are read",
+	CloudPublish:  "events of an account are published by the cloud",
+	EventStream:   "the events of an account are told",
+	Updates:       "firmware is sent",
+	ClaimCodes:    "gives claim codes",
+	Registration:  "takes the keys of new devices during the run",
+	Restarts:      "can be stopped and started by the harness",
+	TwoAccounts:   "has devices of two accounts",
+	VirtualTime:   "runs inside the harness, in virtual time",
+	Power:         "can be switched on and off by the harness",
+	KeepsState:    "keeps its session when it loses its power",
+	Commands:      "publishes, connects and disconnects when the harness says so",
+	Roaming:       "changes its address and loses its network when the harness says so",
+	Strangers:     "has relatives with other keys",
+	Subscriptions: "subscribes to the events of the suites",
+}
+
+// Capabilities returns all capabilities, sorted by name.
+func Capabilities() []Capability {
+	var all []Capability
+	for c := range capabilityTexts {
+		all = append(all, c)
+	}
+	slices.Sort(all)
+	return all
+}
+
+// Text says in a few words what the capability is, "" if there is no such.
+func (c Capability) Text() string { return capabilityTexts[c] }
+
+// A Missing says that the target lacks something that was asked of it. It is no
+// failure of the target: the check that gets it is unsupported.
+type Missing struct {
+	Capability Capability
+	Why        string
+}
+
+// Error returns what is missing and why.
+func (m *Missing) Error() string {
+	return fmt.Sprintf("the target lacks %q: %s", m.Capability, m.Why)
+}
+
+// A Usage notes what one check, on one generation of devices, asked of the target
+// that it does not have. It is safe for concurrent use.
+type Usage struct {
+	// Stop, if not nil, ends the check: what it still does proves nothing.
+	Stop func()
+
+	mu      sync.Mutex
+	missing []*Missing
+}
+
+// Missing returns what was asked for in vain.
+func (u *Usage) Missing() []*Missing {
+	if u == nil {
+		return nil
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return slices.Clone(u.missing)
+}
+
+func (u *Usage) note(m *Missing) error {
+	if u == nil {
+		return m
+	}
+	u.mu.Lock()
+	known := slices.ContainsFunc(u.missing, func(o *Missing) bool { return *o == *m })
+	if !known {
+		u.missing = append(u.missing, m)
+	}
+	u.mu.Unlock()
+	if u.Stop != nil {
+		u.Stop()
+	}
+	return m
+}
+
+// Lacks returns why the target lacks a capability, "" if it has it.
+func (e *Env) Lacks(c Capability) string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.lacking[c]
+}
+
+// lack notes that the target lacks a capability.
+func (e *Env) lack(why string, list ...Capability) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, c := range list {
+		if e.lacking[c] == "" {
+			e.lacking[c] = why
+		}
+	}
+}
+
+// need returns an error, and notes it for the check that works with e, if the
+// target lacks a capability.
+func (e *Env) need(c Capability) error {
+	if why := e.Lacks(c); why != "" {
+		return e.use.note(&Missing{Capability: c, Why: why})
+	}
+	return nil
+}
+
+// need does for a device what Env.need does for the target.
+func (d *Device) need(c Capability) error {
+	why := d.env.Lacks(c)
+	if why == "" {
+		return nil
+	}
+	m := &Missing{Capability: c, Why: why}
+	if d.group == nil {
+		return m
+	}
+	return d.group.use.Load().note(m)
+}

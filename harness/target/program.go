@@ -1,0 +1,343 @@
+package target
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/creack/pty"
+
+	"github.com/muster/muster/sim/profile"
+)
+
+// A program is a device that is a program, such as the virtual device of Device OS.
+// It has a folder of its own, in which it runs and keeps its state. Whenever it
+// ends while it is to run it is started again, as a board restarts.
+type program struct {
+	spec     *ProcessSpec
+	profile  *profile.Profile
+	id       DeviceID
+	dir      string
+	temp     bool // dir is to be removed
+	log      BoardLog
+	identity Identity
+	command  string // with everything in its place
+	env      []string
+
+	mu      sync.Mutex
+	running *run // nil: it is off
+}
+
+// A run is one time that a program is switched on: processes that follow one
+// another until it is switched off.
+type run struct {
+	stop  context.CancelFunc
+	ended chan struct{}
+
+	mu     sync.Mutex
+	stdin  io.Writer
+	starts int
+}
+
+// openPrograms prepares the programs of a spec, none of which runs yet.
+func openPrograms(spec *ProcessSpec, p *profile.Profile, log BoardLog) ([]*program, error) {
+	list := spec.Devices
+	if len(list) == 0 {
+		list = []ProgramSpec{{}}
+	}
+	var programs []*program
+	for i, one := range list {
+		prog, err := openProgram(spec, one, p, i, log)
+		if err != nil {
+			for _, opened := range programs {
+				err = errors.Join(err, opened.Close())
+			}
+			return nil, err
+		}
+		programs = append(programs, prog)
+	}
+	return programs, nil
+}
+
+func openProgram(spec *ProcessSpec, one ProgramSpec, p *profile.Profile, n int, log BoardLog) (*program, error) {
+	prog := &program{spec: spec, profile: p, log: log}
+	if err := prog.name(one.ID); err != nil {
+		return nil, err
+	}
+	if err := prog.makeDir(n); err != nil {
+		return nil, err
+	}
+	if err := prog.makeKey(one.Key); err != nil {
+		return nil, errors.Join(err, prog.Close())
+	}
+	return prog, nil
+}
+
+// name gives the program its device id, a new one if there is none.
+func (p *program) name(id string) error {
+	if id == "" {
+		copy(p.id[:], []byte{0xe0, 0x0f, 0xce, 0x68})
+		_, err := rand.Read(p.id[4:])
+		return err
+	}
+	b, err := hex.DecodeString(id)
+	if err != nil || len(b) != len(p.id) {
+		return fmt.Errorf("the id of a device is 24 hexadecimal digits, and %q is not", id)
+	}
+	p.id = DeviceID(b)
+	return nil
+}
+
+func (p *program) makeDir(n int) (err error) {
+	if p.spec.Dir == "" {
+		p.temp = true
+		p.dir, err = os.MkdirTemp("", "muster-device-")
+		return err
+	}
+	if p.dir, err = filepath.Abs(filepath.Join(p.spec.Dir, fmt.Sprintf("device-%d", n+1))); err != nil {
+		return err
+	}
+	return os.MkdirAll(p.dir, 0o700)
+}
+
+// Attach implements Board: it writes what tells the program who it is and where
+// its cloud is.
+func (p *program) Attach(_ context.Context, cloud Address) (Identity, error) {
+	if err := p.writeFiles(cloud); err != nil {
+		return Identity{}, err
+	}
+	p.fill(cloud)
+	p.identity.ID, p.identity.Profile = p.id, p.profile
+	p.identity.Commands = p.spec.Commands
+	p.identity.Name = "program-" + p.id.String()[16:]
+	return p.identity, nil
+}
+
+// fill puts the values into the command and its environment.
+func (p *program) fill(cloud Address) {
+	at, protocol := cloud.TCP, "tcp"
+	if p.profile.Board.UDP {
+		at, protocol = cloud.UDP, "udp"
+	}
+	values := []struct{ name, value string }{
+		{"id", p.id.String()},
+		{"key", filepath.Join(p.dir, fileDeviceKey)},
+		{"server-key", filepath.Join(p.dir, fileServerKey)},
+		{"protocol", protocol},
+		{"dir", p.dir},
+		{"host", at.Addr().String()},
+		{"port", fmt.Sprint(at.Port())},
+	}
+	p.command = absolute(p.spec.Command)
+	p.env = os.Environ()
+	for _, v := range values {
+		p.command = strings.ReplaceAll(p.command, "{"+v.name+"}", quote(v.value))
+		p.env = append(p.env, "MUSTER_"+strings.ToUpper(strings.ReplaceAll(v.name, "-", "_"))+"="+v.value)
+	}
+}
+
+// quote makes one word of the shell.
+func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
+
+// absolute makes the path of the program absolute: it runs in another folder than
+// the one in which the user named it.
+func absolute(command string) string {
+	first, rest, _ := strings.Cut(command, " ")
+	if !strings.Contains(first, "/") || filepath.IsAbs(first) {
+		return command
+	}
+	path, err := filepath.Abs(first)
+	if err != nil {
+		return command
+	}
+	if _, err := os.Stat(path); err != nil {
+		return command
+	}
+	return strings.TrimRight(quote(path)+" "+rest, " ")
+}
+
+// PowerOn implements Board.
+func (p *program) PowerOn(context.Context) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.running != nil {
+		return nil
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	r := &run{stop: stop, ended: make(chan struct{})}
+	p.running = r
+	go func() {
+		defer close(r.ended)
+		p.supervise(ctx, r)
+	}()
+	return nil
+}
+
+// PowerOff implements Board: the program is killed, with everything it started.
+func (p *program) PowerOff(context.Context) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.running == nil {
+		return nil
+	}
+	p.running.stop()
+	<-p.running.ended
+	p.running = nil
+	return nil
+}
+
+// Command implements Board.
+func (p *program) Command(_ context.Context, line string) error {
+	p.mu.Lock()
+	r := p.running
+	p.mu.Unlock()
+	switch {
+	case !p.spec.Commands:
+		return errors.ErrUnsupported
+	case r == nil:
+		return errors.New("the program is not running")
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.stdin == nil {
+		return errors.New("the program is not running")
+	}
+	_, err := io.WriteString(r.stdin, line+"\n")
+	return err
+}
+
+// Close implements Board.
+func (p *program) Close() error {
+	err := p.PowerOff(context.Background())
+	if p.temp {
+		err = errors.Join(err, os.RemoveAll(p.dir))
+	}
+	return err
+}
+
+// The pauses before a program that has ended is started again: it doubles while it
+// ends at once.
+const (
+	restartFirst = 100 * time.Millisecond
+	restartMost  = 5 * time.Second
+	livesLong    = 3 * time.Second
+)
+
+// supervise runs the program again and again until ctx ends.
+func (p *program) supervise(ctx context.Context, r *run) {
+	pause := restartFirst
+	for ctx.Err() == nil {
+		began := time.Now()
+		err := p.once(ctx, r)
+		if ctx.Err() != nil {
+			return
+		}
+		if time.Since(began) > livesLong {
+			pause = restartFirst
+		}
+		p.log("process", fmt.Sprintf("%s ended (%s); it is started again", p.id, outcome(err)))
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+		}
+		pause = min(2*pause, restartMost)
+	}
+}
+
+func outcome(err error) string {
+	if err == nil {
+		return "exit code 0"
+	}
+	return err.Error()
+}
+
+// once runs the program until it ends or ctx does.
+func (p *program) once(ctx context.Context, r *run) error {
+	cmd := exec.Command("/bin/sh", "-c", p.command) //nolint:gosec // it is what the user asked for
+	cmd.Dir, cmd.Env = p.dir, p.env
+	console, err := p.start(cmd, r)
+	if err != nil {
+		p.log("process", fmt.Sprintf("%s does not start: %v", p.id, err))
+		return err
+	}
+	r.mu.Lock()
+	r.starts++
+	r.mu.Unlock()
+	p.log("process", fmt.Sprintf("%s runs as process %d", p.id, cmd.Process.Pid))
+	killed := context.AfterFunc(ctx, func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) })
+	defer killed()
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		p.read(console)
+	}()
+	err = cmd.Wait()
+	// What it started and left behind goes with it.
+	_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+	<-read
+	r.mu.Lock()
+	r.stdin = nil
+	r.mu.Unlock()
+	return errors.Join(err, console.Close())
+}
+
+// start starts the program with its console, a terminal or a pipe.
+func (p *program) start(cmd *exec.Cmd, r *run) (io.ReadCloser, error) {
+	if p.spec.Pty {
+		// A session of its own makes it the leader of a group, too.
+		console, err := pty.Start(cmd)
+		if err != nil {
+			return nil, err
+		}
+		r.mu.Lock()
+		r.stdin = console
+		r.mu.Unlock()
+		return console, nil
+	}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	console, out, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	cmd.Stdout, cmd.Stderr = out, out
+	if err := errors.Join(cmd.Start(), out.Close()); err != nil {
+		return nil, errors.Join(err, console.Close())
+	}
+	r.mu.Lock()
+	r.stdin = stdin
+	r.mu.Unlock()
+	return console, nil
+}
+
+// consoleLineMax bounds a line of a console, in bytes.
+const consoleLineMax = 4096
+
+// read logs what the program prints.
+func (p *program) read(console io.Reader) {
+	lines := bufio.NewReaderSize(console, consoleLineMax)
+	for {
+		line, err := lines.ReadSlice('\n')
+		if line = bytes.TrimRight(line, "\r\n"); len(line) > 0 {
+			p.log("console", p.id.String()+" "+string(line))
+		}
+		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
+			return // the program has ended
+		}
+	}
+}
