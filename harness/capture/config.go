@@ -47,6 +47,11 @@ type Config struct {
 	// a TCP handshake, and with the device's key (AddDevice) the credentials.
 	CloudKey *rsa.PrivateKey
 
+	// Unlocked, if not nil, takes the secrets of each session that the Decoder can
+	// read from then on, once, as far as its handshake was seen. Whoever keeps them
+	// can read all that the session said. It must not call the Decoder.
+	Unlocked func(Secrets)
+
 	// Reorder is how long a sighting waits for earlier ones. Real sockets need it:
 	// what is sent is sighted after the system took it, so that the answer can come
 	// first, though with a later time. 0 on virtual networks.

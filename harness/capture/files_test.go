@@ -22,10 +22,10 @@ func TestKeyLog(t *testing.T) {
 		var log bytes.Buffer
 		k := NewKeyLog(&log)
 		for _, s := range c.Sessions {
-			_ = k.AddSecrets(dtls.Secrets{ClientRandom: [32]byte(s.ClientRandom), Master: [48]byte(s.Master)})
+			_ = k.Add(Secrets{DTLS: &dtls.Secrets{ClientRandom: [32]byte(s.ClientRandom), Master: [48]byte(s.Master)}})
 		}
 		for _, s := range c.Conns {
-			_ = k.AddCredentials(s.Nonce, lightssl.Credentials(s.Credentials))
+			_ = k.Add(Secrets{Nonce: s.Nonce, Credentials: lightssl.Credentials(s.Credentials)})
 		}
 		d, got := newTestDecoder()
 		if err := d.ReadKeyLog(io.MultiReader(strings.NewReader("# a comment\n\nSERVER_RANDOM 00 00\n"), &log)); err != nil {
@@ -52,7 +52,7 @@ func TestPcap(t *testing.T) {
 		c := fixtures.ByName(name)
 		var file bytes.Buffer
 		start := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-		w, err := NewPcapWriter(&file, start, nil)
+		w, err := NewPcapWriter(&file, PcapOptions{Start: start})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -67,23 +67,32 @@ func TestPcap(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for i, item := range items {
+		opened := 0
+		for i := 0; i < len(items); {
 			data, info, err := r.ReadPacketData()
 			if err != nil {
 				t.Fatalf("%s: packet %d: %v", name, i, err)
 			}
 			p := gopacket.NewPacket(data, layers.LayerTypeIPv4, gopacket.Default)
-			if p.ErrorLayer() != nil || !bytes.Equal(payload(p), item.Data) || !info.Timestamp.Equal(start.Add(item.At)) {
-				t.Fatalf("%s: packet %d: %v", name, i, p)
-			}
 			if l, ok := p.TransportLayer().(interface {
 				SetNetworkLayerForChecksum(gopacket.NetworkLayer) error
 			}); ok {
 				_ = l.SetNetworkLayerForChecksum(p.NetworkLayer())
 			}
-			if failed, mismatches := p.VerifyChecksums(); failed != nil || len(mismatches) > 0 {
+			if failed, mismatches := p.VerifyChecksums(); failed != nil || len(mismatches) > 0 || p.ErrorLayer() != nil {
 				t.Fatalf("%s: packet %d: checksums %v %v", name, i, failed, mismatches)
 			}
+			if tcp, ok := p.TransportLayer().(*layers.TCP); ok && len(tcp.Payload) == 0 {
+				opened++ // a segment that opens a connection
+				continue
+			}
+			if item := items[i]; !bytes.Equal(payload(p), item.Data) || !info.Timestamp.Equal(start.Add(item.At)) {
+				t.Fatalf("%s: packet %d: %v", name, i, p)
+			}
+			i++
+		}
+		if opened != 3*len(c.Conns) {
+			t.Errorf("%s: %d segments open %d connections", name, opened, len(c.Conns))
 		}
 		if _, _, err := r.ReadPacketData(); !errors.Is(err, io.EOF) {
 			t.Errorf("%s: %v behind the last packet", name, err)

@@ -19,32 +19,64 @@ type tcpSide struct {
 	from, to netip.AddrPort
 }
 
-// datagram returns an IP packet with the payload of a sighting; nil for a sighting
-// without one, or too long or without addresses of one family.
-func (p *PcapWriter) datagram(s transport.Sighting) []byte {
+// segmentMax is the largest payload of one made-up TCP segment, in bytes.
+const segmentMax = 0xffff - 60
+
+// datagrams returns IP packets with the payload of a sighting: one, or more for a
+// chunk of a stream that fits into none, and for streams that open and end. None
+// if the addresses are not of one family.
+func (p *PcapWriter) datagrams(s transport.Sighting) [][]byte {
 	from, to := s.Peer, s.Local
 	if s.Sent {
 		from, to = to, from
 	}
 	from, to = netip.AddrPortFrom(from.Addr().Unmap(), from.Port()), netip.AddrPortFrom(to.Addr().Unmap(), to.Port())
-	if !from.IsValid() || !to.IsValid() || from.Addr().Is4() != to.Addr().Is4() || len(s.Data) > 0xffff-60 {
+	if !from.IsValid() || !to.IsValid() || from.Addr().Is4() != to.Addr().Is4() {
 		return nil
 	}
-	side := tcpSide{s.Stream, from, to}
+	segment := func(from, to netip.AddrPort, flags byte, data []byte) []byte {
+		side, other := tcpSide{s.Stream, from, to}, tcpSide{s.Stream, to, from}
+		seq := p.next[side]
+		p.next[side] = seq + uint32(len(data))
+		if flags&(flagSYN|flagFIN) != 0 {
+			p.next[side]++
+		}
+		return ip(from, to, protocolTCP, tcp(from, to, seq, p.next[other], flags, data))
+	}
 	switch s.Kind {
 	case transport.DatagramSeen:
-		return ip(from, to, protocolUDP, udp(from, to, s.Data))
+		if len(s.Data) <= segmentMax {
+			return [][]byte{ip(from, to, protocolUDP, udp(from, to, s.Data))}
+		}
+	case transport.StreamOpened:
+		return [][]byte{
+			segment(from, to, flagSYN, nil), segment(to, from, flagSYN|flagACK, nil), segment(from, to, flagACK, nil),
+		}
 	case transport.StreamChunk:
-		seq, ack := p.next[side], p.next[tcpSide{s.Stream, to, from}]
-		p.next[side] = seq + uint32(len(s.Data))
-		return ip(from, to, protocolTCP, tcp(from, to, seq, ack, s.Data))
+		var list [][]byte
+		for data := s.Data; len(data) > 0; {
+			n := min(len(data), segmentMax)
+			list = append(list, segment(from, to, flagPSH|flagACK, data[:n]))
+			data = data[n:]
+		}
+		return list
 	case transport.StreamEnded:
-		delete(p.next, side)
+		list := [][]byte{segment(from, to, flagFIN|flagACK, nil), segment(to, from, flagFIN|flagACK, nil)}
+		delete(p.next, tcpSide{s.Stream, from, to})
 		delete(p.next, tcpSide{s.Stream, to, from})
-	default: // StreamOpened: no bytes have moved
+		return list
 	}
 	return nil
 }
+
+// The flags of a TCP segment.
+const (
+	flagFIN = 1 << iota
+	flagSYN
+	_
+	flagPSH
+	flagACK
+)
 
 // udp returns a UDP datagram (RFC 768) whose checksum is still zero.
 func udp(from, to netip.AddrPort, data []byte) []byte {
@@ -54,14 +86,16 @@ func udp(from, to netip.AddrPort, data []byte) []byte {
 	return append(append(b, 0, 0), data...)
 }
 
-// tcp returns a TCP segment (RFC 9293 Section 3.1) with the flags PSH and ACK,
-// whose checksum is still zero.
-func tcp(from, to netip.AddrPort, seq, ack uint32, data []byte) []byte {
+// tcp returns a TCP segment (RFC 9293 Section 3.1), whose checksum is still zero.
+func tcp(from, to netip.AddrPort, seq, ack uint32, flags byte, data []byte) []byte {
 	b := binary.BigEndian.AppendUint16(nil, from.Port())
 	b = binary.BigEndian.AppendUint16(b, to.Port())
 	b = binary.BigEndian.AppendUint32(b, seq)
+	if flags&flagACK == 0 {
+		ack = 0
+	}
 	b = binary.BigEndian.AppendUint32(b, ack)
-	b = append(b, 5<<4, 0x18, 0xff, 0xff, 0, 0, 0, 0)
+	b = append(b, 5<<4, flags, 0xff, 0xff, 0, 0, 0, 0)
 	return append(b, data...)
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"net/netip"
 	"strings"
 	"sync"
 
@@ -35,14 +36,23 @@ type KeyLog struct {
 // NewKeyLog returns a KeyLog that writes to w.
 func NewKeyLog(w io.Writer) *KeyLog { return &KeyLog{w: w} }
 
-// AddSecrets writes the line of a DTLS session.
-func (k *KeyLog) AddSecrets(s dtls.Secrets) error {
-	return k.line(labelDTLS, s.ClientRandom[:], s.Master[:])
+// Secrets are those of one session: of a DTLS session, or of a TCP connection.
+type Secrets struct {
+	// DTLS are the secrets of a DTLS session; nil for a TCP connection.
+	DTLS *dtls.Secrets
+	// Nonce and Credentials are those of a TCP connection.
+	Nonce       []byte
+	Credentials lightssl.Credentials
+	// DeviceAddress is where the device was when it connected.
+	DeviceAddress netip.AddrPort
 }
 
-// AddCredentials writes the line of a TCP connection.
-func (k *KeyLog) AddCredentials(nonce []byte, c lightssl.Credentials) error {
-	return k.line(labelTCP, nonce, c[:])
+// Add writes the line of a session.
+func (k *KeyLog) Add(s Secrets) error {
+	if s.DTLS != nil {
+		return k.line(labelDTLS, s.DTLS.ClientRandom[:], s.DTLS.Master[:])
+	}
+	return k.line(labelTCP, s.Nonce, s.Credentials[:])
 }
 
 func (k *KeyLog) line(label string, name, secret []byte) error {

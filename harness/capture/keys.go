@@ -106,6 +106,10 @@ func (d *Decoder) unlock(a *association) {
 	a.opener = dtls.NewOpener(d.cfg.Profile, dtls.KeysFromBlock(&block, a.cid.Bytes(), a.serverCID.Bytes()))
 	d.ready = append(d.ready, a.waiters...)
 	a.waiters = nil
+	if d.cfg.Unlocked != nil {
+		s.ServerRandom = server
+		d.cfg.Unlocked(Secrets{DTLS: &s, DeviceAddress: a.at.key.device})
+	}
 }
 
 // keyBlock expands a master secret (RFC 5246 Sections 5 and 6.3). It is written

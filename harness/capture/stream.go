@@ -216,4 +216,7 @@ func (d *Decoder) key(st *stream, g *given) {
 	st.set(&g.credentials)
 	st.keyed, st.answer = true, nil
 	d.own(st.association, g.device)
+	if d.cfg.Unlocked != nil && st.nonce != nil {
+		d.cfg.Unlocked(Secrets{Nonce: st.nonce, Credentials: g.credentials, DeviceAddress: st.flow.key.device})
+	}
 }
