@@ -24,6 +24,7 @@ func (d *device) effect(now clock.Instant, s *session, e app.Effect, w *work) {
 		d.heard, d.online = now, true
 		if s != nil {
 			d.n.observe(now, d, Observation{What: Online, Session: s.info(false)})
+			d.noteHello(now, s, e.Hello)
 		}
 	case app.Offline:
 		d.goOffline(now, e.Reason)
@@ -31,6 +32,17 @@ func (d *device) effect(now clock.Instant, s *session, e app.Effect, w *work) {
 		d.claim(now, e.Code)
 	}
 	d.n.observe(now, d, Observation{What: Application, Effect: e})
+}
+
+// noteHello writes what a Hello said into the record of the device. Nothing waits
+// for it: if it is lost the next Hello says it again.
+func (d *device) noteHello(now clock.Instant, s *session, hello pdc.Hello) {
+	at, peer := d.n.c.WallClock(now), s.peer.Addr().Unmap().String()
+	d.n.c.Store.UpdateDevice(d.id, func(r *store.Device) bool {
+		r.Platform, r.Product, r.ProductVersion = uint16(hello.Platform), hello.ProductID, hello.ProductVersion
+		r.LastHandshake, r.LastHeard, r.LastAddress = at, at, peer
+		return true
+	}, func(error) {})
 }
 
 // claim binds the device to the account that made the code. The device hears of

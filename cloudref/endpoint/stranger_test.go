@@ -136,3 +136,26 @@ func TestStrangerMustGreet(t *testing.T) {
 		t.Error("a stranger without a name was let in")
 	}
 }
+
+// What the Hello said is in the record of the device, over UDP and TCP.
+func TestHelloIsRecorded(t *testing.T) {
+	b := newBench(t, nil)
+	p, q := b.puppet(1, dtls.GenF), b.photon(photonRSA())
+	b.register(p, 1)
+	b.registerRSA(q, 1)
+	p.connect()
+	q.connect()
+	for id, want := range map[store.DeviceID]store.Device{
+		p.id: {Platform: uint16(pdc.Boron), Product: uint16(pdc.Boron), ProductVersion: 0xffff, LastAddress: "127.1.0.1"},
+		q.id: {Platform: uint16(pdc.Photon), Product: 6, ProductVersion: 0xffff, LastAddress: "127.2.0.1"},
+	} {
+		d, err := b.store.Device(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d.Platform != want.Platform || d.Product != want.Product || d.ProductVersion != want.ProductVersion ||
+			d.LastAddress != want.LastAddress || d.LastHandshake.Unix() != 1_700_000_000 {
+			t.Errorf("recorded %+v, want %+v", d, want)
+		}
+	}
+}
