@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/muster/muster/cloudref/app"
 	"github.com/muster/muster/cloudref/store"
@@ -73,7 +74,8 @@ func (c *calls) cancel() {
 }
 
 // command runs f on the device and waits for its result.
-func (c *Cloud) command(ctx context.Context, id store.DeviceID, f func(now clock.Instant, ref uint64, d *app.Device, out *app.Out)) (app.Result, error) {
+func (c *Cloud) command(ctx context.Context, name string, id store.DeviceID, f func(now clock.Instant, ref uint64, d *app.Device, out *app.Out)) (r app.Result, err error) {
+	defer func(began time.Time) { c.metrics.commanded(name, began, err) }(time.Now())
 	got := make(chan app.Effect, 1)
 	ref := c.calls.begin(func(e app.Effect) {
 		select {
@@ -101,7 +103,7 @@ func (c *Cloud) command(ctx context.Context, id store.DeviceID, f func(now clock
 // Call calls a function of a device and returns its result. Errors of the device
 // are *app.Failure.
 func (c *Cloud) Call(ctx context.Context, id store.DeviceID, function, argument string) (int32, error) {
-	r, err := c.command(ctx, id, func(now clock.Instant, ref uint64, d *app.Device, out *app.Out) {
+	r, err := c.command(ctx, "function", id, func(now clock.Instant, ref uint64, d *app.Device, out *app.Out) {
 		d.Call(now, ref, function, argument, out)
 	})
 	return r.Int, err
@@ -109,7 +111,7 @@ func (c *Cloud) Call(ctx context.Context, id store.DeviceID, function, argument 
 
 // Read reads a variable of a device.
 func (c *Cloud) Read(ctx context.Context, id store.DeviceID, variable string) (pdc.Value, error) {
-	r, err := c.command(ctx, id, func(now clock.Instant, ref uint64, d *app.Device, out *app.Out) {
+	r, err := c.command(ctx, "variable", id, func(now clock.Instant, ref uint64, d *app.Device, out *app.Out) {
 		d.Read(now, ref, variable, out)
 	})
 	if err != nil {
@@ -120,39 +122,39 @@ func (c *Cloud) Read(ctx context.Context, id store.DeviceID, variable string) (p
 
 // Ping asks a device for a sign of life.
 func (c *Cloud) Ping(ctx context.Context, id store.DeviceID) error {
-	_, err := c.command(ctx, id, func(now clock.Instant, ref uint64, d *app.Device, out *app.Out) { d.Ping(now, ref, out) })
+	_, err := c.command(ctx, "ping", id, func(now clock.Instant, ref uint64, d *app.Device, out *app.Out) { d.Ping(now, ref, out) })
 	return err
 }
 
 // Signal makes a device's LED shout a rainbow, or stop.
 func (c *Cloud) Signal(ctx context.Context, id store.DeviceID, on bool) error {
-	_, err := c.command(ctx, id, func(now clock.Instant, ref uint64, d *app.Device, out *app.Out) { d.Signal(now, ref, on, out) })
+	_, err := c.command(ctx, "signal", id, func(now clock.Instant, ref uint64, d *app.Device, out *app.Out) { d.Signal(now, ref, on, out) })
 	return err
 }
 
 // RequestDescribe asks a device to describe itself again, and waits until it
 // did.
 func (c *Cloud) RequestDescribe(ctx context.Context, id store.DeviceID) error {
-	_, err := c.command(ctx, id, func(now clock.Instant, ref uint64, d *app.Device, out *app.Out) { d.RequestDescribe(now, ref, out) })
+	_, err := c.command(ctx, "describe", id, func(now clock.Instant, ref uint64, d *app.Device, out *app.Out) { d.RequestDescribe(now, ref, out) })
 	return err
 }
 
 // SendEvent sends an event to one device, whatever it subscribed to: those that
 // Device OS itself understands, such as spark/device/reset.
 func (c *Cloud) SendEvent(ctx context.Context, id store.DeviceID, e app.Event) error {
-	_, err := c.command(ctx, id, func(now clock.Instant, ref uint64, d *app.Device, out *app.Out) { d.SendEvent(now, ref, e, out) })
+	_, err := c.command(ctx, "event", id, func(now clock.Instant, ref uint64, d *app.Device, out *app.Out) { d.SendEvent(now, ref, e, out) })
 	return err
 }
 
 // ForceUpdates overrules a device's application that does not allow updates, or
 // stops doing so.
 func (c *Cloud) ForceUpdates(ctx context.Context, id store.DeviceID, on bool) error {
-	_, err := c.command(ctx, id, func(now clock.Instant, ref uint64, d *app.Device, out *app.Out) { d.ForceUpdates(now, ref, on, out) })
+	_, err := c.command(ctx, "force updates", id, func(now clock.Instant, ref uint64, d *app.Device, out *app.Out) { d.ForceUpdates(now, ref, on, out) })
 	return err
 }
 
 // DiscardSession makes a device forget its session.
 func (c *Cloud) DiscardSession(ctx context.Context, id store.DeviceID) error {
-	_, err := c.command(ctx, id, func(now clock.Instant, ref uint64, d *app.Device, out *app.Out) { d.DiscardSession(now, ref, out) })
+	_, err := c.command(ctx, "discard session", id, func(now clock.Instant, ref uint64, d *app.Device, out *app.Out) { d.DiscardSession(now, ref, out) })
 	return err
 }

@@ -31,6 +31,9 @@ type Cloud struct {
 	trust  trust
 	// traffic remembers what devices say, nil without Options.Page.
 	traffic *traffic.Recorder
+
+	refusals refusals
+	metrics  *metrics
 }
 
 // Start runs a cloud until Stop. The error says what to do.
@@ -55,11 +58,13 @@ func Start(ctx context.Context, o Options) (*Cloud, error) {
 	}
 	c := &Cloud{o: o, store: st}
 	c.calls.init()
-	c.events.init()
 	c.safe.init()
 	if o.Page {
 		c.traffic = traffic.NewRecorder(c.Time)
 	}
+	c.refusals.init()
+	c.metrics = newMetrics(c)
+	c.events.init(c.metrics.cut.Inc)
 	c.driver = newDriver(&c.o)
 	if err := c.startNode(ctx); err != nil {
 		return nil, errors.Join(err, st.Close())

@@ -101,7 +101,7 @@ func Command() *cobra.Command {
 	cmd.Flags().BoolVar(&s.memory, "memory", false, "keep devices and sessions in memory; the keys stay in the data directory")
 	cmd.Flags().BoolVarP(&s.verbose, "verbose", "v", false, "log every event and every command")
 	cmd.Flags().StringVar(&s.format, "log", "text", "form of the log: text or json")
-	cmd.AddCommand(s.deviceCommand(), s.keysCommand(), s.tokenCommand(), s.userCommand())
+	cmd.AddCommand(s.deviceCommand(), s.keysCommand(), s.tokenCommand(), s.userCommand(), s.doctorCommand())
 	return cmd
 }
 

@@ -26,6 +26,7 @@ import (
 //	GET    /users                []deskUser
 //	POST   /users                deskUser in, deskUser out
 //	POST   /trust                deskTrust in, deskTrust out
+//	GET    /report               doctor.Report; ?device=ID tells of that device too
 type desk struct {
 	store *store.Store
 	node  *endpoint.Node // nil when no cloud runs
@@ -63,6 +64,7 @@ func (d *desk) handler() http.Handler {
 	mux.HandleFunc("GET /users", d.users)
 	mux.HandleFunc("POST /users", d.addUser)
 	mux.HandleFunc("POST /trust", d.trust)
+	mux.HandleFunc("GET /report", d.report)
 	return mux
 }
 

@@ -52,16 +52,10 @@ type deskClient struct {
 // dialDesk finds the desk of a data directory: that of the cloud that runs on it,
 // or one on the store itself.
 func dialDesk(ctx context.Context, o Options) (*deskClient, error) {
+	if c, running := dialSocket(ctx, o.Dir); running {
+		return c, nil
+	}
 	path := filepath.Join(o.Dir, fileSocket)
-	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "unix", path)
-	}
-	if conn, err := dial(ctx, "", ""); err == nil {
-		return &deskClient{
-			http:  http.Client{Transport: &http.Transport{DialContext: dial}, Timeout: 30 * time.Second},
-			close: conn.Close,
-		}, nil
-	}
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("cloud: making the data directory: %w", err)
 	}
@@ -74,6 +68,22 @@ func dialDesk(ctx context.Context, o Options) (*deskClient, error) {
 	}
 	d := &desk{store: st}
 	return &deskClient{http: http.Client{Transport: inProcess{d.handler()}}, close: st.Close}, nil
+}
+
+// dialSocket finds the desk of the cloud that runs on a data directory.
+func dialSocket(ctx context.Context, dir string) (c *deskClient, running bool) {
+	path := filepath.Join(dir, fileSocket)
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", path)
+	}
+	conn, err := dial(ctx, "", "")
+	if err != nil {
+		return nil, false
+	}
+	return &deskClient{
+		http:  http.Client{Transport: &http.Transport{DialContext: dial}, Timeout: 30 * time.Second},
+		close: conn.Close,
+	}, true
 }
 
 // inProcess is a RoundTripper without a network.

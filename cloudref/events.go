@@ -29,9 +29,17 @@ type events struct {
 	mu      sync.Mutex
 	readers map[*Stream]struct{}
 	closed  bool
+	cut     func() // counts the readers that were cut off
 }
 
-func (x *events) init() { x.readers = make(map[*Stream]struct{}) }
+func (x *events) init(cut func()) { x.readers, x.cut = make(map[*Stream]struct{}), cut }
+
+// count returns the number of readers.
+func (x *events) count() int {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return len(x.readers)
+}
 
 // A Stream receives the events of one account. A reader that does not keep up is
 // cut off: its channel is closed and Err says so.
@@ -96,6 +104,7 @@ func (x *events) emit(owner store.AccountID, e Event) {
 		select {
 		case s.c <- e:
 		default:
+			x.cut()
 			x.drop(s, fmt.Errorf("cloud: the reader was cut off: %d events waited for it", streamBuffer))
 		}
 	}
@@ -122,6 +131,7 @@ func (c *Cloud) Publish(ctx context.Context, owner store.AccountID, e app.Event)
 		return fmt.Errorf("cloud: the event was not stored: %w", err)
 	}
 	c.node.Publish(owner, e)
+	c.metrics.events.WithLabelValues("api").Inc()
 	c.events.emit(owner, Event{Name: e.Name, Data: e.Data, Content: e.Content, TTL: e.TTL, Published: at})
 	return nil
 }
@@ -158,13 +168,22 @@ func (c *Cloud) observe(o endpoint.Observation) {
 		c.calls.tell(o.Effect)
 		c.react(o)
 	case endpoint.Published:
+		c.metrics.events.WithLabelValues("device").Inc()
 		c.stream(o, o.Event.Name, o.Event.Data, o.Event.Content, o.Event.TTL)
 	case endpoint.Online:
 		c.stream(o, pdc.EventStatus, []byte(pdc.StatusOnline), pdc.FormatText, pdc.DefaultTTL)
 	case endpoint.Offline:
 		c.stream(o, pdc.EventStatus, []byte(pdc.StatusOffline), pdc.FormatText, pdc.DefaultTTL)
 	case endpoint.Refused:
-		c.o.Log(refusal(o))
+		write, unwritten := c.refusals.note(o, time.Now())
+		if unwritten > 0 {
+			c.o.Log(fmt.Sprintf("%d more refusals were not logged", unwritten))
+		}
+		if write {
+			c.o.Log(refusal(o))
+		}
+	case endpoint.Stray:
+		c.refusals.note(o, time.Now())
 	default:
 		// Of interest to Options.Observe only.
 	}

@@ -69,10 +69,14 @@ func openWeb(ctx context.Context, c *Cloud, o webOptions, log *slog.Logger) (*we
 		return nil, fmt.Errorf(`cloud: listening on HTTP %s: %w: choose another address with --http, or --http "" for none`, address, err)
 	}
 	rest := c.API(api.Config{Log: c.o.Log, NoSignUp: !o.signUp})
-	handler := c.withPage(rest)
+	handler := c.metrics.measured(c.withPage(rest))
 	if o.limits {
 		handler = newLimits(handler)
 	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", c.Metrics())
+	mux.Handle("/", handler)
+	handler = mux
 	w := &web{rest: rest, server: rest.HTTP(handler), listener: l}
 	if secured != nil {
 		w.secure, w.server.TLSConfig = true, secured

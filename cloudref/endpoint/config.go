@@ -166,8 +166,9 @@ type Observation struct {
 	Effect app.Effect
 	// Event is what was published, of What Published.
 	Event app.Event
-	// Detail says why, in words.
+	// Detail says why, in words. Why is the same as a label, of What Refused.
 	Detail string
+	Why    Reason
 	// Session describes the session, of What Secured and Online.
 	Session SessionInfo
 }
@@ -184,6 +185,7 @@ const (
 	Offline                     // silent, gone or said goodbye; the session may stay
 	Refused                     // a connection was refused; Detail says what to do
 	Ended                       // the session is over
+	Stray                       // a record of a session that nobody has; Device is what it claims
 )
 
 // SessionInfo describes a session.

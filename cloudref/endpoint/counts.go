@@ -10,6 +10,7 @@ import (
 // Counts are what a node counted since it started.
 type Counts struct {
 	Datagrams          atomic.Uint64
+	refusals           reasonCounts
 	Records            recordCounts // dropped records, by reason
 	UnknownSession     atomic.Uint64
 	Handshakes         atomic.Uint64 // begun, behind a good cookie

@@ -480,5 +480,8 @@ func (n *Node) observe(now clock.Instant, d *device, o Observation) {
 	if identity, known := n.c.Store.Identity(d.id); known {
 		o.Owner = identity.Owner
 	}
+	if o.What == Refused {
+		n.counts.refusals[o.Why].Add(1)
+	}
 	n.c.Observe(o)
 }

@@ -217,11 +217,11 @@ func (d *device) unstored(now clock.Instant, h *heldOut, w *work) {
 		}
 	}
 	d.applied(now, d.current, w)
-	why := "the store failed: " + h.err.Error()
+	o := Observation{What: Refused, Why: ReasonStore, Detail: "the store failed: " + h.err.Error()}
 	if errors.Is(h.err, store.ErrRevoked) {
-		why = "the key of the device was revoked"
+		o.Why, o.Detail = ReasonOtherKey, "the key of the device was revoked"
 	}
-	d.n.observe(now, d, Observation{What: Refused, Detail: why})
+	d.n.observe(now, d, o)
 }
 
 // reserve asks the store for more send sequences. They may be used when they

@@ -14,7 +14,7 @@ func (d *device) effect(now clock.Instant, s *session, e app.Effect, w *work) {
 	switch e := e.(type) {
 	case app.HelloRefused:
 		d.n.counts.HelloRefused.Add(1)
-		d.n.observe(now, d, Observation{What: Refused, Detail: e.Reason})
+		d.n.observe(now, d, Observation{What: Refused, Why: ReasonHello, Detail: e.Reason})
 		if s != nil {
 			d.dismiss(now, s, e.Reason, w)
 		}
@@ -52,7 +52,7 @@ func (d *device) claim(now clock.Instant, code string) {
 	d.n.c.Store.Claim(code, d.id, at, func(_ store.AccountID, err error) {
 		d.n.later(d, func(now clock.Instant, d *device, w *work) {
 			if err != nil {
-				d.n.observe(now, d, Observation{What: Refused, Detail: err.Error()})
+				d.n.observe(now, d, Observation{What: Refused, Why: ReasonClaim, Detail: err.Error()})
 				return
 			}
 			d.app.ConfirmClaim(now, &w.app)

@@ -90,6 +90,7 @@ func (x *halfOpen) begin(now clock.Instant, p transport.Packet, w *work) {
 			return
 		}
 		x.remove(old)
+		x.n.abandoned(now, old)
 	}
 	hs := &handshake{half: x, local: p.Local, peer: p.Peer, random: random, server: dtls.NewServer(x.n.server)}
 	x.mu.Lock()
@@ -329,14 +330,26 @@ func (hs *handshake) handle(now clock.Instant, w *work) {
 
 // refusedHandshake tells observers why a device does not get in, and what to do.
 func (n *Node) refusedHandshake(now clock.Instant, peer netip.AddrPort, e *dtls.Event) {
-	o := Observation{What: Refused, At: now, Session: SessionInfo{Transport: "udp", Peer: peer.String()}}
+	o := Observation{Why: n.reasonOf(e), At: now, Session: SessionInfo{Transport: "udp", Peer: peer.String()}}
 	o.Detail = "handshake failed: " + e.Err.Error()
 	if len(e.PeerSPKI) > 0 {
 		key := store.FingerprintOf(e.PeerSPKI)
 		o.Detail += "; the key of the device has the SHA-256 " + key.String() +
 			": register it for the device's id if it should get in"
 	}
-	n.c.Observe(o)
+	n.refuse(o)
+}
+
+// abandoned notes that a device began another handshake without having answered
+// what it was sent: the answer is lost on its way, or the device does not accept
+// it and says nothing (Device OS before 0.8).
+func (n *Node) abandoned(now clock.Instant, hs *handshake) {
+	n.counts.HandshakeFailed.Add(1)
+	n.refuse(Observation{
+		Why: ReasonTimeout, At: now, Session: SessionInfo{Transport: "udp", Peer: hs.peer.String()},
+		Detail: "it began another handshake without an answer to the cloud's: either the cloud's datagrams do not reach it, " +
+			"or it has the key of another cloud",
+	})
 }
 
 // secured makes a session of a completed handshake. The device is known by its

@@ -5,7 +5,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/muster/muster/cloudref/store"
 	"github.com/muster/muster/protocol/clock"
+	"github.com/muster/muster/protocol/dtls"
 	"github.com/muster/muster/protocol/pdc"
 	"github.com/muster/muster/transport"
 )
@@ -15,6 +17,7 @@ type probes struct {
 	mu      sync.Mutex
 	buckets map[netip.Addr]bucket
 	stale   map[[12]byte]clock.Instant
+	unknown clock.Instant // when observers were last told of an unknown session
 }
 
 // A bucket holds the echoes that an address may still get.
@@ -67,6 +70,32 @@ func (p *probes) allowStale(now clock.Instant, id [12]byte) bool {
 	}
 	p.stale[id] = now
 	return true
+}
+
+// unknownPause is how often observers are told of a record of an unknown session:
+// anybody can send these, as many as they like.
+const unknownPause = 50 * time.Millisecond
+
+// tellUnknown tells observers of a record whose session nobody knows, but not of
+// each.
+func (n *Node) tellUnknown(now clock.Instant, h dtls.Header, p transport.Packet) {
+	n.probes.mu.Lock()
+	tell := n.probes.unknown == 0 || now.Sub(n.probes.unknown) >= unknownPause
+	if tell {
+		n.probes.unknown = now
+	}
+	n.probes.mu.Unlock()
+	if !tell {
+		return
+	}
+	o := Observation{
+		What: Stray, Why: ReasonUnknownSession, At: now, Session: SessionInfo{Transport: "udp", Peer: p.Peer.String()},
+		Detail: "a record of a session that this cloud does not have",
+	}
+	if h.Type == dtls.TypeMovedTrailer {
+		o.Device = store.DeviceID(h.DeviceID)
+	}
+	n.c.Observe(o)
 }
 
 // echo sends a reachability probe back as it is. It is one for one in

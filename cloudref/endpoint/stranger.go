@@ -54,12 +54,12 @@ func (d *device) introduce(now clock.Instant, s *session, e *coap.Event, w *work
 	id := x.id
 	switch {
 	case pdc.Classify(e.Message, true) != pdc.KindHello || err != nil:
-		d.sendAway(now, s, "its first message is not a Hello", w)
+		d.sendAway(now, s, ReasonHello, "its first message is not a Hello", w)
 		return
 	case len(hello.DeviceID) == len(id) && (id == store.DeviceID{} || id == store.DeviceID(hello.DeviceID)):
 		id = store.DeviceID(hello.DeviceID)
 	case s.udp() || len(hello.DeviceID) > 0:
-		d.sendAway(now, s, "a Hello in another name", w)
+		d.sendAway(now, s, ReasonHello, "a Hello in another name", w)
 		return
 	}
 	x.asked, d.id = true, id
@@ -70,7 +70,7 @@ func (d *device) introduce(now clock.Instant, s *session, e *coap.Event, w *work
 			case s != d.fresh:
 				// It left meanwhile.
 			case err != nil:
-				d.sendAway(now, s, err.Error(), w)
+				d.sendAway(now, s, ReasonOtherKey, err.Error(), w)
 			default:
 				d.handOver(s, wire)
 			}
@@ -79,9 +79,9 @@ func (d *device) introduce(now clock.Instant, s *session, e *coap.Event, w *work
 }
 
 // sendAway ends the session of a stranger.
-func (d *device) sendAway(now clock.Instant, s *session, why string, w *work) {
+func (d *device) sendAway(now clock.Instant, s *session, x Reason, why string, w *work) {
 	d.n.counts.HelloRefused.Add(1)
-	d.n.observe(now, d, Observation{What: Refused, Detail: why, Session: s.info(false)})
+	d.n.observe(now, d, Observation{What: Refused, Why: x, Detail: why, Session: s.info(false)})
 	d.endSession(now, s, why, w)
 }
 

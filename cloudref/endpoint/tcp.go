@@ -211,7 +211,7 @@ func (st *stream) work(now clock.Instant, job *lightssl.Work, w *work) {
 func (st *stream) fail(now clock.Instant, e *lightssl.Event, w *work) {
 	st.n.counts.HandshakeFailed.Add(1)
 	o := Observation{
-		What: Refused, At: now, Device: store.DeviceID(e.DeviceID),
+		Why: st.n.reasonOfLight(e), At: now, Device: store.DeviceID(e.DeviceID),
 		Session: SessionInfo{Transport: "tcp", Peer: st.peer.String()},
 		Detail:  "handshake failed: " + e.Err.Error(),
 	}
@@ -221,7 +221,7 @@ func (st *stream) fail(now clock.Instant, e *lightssl.Event, w *work) {
 	if len(e.SPKI) > 0 {
 		o.Detail += "; the key that was offered has the SHA-256 " + store.FingerprintOf(e.SPKI).String()
 	}
-	st.n.c.Observe(o)
+	st.n.refuse(o)
 	st.close(w)
 }
 

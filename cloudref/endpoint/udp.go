@@ -148,6 +148,8 @@ func (n *Node) hand(now clock.Instant, s *session, p transport.Packet, marked bo
 // datagram that cannot do harm twice.
 func (n *Node) unknown(now clock.Instant, h dtls.Header, p transport.Packet, w *work) {
 	n.counts.UnknownSession.Add(1)
+	n.counts.refusals[ReasonUnknownSession].Add(1)
+	n.tellUnknown(now, h, p)
 	if n.c.Faults.AlertUnknown {
 		w.out.Send(p.Local, p.Peer, []byte{21, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 2, 49})
 	}

@@ -137,3 +137,6 @@ func (s *Store) putDevice(op *Op, done func(Revision, error)) {
 		}
 	})
 }
+
+// Registered returns the number of devices. It answers from memory.
+func (s *Store) Registered() int { return s.dir.count() }

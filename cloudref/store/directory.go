@@ -102,6 +102,13 @@ func (d *directory) size() int {
 	return len(d.rows)
 }
 
+// count returns the number of devices.
+func (d *directory) count() int {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return len(d.byID)
+}
+
 func (d *directory) findKey(f Fingerprint) (Identity, bool) {
 	d.mu.RLock()
 	defer d.mu.RUnlock()

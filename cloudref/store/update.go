@@ -5,16 +5,16 @@ import (
 	"fmt"
 )
 
-// updateTries bounds how often a change of a device is repeated because someone
+// deviceTries bounds how often a change of a device is repeated because someone
 // else changed it at the same time.
-const updateTries = 8
+const deviceTries = 8
 
 // UpdateDevice reads the record of a device, lets change change it, and writes it
 // back, again and again if someone else was faster. change returns whether there
 // is something to write. done is called under the rules of [Store.Write]; the error
 // is [ErrNotFound] if there is no such device.
 func (s *Store) UpdateDevice(id DeviceID, change func(*Device) bool, done func(error)) {
-	s.updateDevice(id, change, updateTries, done)
+	s.updateDevice(id, change, deviceTries, done)
 }
 
 func (s *Store) updateDevice(id DeviceID, change func(*Device) bool, tries int, done func(error)) {

@@ -15,7 +15,7 @@ func TestUpdateDevice(t *testing.T) {
 		x.UpdateDevice(id, change, func(err error) { done <- err })
 		return <-done
 	}
-	const writers = 6 // fewer than updateTries: each loses to every other at most once
+	const writers = 6 // fewer than deviceTries: each loses to every other at most once
 	var all sync.WaitGroup
 	for range writers {
 		all.Go(func() {

@@ -89,7 +89,7 @@ type Event struct {
 	Data      []byte     // of EventApplication
 	Err       error      // of EventFailed and EventClosed
 	Session   *Session   // of EventEstablished
-	PeerSPKI  []byte     // of EventEstablished: the proven key; nil when it was not asked for
+	PeerSPKI  []byte     // of EventEstablished, and of EventFailed where Verify refused it: the proven key; else nil
 	PeerChain [][]byte   // of EventEstablished: the X.509 chain that held the key, if any
 	Secrets   *Secrets   // of EventEstablished, if the Config keeps them
 }

@@ -222,6 +222,7 @@ func (s *Server) receiveVerify(m *message, out *Out) {
 			description = alert.Description
 		}
 		s.fail(description, err, out)
+		out.Events[len(out.Events)-1].PeerSPKI = s.peerSPKI
 		return
 	}
 	s.note(m)
