@@ -28,6 +28,7 @@ type Cloud struct {
 	calls  calls
 	events events
 	safe   safeMode
+	fleet  fleet
 	trust  trust
 	// traffic remembers what devices say, nil without Options.Page.
 	traffic *traffic.Recorder
@@ -59,6 +60,7 @@ func Start(ctx context.Context, o Options) (*Cloud, error) {
 	c := &Cloud{o: o, store: st}
 	c.calls.init()
 	c.safe.init()
+	c.fleet.init()
 	if o.Page {
 		c.traffic = traffic.NewRecorder(c.Time)
 	}
@@ -94,6 +96,7 @@ func (c *Cloud) startNode(ctx context.Context) error {
 		Store: c.store, Rand: rand.Reader, Seed: randomSeed(), KeepSecrets: c.o.KeepSecrets,
 		WallClock:    func(at clock.Instant) time.Time { return c.o.Clock.Start().Add(time.Duration(at)) },
 		Observe:      c.observe,
+		Along:        c.along,
 		Spawn:        c.driver.spawn,
 		Wake:         c.driver.wake,
 		Welcome:      c.trust.open,
@@ -123,6 +126,7 @@ func (c *Cloud) startNode(ctx context.Context) error {
 func (c *Cloud) Stop() error {
 	c.driver.stop()
 	c.safe.stop()
+	c.fleet.stop()
 	c.calls.cancel()
 	c.events.close()
 	return c.store.Close()

@@ -3,26 +3,18 @@ package cloudref
 import (
 	"context"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
+	"github.com/muster/muster/cloudref/api"
 	"github.com/muster/muster/cloudref/app"
 	"github.com/muster/muster/cloudref/endpoint"
 	"github.com/muster/muster/cloudref/store"
 	"github.com/muster/muster/protocol/pdc"
 )
 
-// An Event is one event on an account's stream.
-type Event struct {
-	Name      string
-	Data      []byte
-	Content   pdc.ContentFormat
-	TTL       uint32 // seconds
-	Published time.Time
-	// Device published it; zero for the API.
-	Device store.DeviceID
-}
+// An Event is one event on a stream.
+type Event = api.Event
 
 // events are the readers of event streams.
 type events struct {
@@ -47,11 +39,10 @@ type Stream struct {
 	// C yields the events. It is closed when the stream ends.
 	C <-chan Event
 
-	c      chan Event
-	x      *events
-	owner  store.AccountID
-	prefix string
-	err    error
+	c     chan Event
+	x     *events
+	which api.Selection
+	err   error
 }
 
 // streamBuffer is how many events may wait for a reader.
@@ -60,8 +51,13 @@ const streamBuffer = 1024
 // Subscribe opens a stream of the events of an account whose names begin with
 // prefix. Those of the system (spark/status and so on) are among them.
 func (c *Cloud) Subscribe(owner store.AccountID, prefix string) *Stream {
+	return c.Select(api.Selection{Owner: owner, Prefix: prefix})
+}
+
+// Select opens a stream of selected events.
+func (c *Cloud) Select(which api.Selection) *Stream {
 	ch := make(chan Event, streamBuffer)
-	s := &Stream{C: ch, c: ch, x: &c.events, owner: owner, prefix: prefix}
+	s := &Stream{C: ch, c: ch, x: &c.events, which: which}
 	c.events.mu.Lock()
 	defer c.events.mu.Unlock()
 	if c.events.closed {
@@ -94,11 +90,11 @@ func (x *events) drop(s *Stream, err error) {
 	}
 }
 
-func (x *events) emit(owner store.AccountID, e Event) {
+func (x *events) emit(e Event) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for s := range x.readers {
-		if s.owner != owner || !strings.HasPrefix(e.Name, s.prefix) {
+		if !s.which.Selects(&e) {
 			continue
 		}
 		select {
@@ -122,17 +118,25 @@ func (x *events) close() {
 // Publish publishes an event of an account. It returns when the event is durable;
 // devices and readers get it right after.
 func (c *Cloud) Publish(ctx context.Context, owner store.AccountID, e app.Event) error {
+	return c.publish(ctx, api.Publication{Owner: owner, Event: e})
+}
+
+func (c *Cloud) publish(ctx context.Context, p api.Publication) error {
+	e := p.Event
 	if err := checkEvent(&e); err != nil {
 		return err
 	}
-	at := time.Now()
-	op := store.Append(store.Event{Account: owner, At: at, Body: endpoint.AppendEvent(nil, e)})
-	if err := c.store.Do(ctx, op); err != nil {
+	told := Event{
+		Name: e.Name, Data: e.Data, Content: e.Content, TTL: e.TTL, Published: time.Now(),
+		Device: p.Device, Owner: p.Owner, Product: p.Product,
+	}
+	op := store.Append(store.Event{Account: p.Owner, Device: p.Device, At: told.Published, Body: endpoint.AppendEvent(nil, e)})
+	if err := c.store.Do(ctx, append(c.hookCalls(&told), op)...); err != nil {
 		return fmt.Errorf("cloud: the event was not stored: %w", err)
 	}
-	c.node.Publish(owner, e)
+	c.node.Publish(p.Owner, e)
 	c.metrics.events.WithLabelValues("api").Inc()
-	c.events.emit(owner, Event{Name: e.Name, Data: e.Data, Content: e.Content, TTL: e.TTL, Published: at})
+	c.events.emit(told)
 	return nil
 }
 
@@ -169,11 +173,11 @@ func (c *Cloud) observe(o endpoint.Observation) {
 		c.react(o)
 	case endpoint.Published:
 		c.metrics.events.WithLabelValues("device").Inc()
-		c.stream(o, o.Event.Name, o.Event.Data, o.Event.Content, o.Event.TTL)
+		c.events.emit(c.told(&o, o.Event)) // its webhooks are in the store already
 	case endpoint.Online:
-		c.stream(o, pdc.EventStatus, []byte(pdc.StatusOnline), pdc.FormatText, pdc.DefaultTTL)
+		c.stream(o, pdc.EventStatus, []byte(pdc.StatusOnline))
 	case endpoint.Offline:
-		c.stream(o, pdc.EventStatus, []byte(pdc.StatusOffline), pdc.FormatText, pdc.DefaultTTL)
+		c.stream(o, pdc.EventStatus, []byte(pdc.StatusOffline))
 	case endpoint.Refused:
 		write, unwritten := c.refusals.note(o, time.Now())
 		if unwritten > 0 {
@@ -189,11 +193,32 @@ func (c *Cloud) observe(o endpoint.Observation) {
 	}
 }
 
-func (c *Cloud) stream(o endpoint.Observation, name string, data []byte, content pdc.ContentFormat, ttl uint32) {
-	c.events.emit(o.Owner, Event{
-		Name: name, Data: data, Content: content, TTL: ttl, Device: o.Device,
-		Published: c.o.Clock.Start().Add(time.Duration(o.At)),
-	})
+// told is an event of a device, or about it, as readers and webhooks get it.
+func (c *Cloud) told(o *endpoint.Observation, e app.Event) Event {
+	return Event{
+		Name: e.Name, Data: e.Data, Content: e.Content, TTL: e.TTL, Published: c.Time(o.At),
+		Device: o.Device, Owner: o.Owner, Product: c.store.ProductOf(o.Device, o.ProductID), Version: o.ProductVersion,
+	}
+}
+
+// along returns the webhook calls of an event that a device publishes: they are
+// stored with the event, before the device hears that it was taken.
+func (c *Cloud) along(o endpoint.Observation) []store.Op {
+	e := c.told(&o, o.Event)
+	return c.hookCalls(&e)
+}
+
+// stream tells readers and webhooks of something that the cloud noticed itself.
+func (c *Cloud) stream(o endpoint.Observation, name string, data []byte) {
+	e := c.told(&o, app.Event{Name: name, Data: data, TTL: pdc.DefaultTTL})
+	if calls := c.hookCalls(&e); len(calls) > 0 {
+		c.store.Write(calls, func(err error) {
+			if err != nil {
+				c.o.Log(fmt.Sprintf("device %s: its webhooks for %s are not called: %v", o.Device, name, err))
+			}
+		})
+	}
+	c.events.emit(e)
 }
 
 // refusal names the device and what to do.

@@ -1,12 +1,12 @@
 package cloudref
 
 import (
+	"context"
 	"net/http"
 	"time"
 
 	"github.com/muster/muster/cloudref/api"
 	"github.com/muster/muster/cloudref/page"
-	"github.com/muster/muster/cloudref/store"
 )
 
 // API returns the REST interface and the event streams of the cloud, an
@@ -37,9 +37,10 @@ func (c *Cloud) withPage(rest *api.Server) http.Handler {
 type rest struct{ *Cloud }
 
 // Subscribe implements api.Cloud.
-func (r rest) Subscribe(owner store.AccountID, prefix string) api.Stream {
-	return restStream{r.Cloud.Subscribe(owner, prefix)}
-}
+func (r rest) Subscribe(which api.Selection) api.Stream { return restStream{r.Select(which)} }
+
+// Publish implements api.Cloud.
+func (r rest) Publish(ctx context.Context, p api.Publication) error { return r.publish(ctx, p) }
 
 // restStream is a Stream as package api wants it.
 type restStream struct{ s *Stream }
@@ -51,7 +52,7 @@ func (s restStream) Next(stop <-chan struct{}, tick <-chan time.Time) (api.Event
 		if !open {
 			return api.Event{}, api.NextEnded
 		}
-		return api.Event(e), api.NextEvent
+		return e, api.NextEvent
 	case <-tick:
 		return api.Event{}, api.NextTick
 	case <-stop:

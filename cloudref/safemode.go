@@ -67,9 +67,11 @@ var flashStatus = map[app.FlashStage]string{
 // runs with the device locked.
 func (c *Cloud) react(o endpoint.Observation) {
 	switch e := o.Effect.(type) {
+	case app.HelloAccepted:
+		c.greeted(o.Device, e.Hello)
 	case app.FlashProgress:
 		if status, told := flashStatus[e.Stage]; told {
-			c.stream(o, pdc.EventFlashStatus, []byte(status), pdc.FormatText, pdc.DefaultTTL)
+			c.stream(o, pdc.EventFlashStatus, []byte(status))
 		}
 	case app.SafeMode:
 		if e.Known && len(e.Missing) > 0 && c.safe.begin(o.Device) {

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"mime"
 	"net/http"
 	"time"
 
@@ -58,6 +59,14 @@ type (
 	text string
 	// noContent is an answer without a body.
 	noContent struct{}
+	// created is an answer with status 201, accepted one with 202.
+	created  struct{ body any }
+	accepted struct{ body any }
+	// octets is a file.
+	octets struct {
+		name string
+		data []byte
+	}
 	// written says that the handler has answered by itself.
 	written struct{}
 )
@@ -73,6 +82,14 @@ func (s *Server) answer(q *request, result any, err error) {
 	case written:
 	case noContent:
 		q.w.WriteHeader(http.StatusNoContent)
+	case created:
+		s.writeJSON(q, http.StatusCreated, result.body)
+	case accepted:
+		s.writeJSON(q, http.StatusAccepted, result.body)
+	case octets:
+		q.w.Header().Set("Content-Type", "application/octet-stream")
+		q.w.Header().Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": result.name}))
+		_, _ = q.w.Write(result.data) // the client is gone: nobody to tell
 	case text:
 		q.w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		q.w.Header().Set("X-Content-Type-Options", "nosniff")

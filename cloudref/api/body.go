@@ -26,6 +26,10 @@ type file struct {
 	data        []byte
 }
 
+// base is the name of a file without folders: clients may send a whole path, of
+// whichever system they run on.
+func (f *file) base() string { return f.name[strings.LastIndexAny(f.name, `/\\`)+1:] }
+
 // read reads the body of a request, of any of the three types that clients send.
 func (s *Server) read(q *request) (err error) {
 	if q.Body == nil || q.Body == http.NoBody {
@@ -200,4 +204,22 @@ func (b body) flag(name string) bool {
 func (b body) object(name string) body {
 	fields, _ := b[name].(map[string]any)
 	return fields
+}
+
+// list returns a field that is a list, in the form of JSON, of a form (a[]=…) or,
+// as some clients send it, of text with commas.
+func (b body) list(name string) []string {
+	switch value := b[name].(type) {
+	case []any:
+		var list []string
+		for i := range value {
+			list = append(list, body{"": value[i]}.text(""))
+		}
+		return list
+	case string:
+		if value != "" {
+			return strings.Split(value, ",")
+		}
+	}
+	return nil
 }

@@ -31,6 +31,7 @@ var errNoClient = refuse(http.StatusNotFound, "Client not found")
 type grantee struct {
 	id      string
 	account store.AccountID // zero for public clients
+	product store.ProductID // of clients of products
 }
 
 // grantClient finds out which client asks for tokens, from HTTP Basic or from
@@ -57,30 +58,54 @@ func (s *Server) grantClient(q *request) (grantee, error) {
 	if subtle.ConstantTimeCompare(got[:], c.SecretHash[:]) != 1 {
 		return grantee{}, errClient
 	}
-	return grantee{id: c.ID, account: c.Account}, nil
+	return grantee{id: c.ID, account: c.Account, product: c.Product}, nil
 }
 
 func clientObject(c *store.Client) object {
 	return object{"id": c.ID, "name": c.Name, "type": c.Type, "redirect_uri": c.RedirectURI, "scope": c.Scope}
 }
 
+// productOrNone returns the product of a route that exists below products too, zero
+// for its twin above.
+func (s *Server) productOrNone(q *request) (store.ProductID, error) {
+	if q.PathValue("product") == "" {
+		return 0, nil
+	}
+	p, err := s.product(q)
+	if err != nil {
+		return 0, err
+	}
+	return p.ID, nil
+}
+
+// listClients answers GET /v1/clients and its twin below a product.
 func (s *Server) listClients(q *request) (any, error) {
+	product, err := s.productOrNone(q)
+	if err != nil {
+		return nil, err
+	}
 	clients, err := s.store.Clients(q.Context(), q.account)
 	if err != nil {
 		return nil, err
 	}
 	list := []object{}
 	for _, c := range clients {
-		list = append(list, clientObject(c))
+		if c.Product == product {
+			list = append(list, clientObject(c))
+		}
 	}
 	return object{"ok": true, "clients": list}, nil
 }
 
 // addClient makes an OAuth client. Its secret is told here and never again.
 func (s *Server) addClient(q *request) (any, error) {
+	product, err := s.productOrNone(q)
+	if err != nil {
+		return nil, err
+	}
 	secret := randomHex(tokenBytes)
 	c := &store.Client{
-		ID: randomHex(8), Account: q.account, Name: q.body.text("name"), Type: q.body.text("type"),
+		ID: randomHex(8), Account: q.account, Product: product, Name: q.body.text("name"), Type: q.body.text("type"),
 		RedirectURI: q.body.text("redirect_uri"), Scope: q.body.text("scope"),
 		SecretHash: store.HashToken(secret), Created: s.c.Now().UTC(),
 	}
@@ -100,8 +125,12 @@ func (s *Server) addClient(q *request) (any, error) {
 
 // ownClient returns the client of the path, if it is the caller's.
 func (s *Server) ownClient(q *request) (*store.Client, error) {
+	product, err := s.productOrNone(q)
+	if err != nil {
+		return nil, err
+	}
 	c, err := s.store.Client(q.Context(), q.PathValue("client"))
-	if errors.Is(err, store.ErrNotFound) || err == nil && c.Account != q.account {
+	if errors.Is(err, store.ErrNotFound) || err == nil && (c.Account != q.account || c.Product != product) {
 		return nil, errNoClient
 	}
 	return c, err

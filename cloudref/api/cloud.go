@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/muster/muster/cloudref/app"
@@ -29,16 +30,55 @@ type Cloud interface {
 	Flash(ctx context.Context, id store.DeviceID, image []byte, progress func(app.FlashProgress)) error
 
 	// Publish publishes an event of the API. It returns when that is durable.
-	Publish(ctx context.Context, owner store.AccountID, e app.Event) error
-	// Subscribe opens a stream of the events of an account whose names begin
-	// with prefix, those of the cloud itself (spark/status and so on) among them.
-	Subscribe(owner store.AccountID, prefix string) Stream
+	Publish(ctx context.Context, p Publication) error
+	// Subscribe opens a stream of events, those of the cloud itself (spark/status
+	// and so on) among them.
+	Subscribe(which Selection) Stream
+
+	// OfferFirmware sends a device the firmware that its product wants it to have,
+	// if it is online and has another. It does not wait.
+	OfferFirmware(id store.DeviceID)
 
 	ClaimCode(ctx context.Context, owner store.AccountID, valid time.Duration) (string, error)
 	// OwnerChanged says that a device has another owner in the store, or none:
 	// from now on it hears that account's events.
 	OwnerChanged(id store.DeviceID)
 }
+
+// A Publication is an event of the API.
+type Publication struct {
+	Owner store.AccountID // whose devices hear it
+	// Product is the product whose event it is, zero for none.
+	Product store.ProductID
+	// Device is the device in whose name it is published, zero for none.
+	Device store.DeviceID
+	Event  app.Event
+}
+
+// A Selection says which events a stream yields.
+type Selection struct {
+	// Owner is the account whose events they are. Product, if it is not zero, takes
+	// its place: the events of the devices that the product lists, whoever owns
+	// them.
+	Owner   store.AccountID
+	Product store.ProductID
+	// Device is who published them; zero: anyone.
+	Device store.DeviceID
+	// Prefix begins their names.
+	Prefix string
+}
+
+// Selects reports whether an event is one of those.
+func (s *Selection) Selects(e *Event) bool {
+	if s.Product != 0 && s.Product != e.Product || s.Product == 0 && s.Owner != e.Owner {
+		return false
+	}
+	return (s.Device == store.DeviceID{} || s.Device == e.Device) && strings.HasPrefix(e.Name, s.Prefix)
+}
+
+// CoreInternal stands in the place of the publisher of what the cloud says by
+// itself.
+const CoreInternal = "particle-internal"
 
 // An Event is one event on its way to readers.
 type Event struct {
@@ -48,6 +88,10 @@ type Event struct {
 	TTL       uint32 // seconds
 	Published time.Time
 	Device    store.DeviceID // who published it; zero for the API
+	Core      string         // who published it, if neither a device nor the API
+	Owner     store.AccountID
+	Product   store.ProductID // that lists the device; zero for none
+	Version   uint16          // of the firmware of the product that the device runs
 }
 
 // A Stream is one reader's view of the events of an account.

@@ -53,7 +53,7 @@ func (s *Server) deviceObject(d *store.Device) object {
 		"connected":  st.Online,
 		"last_heard": timestamp(last), "last_handshake_at": timestamp(handshake),
 		"last_ip_address": orNull(address(d, st)), "last_app": nil,
-		"status": "normal", "cellular": platform.Cellular(), "notes": nil, "serial_number": nil,
+		"status": "normal", "cellular": platform.Cellular(), "notes": orNull(d.Notes), "serial_number": orNull(d.Serial),
 		"iccid": nil, "last_iccid": nil, "imei": nil, "mobile_secret": nil,
 		"system_firmware_version": nil,
 		"current_build_target":    nil, "default_build_target": nil, "pinned_build_target": nil,
@@ -74,6 +74,8 @@ func (s *Server) deviceObject(d *store.Device) object {
 		o["default_build_target"] = release
 	}
 	s.addDescribe(o, st)
+	named, version := s.firmwareOf(d, st)
+	s.addProductFields(o, s.store.Member(d.ID), named, version)
 	return o
 }
 
@@ -173,7 +175,11 @@ func (s *Server) update(q *request, id store.DeviceID, change func(*store.Device
 // nameMax bounds the name of a device, in bytes.
 const nameMax = 128
 
-// changeDevice answers PUT /v1/devices/:id, whose meaning its fields tell.
+// notesMax bounds the notes on a device, in bytes.
+const notesMax = 4096
+
+// changeDevice answers PUT /v1/devices/:id and its twin below a product, whose
+// meaning its fields tell.
 func (s *Server) changeDevice(q *request) (any, error) {
 	d, err := s.device(q)
 	if err != nil {
@@ -182,8 +188,6 @@ func (s *Server) changeDevice(q *request) (any, error) {
 	switch {
 	case len(q.files) > 0:
 		return s.flash(q, d)
-	case q.body.has("name"):
-		return s.rename(q, d)
 	case q.body.has("signal"):
 		return s.signal(q, d)
 	case q.body.has("firmware_updates_forced"):
@@ -191,26 +195,56 @@ func (s *Server) changeDevice(q *request) (any, error) {
 	case q.body.has("app_id"), q.body.has("app"):
 		return nil, refuse(http.StatusBadRequest, "This cloud has no apps of its own. Upload a binary in the part \"file\".")
 	default:
-		return nil, refuse(http.StatusBadRequest, "Nothing to do: give name, signal, firmware_updates_forced or a file.")
+		return s.describeDevice(q, d)
 	}
 }
 
-func (s *Server) rename(q *request, d *store.Device) (any, error) {
-	name := strings.TrimSpace(q.body.text("name"))
-	if name == "" || len(name) > nameMax || strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == '/' }) {
-		return nil, refuse(http.StatusBadRequest, "A device name has 1 to %d characters and no slash.", nameMax)
-	}
-	d, err := s.update(q, d.ID, func(d *store.Device) error {
-		if d.Owner != q.account {
-			return unknownDevice(q.Method)
+// describeDevice takes what people write about a device, and what a product does.
+func (s *Server) describeDevice(q *request, d *store.Device) (any, error) {
+	told := object{}
+	if q.PathValue("product") != "" {
+		p, err := s.product(q)
+		if err != nil {
+			return nil, err
 		}
-		d.Name = name
+		if told, err = s.changeMember(q, p, d.ID); err != nil {
+			return nil, err
+		}
+	}
+	if q.body.has("name") || q.body.has("notes") {
+		if err := s.label(q, d, told); err != nil {
+			return nil, err
+		}
+	}
+	if len(told) == 0 {
+		return nil, refuse(http.StatusBadRequest, "Nothing to do: give name, notes, signal, firmware_updates_forced or a file.")
+	}
+	told["id"], told["updated_at"] = d.ID.String(), timestamp(s.c.Now())
+	return told, nil
+}
+
+// label gives a device another name or other notes.
+func (s *Server) label(q *request, d *store.Device, told object) error {
+	name, notes := strings.TrimSpace(q.body.text("name")), q.body.text("notes")
+	if q.body.has("name") && (name == "" || len(name) > nameMax || strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == '/' })) {
+		return refuse(http.StatusBadRequest, "A device name has 1 to %d characters and no slash.", nameMax)
+	}
+	if len(notes) > notesMax {
+		return refuse(http.StatusBadRequest, "The notes on a device have at most %d bytes.", notesMax)
+	}
+	d, err := s.update(q, d.ID, func(now *store.Device) error {
+		if now.Owner != d.Owner {
+			return unknownDevice(q.Method) // it changed hands meanwhile
+		}
+		if q.body.has("name") {
+			now.Name, told["name"] = name, name
+		}
+		if q.body.has("notes") {
+			now.Notes, told["notes"] = notes, notes
+		}
 		return nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	return object{"id": d.ID.String(), "name": d.Name, "updated_at": timestamp(s.c.Now())}, nil
+	return err
 }
 
 func (s *Server) signal(q *request, d *store.Device) (any, error) {

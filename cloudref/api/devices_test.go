@@ -185,7 +185,8 @@ func TestProductsThatDoNotExist(t *testing.T) {
 // An uploaded is the body of an upload of one file.
 type uploaded struct{ kind, content string }
 
-func upload(field, name string, data []byte) uploaded {
+// upload is a file with fields, given as names and values.
+func upload(field, name string, data []byte, fields ...string) uploaded {
 	w := &bytes.Buffer{}
 	m := multipart.NewWriter(w)
 	part, err := m.CreateFormFile(field, name)
@@ -194,6 +195,9 @@ func upload(field, name string, data []byte) uploaded {
 	}
 	_, _ = part.Write(data)
 	_ = m.WriteField("latest", "true")
+	for i := 0; i < len(fields); i += 2 {
+		_ = m.WriteField(fields[i], fields[i+1])
+	}
 	_ = m.Close()
 	return uploaded{m.FormDataContentType(), w.String()}
 }

@@ -28,17 +28,19 @@ var epoch = time.Date(2026, 1, 2, 3, 4, 5, 678_000_000, time.UTC)
 type fakeCloud struct {
 	mu      sync.Mutex
 	online  map[store.DeviceID]bool
-	streams map[*fakeStream]store.AccountID
+	streams map[*fakeStream]Selection
 	said    []string // commands that reached a device
 	stages  []app.FlashStage
 	stuck   chan error // if not nil: Flash waits until it is given up, and says so here
 	flashed chan []byte
 	moved   []store.DeviceID
+	offered []store.DeviceID
+	hellos  map[store.DeviceID]pdc.Hello
 }
 
 func newFakeCloud() *fakeCloud {
 	return &fakeCloud{
-		online: map[store.DeviceID]bool{}, streams: map[*fakeStream]store.AccountID{},
+		online: map[store.DeviceID]bool{}, streams: map[*fakeStream]Selection{},
 		stages:  []app.FlashStage{app.FlashStarting, app.FlashTransferring, app.FlashRestarting, app.FlashDone},
 		flashed: make(chan []byte, 1),
 	}
@@ -53,7 +55,7 @@ func (f *fakeCloud) Status(id store.DeviceID) endpoint.Status {
 		return endpoint.Status{Device: id, Heard: -1}
 	}
 	return endpoint.Status{
-		Device: id, Online: true, Transport: "udp", Peer: "[::ffff:127.1.0.1]:5684",
+		Device: id, Online: true, Hello: f.hellos[id], Transport: "udp", Peer: "[::ffff:127.1.0.1]:5684",
 		Dialect: pdc.NewDialect(6200, pdc.Boron), Updates: app.UpdateFlags{Enabled: true},
 		Describe: &app.Describe{Application: pdc.ApplicationDescribe{
 			Functions: []string{"brew"},
@@ -159,21 +161,26 @@ func (f *fakeCloud) Flash(ctx context.Context, id store.DeviceID, data []byte, p
 	return nil
 }
 
-func (f *fakeCloud) Publish(_ context.Context, owner store.AccountID, e app.Event) error {
-	f.announce(owner, Event{Name: e.Name, Data: e.Data, TTL: e.TTL, Published: epoch})
+func (f *fakeCloud) Publish(_ context.Context, p Publication) error {
+	f.announce(Event{
+		Name: p.Event.Name, Data: p.Event.Data, TTL: p.Event.TTL, Published: epoch,
+		Owner: p.Owner, Product: p.Product, Device: p.Device,
+	})
 	return nil
 }
 
-// announce gives an event to the readers of an account.
-func (f *fakeCloud) announce(owner store.AccountID, e Event) {
+// announce gives an event to its readers.
+func (f *fakeCloud) announce(e Event) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for s, a := range f.streams {
-		if a == owner && strings.HasPrefix(e.Name, s.prefix) {
+	for s, which := range f.streams {
+		if which.Selects(&e) {
 			s.c <- e
 		}
 	}
 }
+
+func (f *fakeCloud) OfferFirmware(id store.DeviceID) { f.offered = append(f.offered, id) }
 
 func (f *fakeCloud) ClaimCode(context.Context, store.AccountID, time.Duration) (string, error) {
 	return strings.Repeat("c", 63), nil
@@ -181,17 +188,16 @@ func (f *fakeCloud) ClaimCode(context.Context, store.AccountID, time.Duration) (
 
 func (f *fakeCloud) OwnerChanged(id store.DeviceID) { f.moved = append(f.moved, id) }
 
-func (f *fakeCloud) Subscribe(owner store.AccountID, prefix string) Stream {
+func (f *fakeCloud) Subscribe(which Selection) Stream {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	s := &fakeStream{f: f, prefix: prefix, c: make(chan Event, 64), closed: make(chan struct{})}
-	f.streams[s] = owner
+	s := &fakeStream{f: f, c: make(chan Event, 64), closed: make(chan struct{})}
+	f.streams[s] = which
 	return s
 }
 
 type fakeStream struct {
 	f      *fakeCloud
-	prefix string
 	c      chan Event
 	closed chan struct{}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"sync"
 
 	"github.com/muster/muster/cloudref/store"
@@ -48,7 +49,12 @@ const readWindow = 256
 
 // devicesOf reads the records of the devices that an account owns.
 func (s *Server) devicesOf(ctx context.Context, a store.AccountID) ([]*store.Device, error) {
-	ids := s.store.DevicesOf(a)
+	devices, err := s.readDevices(ctx, s.store.DevicesOf(a))
+	return slices.DeleteFunc(devices, func(d *store.Device) bool { return d.Owner != a }), err
+}
+
+// readDevices reads records, those that exist, in the order of ids.
+func (s *Server) readDevices(ctx context.Context, ids []store.DeviceID) ([]*store.Device, error) {
 	found := make([]*store.Device, len(ids))
 	errs := make([]error, len(ids))
 	window := make(chan struct{}, readWindow)
@@ -72,15 +78,19 @@ func (s *Server) devicesOf(ctx context.Context, a store.AccountID) ([]*store.Dev
 			// Removed meanwhile.
 		case errs[i] != nil:
 			return nil, errs[i]
-		case d.Owner == a:
+		default:
 			list = append(list, d)
 		}
 	}
 	return list, nil
 }
 
-// device returns the caller's device that the path names by id or by name.
+// device returns the caller's device that the path names by id or by name. Below a
+// product it is a device of the product, by id.
 func (s *Server) device(q *request) (*store.Device, error) {
+	if q.PathValue("product") != "" {
+		return s.productDevice(q)
+	}
 	named := q.PathValue("device")
 	if id, err := store.ParseDeviceID(named); err == nil {
 		d, err := s.store.Device(q.Context(), id)

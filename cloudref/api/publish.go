@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/muster/muster/cloudref/app"
+	"github.com/muster/muster/cloudref/store"
 	"github.com/muster/muster/protocol/pdc"
 )
 
@@ -16,7 +17,7 @@ const (
 	eventDataMax = 1024
 )
 
-// publish answers POST /v1/devices/events.
+// publish answers POST /v1/devices/events and POST /v1/products/:product/events.
 func (s *Server) publish(q *request) (any, error) {
 	name := q.body.text("name")
 	switch {
@@ -42,10 +43,39 @@ func (s *Server) publish(q *request) (any, error) {
 		}
 		e.TTL = uint32(n)
 	}
-	if err := s.cloud.Publish(q.Context(), q.account, e); err != nil {
+	p, err := s.publication(q)
+	if err != nil {
+		return nil, err
+	}
+	p.Event = e
+	if err := s.cloud.Publish(q.Context(), p); err != nil {
 		return nil, err
 	}
 	return object{"ok": true}, nil
+}
+
+// publication says whose event it is: the caller's or, below a product, that of the
+// product and perhaps of one of its devices.
+func (s *Server) publication(q *request) (Publication, error) {
+	of := Publication{Owner: q.account}
+	if q.PathValue("product") == "" {
+		return of, nil
+	}
+	p, err := s.product(q)
+	if err != nil {
+		return of, err
+	}
+	of.Product = p.ID
+	text := q.body.text("as_device_id")
+	if text == "" {
+		return of, nil
+	}
+	id, err := store.ParseDeviceID(text)
+	if err != nil || s.store.Member(id).Product != p.ID {
+		return of, errNotMember(q.Method)
+	}
+	of.Device = id
+	return of, nil
 }
 
 // reservedName reports whether a name belongs to the system, in any case of its

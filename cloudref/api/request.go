@@ -17,6 +17,7 @@ type request struct {
 	files  []file
 	after  []func() // done when the request is over
 	authed bool     // the route needs a token
+	inBody string   // the token that stood in the body, if any
 
 	// token is that of the request, nil on routes that need none; secret is how
 	// it was written, account whose it is.
@@ -64,10 +65,10 @@ func (s *Server) handle(q *request, h handler) (any, error) {
 	if err := s.read(q); err != nil {
 		return nil, err
 	}
-	inBody := q.body.text("access_token")
+	q.inBody = q.body.text("access_token")
 	delete(q.body, "access_token")
 	if q.authed && token == "" {
-		if err := s.authenticate(q, inBody); err != nil {
+		if err := s.authenticate(q, q.inBody); err != nil {
 			return nil, err
 		}
 	}
@@ -117,6 +118,17 @@ func (s *Server) authenticate(q *request, token string) error {
 	if _, known := s.store.Account(t.Account); !known {
 		return errTokenUnknown
 	}
+	// What a client of a product is given is good below that product, and to look at
+	// or give up the token itself.
+	if t.Product != 0 && q.PathValue("product") == "" && q.URL.Path != "/v1/access_tokens/current" {
+		return errOtherProduct
+	}
 	q.token, q.secret, q.account = t, token, t.Account
 	return nil
 }
+
+// errOtherProduct must not say "access token": the command-line tool would ask to
+// log in again.
+var errOtherProduct = &failure{http.StatusForbidden, object{
+	"error": "Permission Denied", "error_description": "These client credentials are good for one product only.",
+}}

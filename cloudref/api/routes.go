@@ -44,9 +44,53 @@ func (s *Server) routes() {
 		{"GET /v1/events/{prefix...}", s.authed(s.streamAll)},
 
 		{"GET /v1/products", s.authed(s.listProducts)},
+		{"POST /v1/products", s.authed(s.addProduct)},
 		{"GET /v1/user/products", s.authed(s.listProducts)},
-		{"/v1/products/{product}", s.authed(s.unknownProduct)},
-		{"/v1/products/{product}/{rest...}", s.authed(s.unknownProduct)},
+		{"POST /v1/user/products", s.authed(s.addProduct)},
+		{"GET /v1/products/{product}", s.authed(s.getProduct)},
+		{"PUT /v1/products/{product}", s.authed(s.changeProduct)},
+
+		{"GET /v1/products/{product}/devices", s.authed(s.listProductDevices)},
+		{"POST /v1/products/{product}/devices", s.authed(s.addProductDevices)},
+		{"PUT /v1/products/{product}/devices", s.authed(s.changeProductDevices)},
+		{"GET /v1/products/{product}/devices/{device}", s.authed(s.getDevice)},
+		{"PUT /v1/products/{product}/devices/{device}", s.authed(s.changeDevice)},
+		{"DELETE /v1/products/{product}/devices/{device}", s.authed(s.dropProductDevice)},
+		{"DELETE /v1/products/{product}/devices/{device}/owner", s.authed(s.dropOwner)},
+		{"GET /v1/products/{product}/devices/{device}/{rest...}", s.authed(s.belowDevice)},
+		{"PUT /v1/products/{product}/devices/{device}/ping", s.authed(s.pingDevice)},
+		{"POST /v1/products/{product}/devices/{device}/{function}", s.authed(s.callFunction)},
+		{"POST /v1/products/{product}/device_claims", s.authed(s.customerClaimCode)},
+
+		{"POST /v1/products/{product}/events", s.authed(s.publish)},
+		{"GET /v1/products/{product}/events", s.authed(s.streamProduct)},
+		{"GET /v1/products/{product}/events/{prefix...}", s.authed(s.streamProduct)},
+
+		{"GET /v1/products/{product}/groups", s.authed(s.listGroups)},
+		{"POST /v1/products/{product}/groups", s.authed(s.addGroup)},
+		{"GET /v1/products/{product}/groups/{group}", s.authed(s.getGroup)},
+		{"PUT /v1/products/{product}/groups/{group}", s.authed(s.changeGroup)},
+		{"DELETE /v1/products/{product}/groups/{group}", s.authed(s.dropGroup)},
+
+		{"GET /v1/products/{product}/firmware", s.authed(s.listFirmware)},
+		{"POST /v1/products/{product}/firmware", s.authed(s.addFirmware)},
+		{"PUT /v1/products/{product}/firmware/release", s.authed(s.release)},
+		{"GET /v1/products/{product}/firmware/{version}", s.authed(s.getFirmware)},
+		{"PUT /v1/products/{product}/firmware/{version}", s.authed(s.changeFirmware)},
+		{"DELETE /v1/products/{product}/firmware/{version}", s.authed(s.dropFirmware)},
+		{"GET /v1/products/{product}/firmware/{version}/binary", s.authed(s.getBinary)},
+
+		{"GET /v1/products/{product}/customers", s.authed(s.listCustomers)},
+		{"POST /v1/products/{product}/customers", s.open(s.addCustomer)},
+		{"PUT /v1/products/{product}/customers/{customer}", s.authed(s.changeCustomer)},
+		{"DELETE /v1/products/{product}/customers/{customer}", s.authed(s.dropCustomer)},
+		{"GET /v1/products/{product}/clients", s.authed(s.listClients)},
+		{"POST /v1/products/{product}/clients", s.authed(s.addClient)},
+		{"PUT /v1/products/{product}/clients/{client}", s.authed(s.changeClient)},
+		{"DELETE /v1/products/{product}/clients/{client}", s.authed(s.dropClient)},
+
+		{"/v1/products/{product}", s.authed(s.belowProduct)},
+		{"/v1/products/{product}/{rest...}", s.authed(s.belowProduct)},
 
 		{"/", s.open(s.unknownRoute)},
 	} {
@@ -56,13 +100,11 @@ func (s *Server) routes() {
 
 func (s *Server) unknownRoute(*request) (any, error) { return nil, errNoRoute }
 
-// listProducts: this cloud has no products yet.
-func (s *Server) listProducts(*request) (any, error) {
-	return object{"products": []any{}}, nil
-}
-
-// unknownProduct answers for every product alike: its existence is nobody's
-// business.
-func (s *Server) unknownProduct(*request) (any, error) {
-	return nil, &failure{http.StatusNotFound, object{"ok": false, "error": "Permission denied"}}
+// belowProduct answers for routes below a product that do not exist: for a product
+// that is not the caller's as any of its routes.
+func (s *Server) belowProduct(q *request) (any, error) {
+	if _, err := s.product(q); err != nil {
+		return nil, err
+	}
+	return nil, errNoRoute
 }

@@ -60,7 +60,7 @@ func TestErrorBodies(t *testing.T) {
 		{"GET", "/v1/devices/" + cellar + "/temp", "", "", 408, `{"error":"Timed out."}`},
 		{"PUT", "/v1/devices/" + cellar, js, `{"signal":"1"}`, 500, putTimedOut},
 		{"PUT", "/v1/devices/" + cellar, js, `{"firmware_updates_forced":true}`, 500, putTimedOut},
-		{"PUT", "/v1/devices/kitchen", js, `{}`, 400, `{"ok":false,"error":"Nothing to do: give name, signal, firmware_updates_forced or a file."}`},
+		{"PUT", "/v1/devices/kitchen", js, `{}`, 400, `{"ok":false,"error":"Nothing to do: give name, notes, signal, firmware_updates_forced or a file."}`},
 		{"PUT", "/v1/devices/kitchen", js, `{"name":" "}`, 400, `{"ok":false,"error":"A device name has 1 to 128 characters and no slash."}`},
 		{"PUT", "/v1/devices/kitchen", js, `{"app_id":"tinker"}`, 400, `{"ok":false,"error":"This cloud has no apps of its own. Upload a binary in the part \"file\"."}`},
 

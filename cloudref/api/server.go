@@ -53,6 +53,9 @@ type Config struct {
 	// or does not answer. 400, as recorded from the real service in 2015 to 2018.
 	// Its documents promise 408.
 	CallOffline int
+	// ProvenReleases refuses to release firmware of a product before one of its
+	// devices runs it, as the real service does.
+	ProvenReleases bool
 	// NoSignUp refuses POST /v1/users: accounts are made by the operator only.
 	NoSignUp bool
 

@@ -28,32 +28,50 @@ func (s *Server) streamAll(q *request) (any, error) {
 	if prefix == "" {
 		return nil, errPrefix
 	}
-	return s.stream(q, prefix, nil)
+	return s.stream(q, Selection{Owner: q.account, Prefix: prefix})
 }
 
 // streamMine answers GET /v1/devices/events[/:prefix].
 func (s *Server) streamMine(q *request) (any, error) {
-	return s.stream(q, q.PathValue("prefix"), nil)
+	return s.stream(q, Selection{Owner: q.account, Prefix: q.PathValue("prefix")})
 }
 
-// streamDevice answers GET /v1/devices/:id/events[/:prefix].
+// streamDevice answers GET /v1/devices/:id/events[/:prefix] and its twin below a
+// product.
 func (s *Server) streamDevice(q *request, prefix string) (any, error) {
 	d, err := s.device(q)
 	if err != nil {
 		return nil, err
 	}
-	return s.stream(q, prefix, &d.ID)
+	which := Selection{Owner: q.account, Device: d.ID, Prefix: prefix}
+	if q.PathValue("product") != "" {
+		p, err := s.product(q)
+		if err != nil {
+			return nil, err
+		}
+		which.Product = p.ID
+	}
+	return s.stream(q, which)
+}
+
+// streamProduct answers GET /v1/products/:product/events[/:prefix].
+func (s *Server) streamProduct(q *request) (any, error) {
+	p, err := s.product(q)
+	if err != nil {
+		return nil, err
+	}
+	return s.stream(q, Selection{Product: p.ID, Prefix: q.PathValue("prefix")})
 }
 
 // stream sends events until the client leaves, is too slow, or the cloud stops.
-func (s *Server) stream(q *request, prefix string, only *store.DeviceID) (any, error) {
+func (s *Server) stream(q *request, which Selection) (any, error) {
 	select {
 	case s.opened <- struct{}{}:
 	default:
 		return nil, errStreams
 	}
 	defer release(s.opened)
-	stream := s.cloud.Subscribe(q.account, prefix)
+	stream := s.cloud.Subscribe(which)
 	defer stream.Close()
 	out := &eventWriter{w: q.w, control: http.NewResponseController(q.w), timeout: s.c.WriteTimeout}
 	if out.begin() != nil {
@@ -70,13 +88,10 @@ func (s *Server) stream(q *request, prefix string, only *store.DeviceID) (any, e
 		var err error
 		switch why {
 		case NextEvent:
-			if only != nil && e.Device != *only {
-				continue
+			if !s.still(q, which) {
+				return written{}, nil
 			}
-			if only != nil && !s.owns(q.account, *only) {
-				return written{}, nil // unclaimed meanwhile
-			}
-			err = out.event(e)
+			err = out.event(e, which.Product != 0)
 		case NextTick:
 			if !s.tokenGood(q) {
 				return written{}, nil
@@ -91,9 +106,17 @@ func (s *Server) stream(q *request, prefix string, only *store.DeviceID) (any, e
 	}
 }
 
-func (s *Server) owns(a store.AccountID, id store.DeviceID) bool {
-	identity, known := s.store.Identity(id)
-	return known && identity.Owner == a
+// still reports whether what a stream is about is still the caller's.
+func (s *Server) still(q *request, which Selection) bool {
+	switch {
+	case which.Product != 0:
+		_, err := s.product(q)
+		return err == nil
+	case which.Device != store.DeviceID{}:
+		identity, known := s.store.Identity(which.Device)
+		return known && identity.Owner == q.account
+	}
+	return true
 }
 
 // tokenGood reports whether the token of a stream is still good: who revokes a
@@ -127,13 +150,21 @@ func (x *eventWriter) comment(text string) error {
 	return x.flush()
 }
 
-func (x *eventWriter) event(e Event) error {
-	data := encode(eventData{
-		Data: e.text(), TTL: e.TTL, Published: e.Published.UTC().Format(timeFormat), Core: e.core(),
-	})
+func (x *eventWriter) event(e Event, product bool) error {
+	data := eventData{Data: e.text(), TTL: e.TTL, Published: e.Published.UTC().Format(timeFormat), Core: e.core()}
+	if product {
+		data.productData = &productData{User: orNull(ownerText(e.Owner)), Version: e.Version, Product: e.Product}
+	}
 	x.b = append(append(append(x.b[:0], "event: "...), line(e.Name)...), "\ndata: "...)
-	x.b = append(append(x.b, data...), "\n\n"...)
+	x.b = append(append(x.b, encode(data)...), "\n\n"...)
 	return x.flush()
+}
+
+func ownerText(a store.AccountID) string {
+	if a == (store.AccountID{}) {
+		return ""
+	}
+	return a.String()
 }
 
 // flush writes what is buffered. A client that does not take it in time is cut.
@@ -152,6 +183,15 @@ type eventData struct {
 	TTL       uint32  `json:"ttl"`
 	Published string  `json:"published_at"`
 	Core      string  `json:"coreid"`
+	*productData
+}
+
+// productData is what streams of products say besides.
+type productData struct {
+	User    any             `json:"userid"`
+	Version uint16          `json:"version"`
+	Public  bool            `json:"public"`
+	Product store.ProductID `json:"productID"`
 }
 
 // line makes text fit on one line: the name of an event is the publisher's
@@ -167,6 +207,9 @@ func line(text string) string {
 
 // core is who published the event, in the words of the API.
 func (e Event) core() string {
+	if e.Core != "" {
+		return e.Core
+	}
 	if e.Device == (store.DeviceID{}) {
 		return "api"
 	}

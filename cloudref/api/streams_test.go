@@ -86,12 +86,12 @@ func TestStreamFormat(t *testing.T) {
 		}
 	}
 	r.want(":ok", "")
-	b.cloud.announce(aliceID, Event{Name: "temperature", Data: []byte("25.3 <\"°>"), TTL: 60, Published: epoch, Device: deviceID(kitchen)})
+	b.cloud.announce(Event{Owner: aliceID, Name: "temperature", Data: []byte("25.3 <\"°>"), TTL: 60, Published: epoch, Device: deviceID(kitchen)})
 	r.want("event: temperature",
 		`data: {"data":"25.3 <\"°>","ttl":60,"published_at":"2026-01-02T03:04:05.678Z","coreid":"e00fce680000000000000001"}`, "")
 	b.do("POST", "/v1/devices/events", b.alice, "application/json", `{"name":"hello","private":true,"ttl":30}`).want(200, `{"ok":true}`)
 	r.want("event: hello", `data: {"data":null,"ttl":30,"published_at":"2026-01-02T03:04:05.678Z","coreid":"api"}`, "")
-	b.cloud.announce(aliceID, Event{Name: "two\nlines", Data: []byte{0xff}, Content: pdc.FormatOctetStream, TTL: 60, Published: epoch})
+	b.cloud.announce(Event{Owner: aliceID, Name: "two\nlines", Data: []byte{0xff}, Content: pdc.FormatOctetStream, TTL: 60, Published: epoch})
 	r.want("event: two lines",
 		`data: {"data":"data:application/octet-stream;base64,/w==","ttl":60,"published_at":"2026-01-02T03:04:05.678Z","coreid":"api"}`, "")
 	b.server.Close()
@@ -120,10 +120,10 @@ func TestStreamScopes(t *testing.T) {
 			b.t = t
 			r := open(t, url+test.path, test.token)
 			r.want(":ok", "")
-			b.cloud.announce(aliceID, Event{Name: "temp", Device: deviceID(kitchen)})
-			b.cloud.announce(aliceID, Event{Name: "hook/a", Device: deviceID(kitchen)})
-			b.cloud.announce(aliceID, Event{Name: "temp-api"})
-			b.cloud.announce(bobID, Event{Name: "bobs", Device: deviceID(bobs)})
+			b.cloud.announce(Event{Owner: aliceID, Name: "temp", Device: deviceID(kitchen)})
+			b.cloud.announce(Event{Owner: aliceID, Name: "hook/a", Device: deviceID(kitchen)})
+			b.cloud.announce(Event{Owner: aliceID, Name: "temp-api"})
+			b.cloud.announce(Event{Owner: bobID, Name: "bobs", Device: deviceID(bobs)})
 			for name := range strings.FieldsSeq(test.want) {
 				r.want("event: " + name)
 				r.lines.Scan() // data
@@ -190,6 +190,6 @@ func TestStreamEndsWithOwnership(t *testing.T) {
 	r := open(t, b.serve()+"/v1/devices/kitchen/events", b.alice)
 	r.want(":ok", "")
 	b.json("DELETE", "/v1/devices/kitchen", "{}").want(200, `{"ok":true}`)
-	b.cloud.announce(aliceID, Event{Name: "late", Device: deviceID(kitchen)})
+	b.cloud.announce(Event{Owner: aliceID, Name: "late", Device: deviceID(kitchen)})
 	r.wantEnd()
 }

@@ -53,13 +53,26 @@ func (s *Server) grant(q *request) (any, error) {
 	case "refresh_token":
 		return s.grantRefresh(q, client)
 	case "client_credentials":
-		if client.account == (store.AccountID{}) {
-			return nil, errClient // a public client has no account of its own
-		}
-		return s.grantAccount(q, client, client.account)
+		return s.grantClientItself(q, client)
 	default:
 		return nil, errGrantType
 	}
+}
+
+// grantClientItself gives a client a token: for its own account, which is good for
+// the client's product only if it has one, or for a customer of that product.
+func (s *Server) grantClientItself(q *request, client grantee) (any, error) {
+	if email, customer := strings.CutPrefix(q.body.text("scope"), "customer="); customer {
+		a, known := s.store.CustomerByName(client.product, email)
+		if client.product == 0 || !known {
+			return nil, errCustomerGrant
+		}
+		return s.grantAccount(q, client, a.ID)
+	}
+	if client.account == (store.AccountID{}) {
+		return nil, errClient // a public client has no account of its own
+	}
+	return s.grantTokens(q, client.id, client.account, client.product)
 }
 
 func (s *Server) grantPassword(q *request, client grantee) (any, error) {
@@ -67,7 +80,7 @@ func (s *Server) grantPassword(q *request, client grantee) (any, error) {
 	if name == "" || password == "" {
 		return nil, errCredentialsAbsent
 	}
-	account, why, err := s.login(q.Context(), name, password)
+	account, why, err := s.login(q.Context(), client.product, name, password)
 	switch {
 	case err != nil:
 		return nil, err
@@ -88,7 +101,7 @@ func (s *Server) grantRefresh(q *request, client grantee) (any, error) {
 	case old.Kind != store.RefreshToken, old.Client != client.id, old.Expired(s.c.Now()):
 		return nil, errRefresh
 	}
-	answer, err := s.grantAccount(q, client, old.Account)
+	answer, err := s.grantTokens(q, client.id, old.Account, old.Product)
 	if err != nil {
 		return nil, err
 	}
@@ -96,13 +109,18 @@ func (s *Server) grantRefresh(q *request, client grantee) (any, error) {
 	return answer, s.store.RemoveToken(q.Context(), hash)
 }
 
-// grantAccount makes a pair of tokens.
+// grantAccount makes a pair of tokens that are good for all of an account.
 func (s *Server) grantAccount(q *request, client grantee, account store.AccountID) (any, error) {
+	return s.grantTokens(q, client.id, account, 0)
+}
+
+// grantTokens makes a pair of tokens, good for one product only if it is not zero.
+func (s *Server) grantTokens(q *request, client string, account store.AccountID, product store.ProductID) (any, error) {
 	life, err := s.lifetime(q)
 	if err != nil {
 		return nil, err
 	}
-	access, err := s.newToken(q.Context(), account, client.id, store.AccessToken, life)
+	access, err := s.newToken(q.Context(), store.Token{Account: account, Client: client, Kind: store.AccessToken, Product: product}, life)
 	if err != nil {
 		return nil, err
 	}
@@ -110,7 +128,7 @@ func (s *Server) grantAccount(q *request, client grantee, account store.AccountI
 	if life != 0 {
 		refreshLife += refreshExtra
 	}
-	refresh, err := s.newToken(q.Context(), account, client.id, store.RefreshToken, refreshLife)
+	refresh, err := s.newToken(q.Context(), store.Token{Account: account, Client: client, Kind: store.RefreshToken, Product: product}, refreshLife)
 	if err != nil {
 		return nil, err
 	}
@@ -151,20 +169,18 @@ func (s *Server) lifetime(q *request) (time.Duration, error) {
 // IssueToken makes an access token of an account, good for life (zero: for
 // ever). It is for the operator of the cloud.
 func (s *Server) IssueToken(ctx context.Context, account store.AccountID, life time.Duration) (string, error) {
-	return s.newToken(ctx, account, operatorClient, store.AccessToken, life)
+	return s.newToken(ctx, store.Token{Account: account, Client: operatorClient, Kind: store.AccessToken}, life)
 }
 
-func (s *Server) newToken(ctx context.Context, account store.AccountID, client string, kind store.TokenKind, life time.Duration) (string, error) {
+// newToken stores t with a new token, which it returns.
+func (s *Server) newToken(ctx context.Context, t store.Token, life time.Duration) (string, error) {
 	token := randomHex(tokenBytes)
 	now := s.c.Now().UTC()
-	t := &store.Token{
-		Hash: store.HashToken(token), Account: account, Kind: kind, Client: client,
-		Created: now, Hint: token[len(token)-hintSize:],
-	}
+	t.Hash, t.Created, t.Hint = store.HashToken(token), now, token[len(token)-hintSize:]
 	if life != 0 {
 		t.Expires = now.Add(life)
 	}
-	return token, s.store.PutToken(ctx, t)
+	return token, s.store.PutToken(ctx, &t)
 }
 
 func (s *Server) currentToken(q *request) (any, error) {
@@ -193,7 +209,7 @@ func (s *Server) listTokens(q *request) (any, error) {
 	if !ok {
 		return nil, errTokenAbsent
 	}
-	account, why, err := s.login(q.Context(), name, password)
+	account, why, err := s.login(q.Context(), 0, name, password)
 	switch {
 	case err != nil:
 		return nil, err

@@ -23,13 +23,17 @@ const (
 	wrongPassword
 )
 
-// login checks a user name and a password. It takes as long for a name that does
-// not exist as for one that does.
-func (s *Server) login(ctx context.Context, name, password string) (store.AccountID, loginResult, error) {
+// login checks the user name and the password of a customer of a product, zero for
+// those who are nobody's customers. It takes as long for a name that does not exist
+// as for one that does.
+func (s *Server) login(ctx context.Context, product store.ProductID, name, password string) (store.AccountID, loginResult, error) {
 	if len(password) > passwordMax {
 		return store.AccountID{}, wrongPassword, nil
 	}
-	a, known := s.accountOf(name)
+	a, known := s.store.CustomerByName(product, name)
+	if !known && product == 0 {
+		a, known = s.accountOf(name)
+	}
 	hash := ""
 	if known {
 		u, err := s.store.User(ctx, a.ID)
@@ -107,13 +111,17 @@ func (s *Server) SetPassword(ctx context.Context, account store.AccountID, passw
 	return s.store.PutUser(ctx, u)
 }
 
+func validUsername(name string) bool {
+	return name != "" && len(name) <= usernameMax && !strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' })
+}
+
 // signUp answers POST /v1/users.
 func (s *Server) signUp(q *request) (any, error) {
 	name, password := q.body.text("username"), q.body.text("password")
 	switch {
 	case s.c.NoSignUp:
 		return nil, refuseList(http.StatusForbidden, "This cloud makes no accounts by itself. Ask its operator.")
-	case name == "" || len(name) > usernameMax || strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' }):
+	case !validUsername(name):
 		return nil, refuseList(http.StatusBadRequest, "username must be an email address")
 	case password == "" || len(password) > passwordMax:
 		return nil, refuseList(http.StatusBadRequest, "password is required")

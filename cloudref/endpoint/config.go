@@ -79,6 +79,11 @@ type Config struct {
 	// Traffic hears of what crosses the wire, for who shows it to people. It is
 	// called like Observe. Nil: nobody, and nothing is spent on it.
 	Traffic func(Traffic)
+	// Along returns what has to become durable together with an event that a device
+	// publishes, before that is acknowledged: its webhook calls. It is called as
+	// Observe is, which hears the same Observation when all of it is durable. Nil:
+	// nothing.
+	Along func(Observation) []store.Op
 	// KeepSecrets makes Observations carry the secrets of new sessions, for a
 	// key log. Never in a cloud that serves others.
 	KeepSecrets bool
@@ -138,6 +143,9 @@ func (c Config) defaults() Config {
 	if c.Observe == nil {
 		c.Observe = func(Observation) {}
 	}
+	if c.Along == nil {
+		c.Along = func(Observation) []store.Op { return nil }
+	}
 	if c.Wake == nil {
 		c.Wake = func() {}
 	}
@@ -171,6 +179,9 @@ type Observation struct {
 	Why    Reason
 	// Session describes the session, of What Secured and Online.
 	Session SessionInfo
+	// ProductID and ProductVersion are those of the firmware that the device runs, as
+	// its last Hello said.
+	ProductID, ProductVersion uint16
 }
 
 // What happened.

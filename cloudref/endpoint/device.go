@@ -476,12 +476,18 @@ func (s *session) info(resumed bool) SessionInfo {
 }
 
 func (n *Node) observe(now clock.Instant, d *device, o Observation) {
-	o.At, o.Device = now, d.id
-	if identity, known := n.c.Store.Identity(d.id); known {
-		o.Owner = identity.Owner
-	}
 	if o.What == Refused {
 		n.counts.refusals[o.Why].Add(1)
 	}
-	n.c.Observe(o)
+	n.c.Observe(n.fill(now, d, o))
+}
+
+// fill completes an observation with what is known of the device.
+func (n *Node) fill(now clock.Instant, d *device, o Observation) Observation {
+	hello := d.app.LastHello()
+	o.At, o.Device, o.ProductID, o.ProductVersion = now, d.id, hello.ProductID, hello.ProductVersion
+	if identity, known := n.c.Store.Identity(d.id); known {
+		o.Owner = identity.Owner
+	}
+	return o
 }

@@ -103,6 +103,7 @@ func (d *device) ops(h *heldOut) []store.Op {
 	}
 	for _, e := range h.publish {
 		ops = append(ops, store.Append(d.n.storedEvent(d, e)))
+		ops = append(ops, d.n.c.Along(d.n.fill(max(d.heard, 0), d, Observation{What: Published, Event: e}))...)
 	}
 	return ops
 }

@@ -92,6 +92,28 @@ func (s *Store) UpdateMember(ctx context.Context, id DeviceID, change func(*Memb
 	})
 }
 
+// ProductOf returns the product that may see and change a device whose firmware
+// names the product named: the one that lists it, if that is the owner's own, or
+// its customer's, or nobody's, or named by the firmware. It takes more than to list
+// an id to get at the device of somebody else. It answers from memory.
+func (s *Store) ProductOf(id DeviceID, named uint16) ProductID {
+	m, err := s.members.get(id)
+	if err != nil || m.Product == 0 {
+		return 0
+	}
+	identity, known := s.Identity(id)
+	if !known || identity.Owner == (AccountID{}) || ProductID(named) == m.Product {
+		return m.Product
+	}
+	if p, err := s.Product(m.Product); err == nil && p.Owner == identity.Owner {
+		return m.Product
+	}
+	if a, known := s.Account(identity.Owner); known && a.Customer == m.Product {
+		return m.Product
+	}
+	return 0
+}
+
 // MembersOf returns the devices that a product lists, in the order of their ids.
 // It answers from memory.
 func (s *Store) MembersOf(p ProductID) []DeviceID { return s.members.of(s.members.listed, p) }
