@@ -25,6 +25,7 @@ type Port struct {
 	Description     string // USB product string
 	Path            string // USB path, as 1-1.4; empty if the system does not tell
 	Interface       int    // USB interface number; negative if unknown
+	Bus, Number     int    // of the device on the bus, as in /dev/bus/usb/001/005; 0 if unknown
 }
 
 // A Console is one serial port of a board. An application may add a second one.
@@ -41,6 +42,8 @@ type Board struct {
 	Serial      string    `json:"serial,omitempty"`
 	Path        string    `json:"usb_path,omitempty"`
 	Description string    `json:"description,omitempty"`
+	Bus         int       `json:"bus,omitempty"`    // number of the USB bus; 0 if unknown
+	Number      int       `json:"number,omitempty"` // on the bus; another one each time it comes
 	Consoles    []Console `json:"consoles"`         // by interface; empty in DFU mode
 	Remark      string    `json:"remark,omitempty"` // a sentence, if something is odd
 }
@@ -67,7 +70,7 @@ func Find(ports []Port) Boards {
 		at := slices.IndexFunc(found.Boards, same)
 		if at < 0 {
 			at = len(found.Boards)
-			b := Board{Platform: platform, Mode: mode, Serial: p.Serial, Path: p.Path, Description: p.Description, Consoles: []Console{}}
+			b := Board{Platform: platform, Mode: mode, Serial: p.Serial, Path: p.Path, Description: p.Description, Bus: p.Bus, Number: p.Number, Consoles: []Console{}}
 			if id := strings.ToLower(p.Serial); deviceID.MatchString(id) {
 				b.DeviceID = id
 			}

@@ -9,16 +9,30 @@ import (
 	"strings"
 )
 
-// FromSysfs returns what Linux lists under bus/usb/devices of root, which is
-// /sys outside tests: every USB serial port, and Particle boards without one
-// (in DFU mode). A device that vanishes while it is read is left out. No USB at
-// all is no error.
+// A Tree is where Linux shows its devices.
+type Tree struct {
+	Sys string // /sys
+	Dev string // /dev
+}
+
+// System is the Tree of this machine.
+var System = Tree{Sys: "/sys", Dev: "/dev"}
+
+// Devices is the folder of USB devices and interfaces.
+func (t Tree) Devices() string { return filepath.Join(t.Sys, "bus", "usb", "devices") }
+
+// FromSysfs returns the ports of a Tree whose Sys is root and whose Dev is /dev.
+func FromSysfs(root string) ([]Port, error) { return Tree{root, System.Dev}.Ports() }
+
+// Ports returns what Linux lists under bus/usb/devices: every USB serial port,
+// and Particle boards without one (in DFU mode). A device that vanishes while it
+// is read is left out. No USB at all is no error.
 //
 // It reads sysfs and not the serial library's enumerator because that knows no
 // USB path, misses DFU, opens the computer's own ports, and fails as a whole if
 // one device vanishes.
-func FromSysfs(root string) ([]Port, error) {
-	devices := filepath.Join(root, "bus", "usb", "devices")
+func (t Tree) Ports() ([]Port, error) {
+	devices := t.Devices()
 	entries, err := os.ReadDir(devices)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -31,14 +45,14 @@ func FromSysfs(root string) ([]Port, error) {
 		if strings.Contains(e.Name(), ":") {
 			continue // an interface: read with its device
 		}
-		ports = append(ports, devicePorts(devices, e.Name())...)
+		ports = append(ports, devicePorts(devices, t.Dev, e.Name())...)
 	}
 	return ports, nil
 }
 
 // devicePorts returns the serial ports of the device at a USB path, or the
 // device itself if it is a Particle board without one.
-func devicePorts(devices, path string) []Port {
+func devicePorts(devices, dev, path string) []Port {
 	dir := filepath.Join(devices, path)
 	vendor, err := hex16(dir, "idVendor")
 	if err != nil {
@@ -51,13 +65,14 @@ func devicePorts(devices, path string) []Port {
 	device := Port{
 		Vendor: vendor, Product: product, Path: path, Interface: -1,
 		Serial: attribute(dir, "serial"), Description: attribute(dir, "product"),
+		Bus: number(dir, "busnum"), Number: number(dir, "devnum"),
 	}
 	var ports []Port
 	interfaces, _ := filepath.Glob(filepath.Join(dir, path+":*")) // the pattern is well-formed
 	for _, i := range interfaces {
 		for _, name := range ttys(i) {
 			p := device
-			p.Name = "/dev/" + name
+			p.Name = filepath.Join(dev, name)
 			if n, err := strconv.ParseUint(attribute(i, "bInterfaceNumber"), 16, 8); err == nil {
 				p.Interface = int(n)
 			}
@@ -94,4 +109,12 @@ func attribute(dir, name string) string {
 func hex16(dir, name string) (uint16, error) {
 	n, err := strconv.ParseUint(attribute(dir, name), 16, 16)
 	return uint16(n), err
+}
+
+func number(dir, name string) int {
+	n, err := strconv.Atoi(attribute(dir, name))
+	if err != nil {
+		return 0
+	}
+	return n
 }
