@@ -14,5 +14,9 @@ func Suites() []Suite {
 		hostileSuite(),
 		timerSuite(),
 		networkSuite(),
+		dispatchSuite(),
+		connectSuite(),
+		publishingSuite(),
+		askingSuite(),
 	}
 }

@@ -28,6 +28,7 @@ const (
 	UpdateApplied  = device.UpdateApplied
 	UpdateProgress = device.UpdateProgress
 	Published      = device.Published
+	PublishFailed  = device.PublishFailed
 	Claimed        = device.Claimed
 )
 

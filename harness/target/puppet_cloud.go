@@ -8,6 +8,7 @@ import (
 	"github.com/muster/muster/cloudref"
 	"github.com/muster/muster/harness/peer"
 	"github.com/muster/muster/protocol/clock"
+	"github.com/muster/muster/protocol/coap"
 	"github.com/muster/muster/protocol/pdc"
 	"github.com/muster/muster/protocol/seed"
 	"github.com/muster/muster/sim/device"
@@ -175,4 +176,35 @@ func (c *PuppetCloud) Unreachable(on bool) { c.place.SetOnline(!on) }
 // Image returns an application image of size bytes for the device.
 func (c *PuppetCloud) Image(size int) []byte {
 	return image(&Device{ID: c.id, Profile: c.Profile}, size, c.Profile.Board.Platform)
+}
+
+// A DeviceProfile is a board with a release of Device OS.
+type DeviceProfile = profile.Profile
+
+// Heard is a message that a puppet heard.
+type Heard = peer.Message
+
+// A Publication is an event that the application of a device publishes.
+type Publication = device.Publication
+
+// PublishWith makes the device publish an event, and returns why it refuses.
+func (c *PuppetCloud) PublishWith(p Publication) (refused error) {
+	c.Device(func(now clock.Instant, d *SimulatedDevice, out *SimulatedOut) { refused = d.Publish(now, p, out) })
+	return refused
+}
+
+// SyncTime makes the application of the device ask for the time.
+func (c *PuppetCloud) SyncTime() {
+	c.Device(func(now clock.Instant, d *SimulatedDevice, out *SimulatedOut) { d.SyncTime(now, out) })
+}
+
+// BeganAnew returns what the device said first when it began to use a connection
+// anew after an instant: Hello, or the ping of a resume.
+func (c *PuppetCloud) BeganAnew(since clock.Instant) (first Heard, began bool) {
+	for _, m := range c.Heard(since) {
+		if m.Err == nil && (m.CoAP.Type == coap.Confirmable && m.CoAP.Code == coap.Empty || m.CoAP.Code == coap.POST && m.CoAP.Path() == "h") {
+			return m, true
+		}
+	}
+	return Heard{}, false
 }

@@ -165,3 +165,6 @@ func mustSPKI(key any) []byte {
 	}
 	return der
 }
+
+// ID returns the id of the device as 24 hexadecimal digits.
+func (s *stage) ID() string { return s.id.String() }

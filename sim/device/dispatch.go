@@ -55,7 +55,8 @@ func (d *Device) acknowledged(now clock.Instant, e coap.Event, out *Out) {
 			d.helloAnswered(now, out)
 		}
 	case tagTime:
-		d.timePending = false
+		// Device OS: only a 2.05 ends the wait. One that never comes leaves the
+		// clock as it is until the next connect (PDC-8.1).
 	case tagSubscription:
 		d.subscribed(code)
 	case tagPublish:

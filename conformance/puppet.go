@@ -1,0 +1,323 @@
+package conformance
+
+import (
+	"encoding/hex"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/muster/muster/fixtures/gen"
+	"github.com/muster/muster/harness/peer"
+	"github.com/muster/muster/harness/report"
+	"github.com/muster/muster/harness/target"
+	"github.com/muster/muster/protocol/clock"
+	"github.com/muster/muster/protocol/coap"
+	"github.com/muster/muster/protocol/pdc"
+	"github.com/muster/muster/protocol/trace"
+)
+
+// kindsOf returns one profile of the group for each way of being updated that its
+// boards have.
+func kindsOf(g *target.Group) []*target.DeviceProfile {
+	var list []*target.DeviceProfile
+	seen := make(map[bool]bool)
+	for _, d := range g.Devices {
+		if ota3 := d.Profile.OTA3(); !seen[ota3] {
+			seen[ota3] = true
+			list = append(list, d.Profile)
+		}
+	}
+	return list
+}
+
+// withPuppetCloud runs a check on simulated devices of a group that are connected
+// to a puppet.
+func withPuppetCloud(e *target.Env, g *target.Group, r *Recorder, craft target.Stagecraft, f func(c *target.PuppetCloud, name string) error) error {
+	for _, p := range kindsOf(g) {
+		c, err := e.NewPuppetCloud(p, e.Seed(), craft)
+		if err != nil {
+			return err
+		}
+		if err = c.Online(); err == nil {
+			err = f(c, p.String())
+		}
+		if err != nil {
+			r.Inconclusive(report.Finding{Device: p.String(), Text: err.Error()})
+		}
+	}
+	return nil
+}
+
+// withPuppetDevice runs a check on puppets that play devices of a group and are
+// connected to the cloud.
+func withPuppetDevice(e *target.Env, g *target.Group, r *Recorder, f func(d *target.PuppetDevice, name string) error) error {
+	return withNewPuppetDevice(e, g, r, func(d *target.PuppetDevice, name string) error {
+		if err := d.Online(); err != nil {
+			return err
+		}
+		return f(d, name)
+	})
+}
+
+// withNewPuppetDevice does what withPuppetDevice does with puppets that have not
+// connected.
+func withNewPuppetDevice(e *target.Env, g *target.Group, r *Recorder, f func(d *target.PuppetDevice, name string) error) error {
+	for _, p := range kindsOf(g) {
+		d, err := e.NewPuppetDevice(p, e.Seed(), nil)
+		if err != nil {
+			return err
+		}
+		if err := f(d, p.String()); err != nil {
+			r.Inconclusive(report.Finding{Device: p.String(), Text: err.Error()})
+		}
+	}
+	return nil
+}
+
+// A fate is what becomes of a device's connection.
+type fate uint8
+
+const (
+	alive fate = iota // it goes on
+	gone              // the device ends it, and connects again
+	dead              // the device ends it, and says nothing more
+)
+
+// A line is something that a puppet says to a device, and what it hears then.
+type line struct {
+	requirement string
+	name        string
+	// since and until are system module versions, until exclusive; 0: no bound.
+	since, until uint16
+	// only is "udp", "tcp", "v3" (OTA protocol v3), "legacy", or "" for all.
+	only string
+	// say is in hexadecimal digits. Want are patterns: a digit, _ for any, ? for 4
+	// over UDP and 5 over TCP; * at the end for anything behind it; u in front for
+	// what comes over UDP only.
+	say  string
+	want []string
+	then fate
+}
+
+// fits reports whether the line is one for that device.
+func (l *line) fits(c *target.PuppetCloud) bool {
+	p := c.Profile
+	system := p.Version.System
+	switch {
+	case system < l.since || l.until != 0 && system >= l.until:
+		return false
+	case l.only == "udp":
+		return p.Board.UDP
+	case l.only == "tcp":
+		return !p.Board.UDP
+	case l.only == "v3":
+		return p.OTA3()
+	case l.only == "legacy":
+		return !p.OTA3()
+	}
+	return true
+}
+
+// checkLines makes a check of lines. Each begins with a device that is connected.
+func checkLines(list []line) func(e *target.Env, g *target.Group, r *Recorder, craft target.Stagecraft) error {
+	return func(e *target.Env, g *target.Group, r *Recorder, craft target.Stagecraft) error {
+		for _, p := range kindsOf(g) {
+			var c *target.PuppetCloud
+			for i := range list {
+				l := &list[i]
+				if c == nil {
+					var err error
+					if c, err = e.NewPuppetCloud(p, e.Seed(), craft); err != nil {
+						return err
+					}
+				}
+				if !l.fits(c) {
+					continue
+				}
+				if !c.Connected() {
+					if err := c.Online(); err != nil {
+						r.Inconclusive(report.Finding{Device: p.String(), Text: err.Error()})
+						return nil
+					}
+				}
+				if !l.judge(r, c, p.String()) {
+					c = nil // the next one begins anew
+				}
+			}
+		}
+		return nil
+	}
+}
+
+// wanted are the patterns for that device.
+func (l *line) wanted(c *target.PuppetCloud) []string {
+	var list []string
+	for _, want := range l.want {
+		rest, overUDP := strings.CutPrefix(want, "u")
+		if !overUDP || c.Profile.Board.UDP {
+			list = append(list, rest)
+		}
+	}
+	return list
+}
+
+// judge says the line, and reports whether the connection is as it was.
+func (l *line) judge(r *Recorder, c *target.PuppetCloud, name string) bool {
+	mark := c.Now()
+	c.Say(gen.Hex(l.say))
+	if l.then == gone || l.then == dead {
+		c.Run(5 * time.Second) // a device connects again after a second at the latest
+	}
+	heard := c.Heard(mark)
+	back := 0
+	for i, m := range heard {
+		if m.Err == nil && isGreeting(m.CoAP) {
+			back++
+			if back == 1 {
+				heard = heard[:i+1]
+				break
+			}
+		}
+	}
+	judgeReplies(r, l.requirement, name, l.name+": what the device says to "+l.say, c, mark, heard[:len(heard)-back], l.wanted(c))
+	judgeFate(r, l.requirement, name, l.name, c, mark, l.then, back > 0)
+	return l.then == alive && back == 0
+}
+
+// isGreeting reports whether a device that says this has begun to use a
+// connection anew: a ping after a resume, or Hello.
+func isGreeting(m coap.Message) bool {
+	return m.Type == coap.Confirmable && m.Code == coap.Empty || m.Code == coap.POST && m.Path() == "h"
+}
+
+// judgeFate expects that the connection is alive, or that the device has ended it.
+func judgeFate(r *Recorder, requirement, name, what string, c *target.PuppetCloud, mark clock.Instant, want fate, back bool) {
+	switch want {
+	case alive:
+		pinged := c.Now()
+		c.Say([]byte{0x40, 0, 0x7f, 0xfe})
+		Equal(r, requirement, name, what+": the device has begun anew", back, false, lines(c.Packets(mark))...)
+		Equal(r, requirement, name, what+": the device answers a ping afterwards", len(c.Heard(pinged)) > 0, true, lines(c.Packets(mark))...)
+	case gone:
+		Equal(r, requirement, name, what+": the device ends the connection and begins anew", back, true, lines(c.Packets(mark))...)
+	case dead:
+		pinged := c.Now()
+		c.Say([]byte{0x40, 0, 0x7f, 0xfe})
+		Equal(r, requirement, name, what+": the device answers a ping afterwards", len(c.Heard(pinged)) > 0, false, lines(c.Packets(mark))...)
+	}
+}
+
+// A wired is a stage whose wire can be looked at.
+type wired interface {
+	Packets(since clock.Instant) []*trace.Packet
+}
+
+// judgeReplies compares what was heard with patterns, one a message.
+func judgeReplies(r *Recorder, requirement, name, what string, w wired, mark clock.Instant, heard []peer.Message, want []string) {
+	r.Judged(1)
+	var got []string
+	ok := len(heard) == len(want)
+	for i, m := range heard {
+		got = append(got, spaced(m.Wire))
+		ok = ok && matches(m.Wire, want[i])
+	}
+	if ok {
+		return
+	}
+	r.Fail(report.Finding{
+		Requirement: requirement, Device: name, Text: what,
+		Expected: fmt.Sprintf("%d messages %q", len(want), want), Actual: fmt.Sprintf("%d messages %q", len(got), got), Packets: lines(w.Packets(mark)),
+	})
+}
+
+// shownMax is how many bytes of a message a finding shows.
+const shownMax = 48
+
+func spaced(wire []byte) string {
+	text := fmt.Sprintf("% x", wire[:min(len(wire), shownMax)])
+	if len(wire) > shownMax {
+		text += fmt.Sprintf(" … (%d bytes)", len(wire))
+	}
+	return text
+}
+
+// matches reports whether a message is as the pattern says, see line.want.
+func matches(wire []byte, pattern string) bool {
+	pattern = strings.ReplaceAll(pattern, " ", "")
+	body, open := strings.CutSuffix(pattern, "*")
+	digits := hex.EncodeToString(wire)
+	if len(digits) < len(body) || len(digits) > len(body) && !open {
+		return false
+	}
+	for i := range body {
+		switch body[i] {
+		case '_':
+		case '?':
+			if digits[i] != '4' && digits[i] != '5' {
+				return false
+			}
+		default:
+			if digits[i] != body[i] {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// heardOf returns the messages that fit.
+func heardOf(all []peer.Message, fits func(m peer.Message) bool) []peer.Message {
+	var some []peer.Message
+	for _, m := range all {
+		if m.Err == nil && fits(m) {
+			some = append(some, m)
+		}
+	}
+	return some
+}
+
+// asks fits requests whose first path segment is one of chars.
+func asks(code coap.Code, chars string) func(m peer.Message) bool {
+	return func(m peer.Message) bool {
+		return m.CoAP.Code == code && len(m.CoAP.Options) > 0 && m.CoAP.Options[0].ID == coap.URIPath &&
+			len(m.CoAP.Options[0].Value) == 1 && strings.Contains(chars, string(m.CoAP.Options[0].Value))
+	}
+}
+
+// named fits events of that name.
+func named(name string) func(m peer.Message) bool {
+	return func(m peer.Message) bool {
+		p, err := pdc.ParsePublish(m.CoAP)
+		return asks(coap.POST, "eE")(m) && err == nil && p.Name == name
+	}
+}
+
+// since skips releases before a system module version.
+func since(system uint16) func(g *target.Group) string {
+	return func(g *target.Group) string {
+		if g.System < system {
+			return "not before Device OS " + pdc.Release(system)
+		}
+		return ""
+	}
+}
+
+// until skips releases from a system module version on.
+func until(system uint16) func(g *target.Group) string {
+	return func(g *target.Group) string {
+		if g.System >= system {
+			return "not from Device OS " + pdc.Release(system) + " on"
+		}
+		return ""
+	}
+}
+
+// skipAny skips what either skips.
+func skipAny(a, b func(g *target.Group) string) func(g *target.Group) string {
+	return func(g *target.Group) string {
+		if why := a(g); why != "" {
+			return why
+		}
+		return b(g)
+	}
+}

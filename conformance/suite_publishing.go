@@ -1,0 +1,257 @@
+package conformance
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/muster/muster/harness/peer"
+	"github.com/muster/muster/harness/target"
+	"github.com/muster/muster/protocol/coap"
+	"github.com/muster/muster/protocol/pdc"
+)
+
+func publishingSuite() Suite {
+	return Suite{
+		Name: "publishing",
+		Text: "how a device publishes, and what it does with the events that mean something to it, before a puppet cloud in virtual time",
+		Checks: []Check{
+			{
+				Name: "burst", Text: "of five events within a second four are sent, and refused ones count",
+				Requirements: []string{"D-6"}, Run: checkBurst,
+			},
+			{
+				Name: "encoding", Text: "path, lifetime, marker and format are those of the release",
+				Requirements: []string{"D-6"}, Run: checkPublishEncoding,
+			},
+			{
+				Name: "timeout", Text: "an event that wants its acknowledgement fails 20 s later, and the link ends with the last retransmission",
+				Requirements: []string{"D-6"}, Run: checkPublishTimeout,
+			},
+			{
+				Name: "reset", Text: "the reset event leads to a goodbye with its reason, and to the mode that it names",
+				Requirements: []string{"D-20"}, Run: checkResetCommand,
+			},
+			{
+				Name: "forced", Text: "updates/forced is echoed when it changes something, and with no data at all it is a crash",
+				Requirements: []string{"D-20"}, Skip: since(pdc.OS1_2), Run: checkForcedEcho,
+			},
+			{
+				Name: "claimed", Text: "an event below spark/device/claim/ makes the device forget its claim code",
+				Requirements: []string{"D-20"}, Run: checkClaimForgotten,
+			},
+		},
+	}
+}
+
+func checkBurst(_ context.Context, e *target.Env, g *target.Group, r *Recorder) error {
+	return withPuppetCloud(e, g, r, target.Stagecraft{}, func(c *target.PuppetCloud, name string) error {
+		c.Run(2 * time.Second)
+		mark := c.Now()
+		for range 5 {
+			_ = c.Publish("burst", []byte("x")) // what is on the wire tells
+		}
+		c.Run(500 * time.Millisecond)
+		Equal(r, "D-6", name, "events on the wire of five within one second", len(heardOf(c.Heard(mark), named("burst"))), 4, lines(c.Packets(mark))...)
+		// The fifth attempt was at the beginning of the second, and counts: three
+		// more fit into the next one.
+		mark = c.Now()
+		for range 5 {
+			c.Run(150 * time.Millisecond)
+			_ = c.Publish("hammer", []byte("x"))
+		}
+		sent := len(heardOf(c.Heard(mark), named("hammer")))
+		Equal(r, "D-6", name, fmt.Sprintf("less than all of five events within 750 ms after a burst are sent (%d were)", sent), sent < 5, true, lines(c.Packets(mark))...)
+		return nil
+	})
+}
+
+// A publication and its options and payload on the wire, by release.
+var publications = []struct {
+	name         string
+	since, until uint16
+	event        target.Publication
+	want         string // behind ID and path
+}{
+	{"no data", 0, 0, target.Publication{Name: "x"}, "b1 45 01 78"},
+	{"public up to 6.1", 0, pdc.OS6_2, target.Publication{Name: "x", Public: true, Data: []byte("1")}, "b1 65 01 78 ff 31"},
+	{"public", pdc.OS6_2, 0, target.Publication{Name: "x", Public: true, Data: []byte("1")}, "b1 45 01 78 ff 31"},
+	{"an empty string up to 2.x", 0, pdc.OS3_0, target.Publication{Name: "x", Data: []byte{}}, "b1 45 01 78 ff"},
+	{"an empty string", pdc.OS3_0, 0, target.Publication{Name: "x", Data: []byte{}}, "b1 45 01 78"},
+	{"a lifetime up to 6.1", 0, pdc.OS6_2, target.Publication{Name: "x", TTL: 3600}, "b1 45 01 78 33 00 0e 10"},
+	{"a lifetime", pdc.OS6_2, 0, target.Publication{Name: "x", TTL: 3600}, "b1 45 01 78 32 0e 10"},
+	{"the default lifetime", 0, 0, target.Publication{Name: "x", TTL: 60}, "b1 45 01 78"},
+	{"slashes", 0, 0, target.Publication{Name: "a/b", Data: []byte("1")}, "b1 45 03 61 2f 62 ff 31"},
+	{"a format", pdc.OS6_2, 0, target.Publication{Name: "x", Data: []byte{0xa0}, Format: pdc.FormatStructured}, "b1 45 01 78 12 fd e9 ff a0"},
+}
+
+func checkPublishEncoding(_ context.Context, e *target.Env, g *target.Group, r *Recorder) error {
+	return withPuppetCloud(e, g, r, target.Stagecraft{}, func(c *target.PuppetCloud, name string) error {
+		for _, p := range publications {
+			if g.System < p.since || p.until != 0 && g.System >= p.until {
+				continue
+			}
+			c.Run(2 * time.Second)
+			mark := c.Now()
+			if err := c.PublishWith(p.event); err != nil {
+				return err
+			}
+			c.Run(time.Second)
+			judgeReplies(r, "D-6", name, p.name+": the event on the wire", c, mark, c.Heard(mark), []string{"?0 02 __ __ " + p.want})
+			for _, m := range c.Heard(mark) {
+				Equal(r, "D-6", name, p.name+": the event is Confirmable", m.CoAP.Type == coap.Confirmable, g.Transport == "udp", lines(c.Packets(mark))...)
+			}
+		}
+		return nil
+	})
+}
+
+func checkPublishTimeout(_ context.Context, e *target.Env, g *target.Group, r *Recorder) error {
+	return withPuppetCloud(e, g, r, target.Stagecraft{}, func(c *target.PuppetCloud, name string) error {
+		withheld := named("slow")
+		c.Peer.SetAnswer(func(m peer.Message) ([][]byte, bool) { return nil, m.Err == nil && withheld(m) })
+		mark := c.Now()
+		if err := c.PublishWith(target.Publication{Name: "slow", Data: []byte("x"), WithAck: true}); err != nil {
+			return err
+		}
+		c.Run(19 * time.Second)
+		Equal(r, "D-6", name, "the publish has failed after 19 s", failed(c.Events(mark)), false)
+		c.Run(2 * time.Second)
+		Equal(r, "D-6", name, "the publish has failed after 21 s", failed(c.Events(mark)), true)
+		for _, m := range heardOf(c.Heard(mark), withheld) {
+			// Also over TCP, because it wants to know.
+			Equal(r, "D-6", name, "an event that wants its acknowledgement is Confirmable", m.CoAP.Type == coap.Confirmable, true, lines(c.Packets(mark))...)
+		}
+		return nil
+	})
+}
+
+func failed(events []target.Event) bool {
+	for _, ev := range events {
+		if ev.Kind == target.PublishFailed {
+			return true
+		}
+	}
+	return false
+}
+
+// deliver is a delivery in a form that every release takes.
+func deliver(c *target.PuppetCloud, name string, data []byte) {
+	m := coap.Message{
+		Type: coap.Confirmable, Code: coap.POST, ID: c.Peer.NextID(), Payload: data,
+		Options: coap.Options{{ID: coap.URIPath, Value: []byte("E")}, {ID: coap.URIPath, Value: []byte(name)}},
+	}
+	if !c.Profile.Board.UDP {
+		m.Type = coap.NonConfirmable
+	}
+	c.Say(m.Append(nil))
+}
+
+// resetCommands are what spark/device/reset can say, with the reason in the
+// goodbye and what the device says of itself when it is back.
+var resetCommands = []struct {
+	data   string
+	since  uint16
+	reason []byte // of the goodbye, as it is encoded
+	back   bool   // by itself
+	safe   bool   // in safe mode
+}{
+	{"reboot", 0, []byte{0x8c, 0x01}, true, false},
+	{"safe mode", 0, []byte{110}, true, true},
+	{"dfu", 0, []byte{120}, false, false},
+	{"Reboot", 0, nil, true, false},
+	{"network", pdc.OS2_3, nil, true, false},
+}
+
+func checkResetCommand(_ context.Context, e *target.Env, g *target.Group, r *Recorder) error {
+	for _, command := range resetCommands {
+		if g.System < command.since {
+			continue
+		}
+		err := withPuppetCloud(e, g, r, target.Stagecraft{}, func(c *target.PuppetCloud, name string) error {
+			mark := c.Now()
+			deliver(c, pdc.EventReset, []byte(command.data))
+			c.Run(12 * time.Second) // less than until the next ping
+			what := fmt.Sprintf("after %q ", command.data)
+			heard := c.Heard(mark)
+			goodbyes := heardOf(heard, asks(coap.POST, "x"))
+			wantGoodbyes := 0
+			if command.reason != nil && g.System >= pdc.OS2_0 {
+				wantGoodbyes = 1
+			}
+			if Equal(r, "D-20", name, what+"goodbyes", len(goodbyes), wantGoodbyes, lines(c.Packets(mark))...) && wantGoodbyes == 1 {
+				want := append([]byte{3, 5}, command.reason...)
+				Equal(r, "D-20", name, what+"the goodbye", fmt.Sprintf("% x", goodbyes[0].CoAP.Payload), fmt.Sprintf("% x", want), lines(c.Packets(mark))...)
+			}
+			restarted := command.reason != nil || command.data == "network"
+			_, again := c.BeganAnew(mark)
+			Equal(r, "D-20", name, what+"the device begins anew by itself", again, restarted && command.back, last(c.Packets(mark), 12)...)
+			Equal(r, "D-20", name, what+"the device says that it is in safe mode", len(heardOf(heard, named(pdc.EventSafeMode))) > 0, command.safe, last(c.Packets(mark), 12)...)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkForcedEcho(_ context.Context, e *target.Env, g *target.Group, r *Recorder) error {
+	return withPuppetCloud(e, g, r, target.Stagecraft{}, func(c *target.PuppetCloud, name string) error {
+		for _, step := range []struct {
+			data string
+			echo string
+		}{{"true", "true"}, {"true", ""}, {"t", ""}, {"false", "false"}} {
+			mark := c.Now()
+			deliver(c, pdc.EventUpdatesForced, []byte(step.data))
+			var got [][]byte
+			for _, m := range heardOf(c.Heard(mark), named(pdc.EventUpdatesForced)) {
+				got = append(got, m.CoAP.Payload)
+			}
+			Equal(r, "D-20", name, fmt.Sprintf("the echo of updates/forced = %q", step.data), string(bytes.Join(got, []byte("+"))), step.echo, lines(c.Packets(mark))...)
+		}
+		mark := c.Now()
+		deliver(c, pdc.EventUpdatesForced, nil)
+		c.Run(10 * time.Second)
+		_, again := c.BeganAnew(mark)
+		// Device OS: a null pointer. A device that were not to crash would do better
+		// than real ones, and hide what a cloud must never send.
+		Equal(r, "D-20", name, "updates/forced without any data restarts the device", again, true, lines(c.Packets(mark))...)
+		return nil
+	})
+}
+
+func checkClaimForgotten(_ context.Context, e *target.Env, g *target.Group, r *Recorder) error {
+	for _, p := range kindsOf(g) {
+		for _, told := range []bool{false, true} {
+			c, err := talkativeStage(e, p)
+			if err != nil {
+				return err
+			}
+			if err := c.Online(); err != nil {
+				return err
+			}
+			if told {
+				deliver(c, "spark/device/claim/code", []byte("x"))
+			}
+			mark := c.Now()
+			newSession(c)
+			what := "the device sends its claim code at the next full handshake"
+			Equal(r, "D-20", p.String(), fmt.Sprintf("%s (it was claimed: %v)", what, told), len(heardOf(c.Heard(mark), named(pdc.EventClaimCode))) > 0, !told, lines(c.Packets(mark))...)
+		}
+	}
+	return nil
+}
+
+// newSession makes the device connect with a full handshake.
+func newSession(c *target.PuppetCloud) {
+	if c.Profile.Board.UDP {
+		c.Say([]byte{0x70, 0, 0x12, 0x34})
+		c.Run(20 * time.Second)
+		return
+	}
+	c.PowerOff()
+	c.PowerOn()
+	c.Run(20 * time.Second)
+}
