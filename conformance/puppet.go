@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"strings"
@@ -97,6 +98,8 @@ type line struct {
 	say  string
 	want []string
 	then fate
+	// before are said first, and whatever comes then is not looked at.
+	before []string
 }
 
 // fits reports whether the line is one for that device.
@@ -163,6 +166,12 @@ func (l *line) wanted(c *target.PuppetCloud) []string {
 
 // judge says the line, and reports whether the connection is as it was.
 func (l *line) judge(r *Recorder, c *target.PuppetCloud, name string) bool {
+	for _, first := range l.before {
+		message := gen.Hex(first)
+		// Another ID, or it might be a copy of that of a line before.
+		binary.BigEndian.PutUint16(message[2:], c.Peer.NextID())
+		c.Say(message)
+	}
 	mark := c.Now()
 	c.Say(gen.Hex(l.say))
 	if l.then == gone || l.then == dead {

@@ -18,5 +18,6 @@ func Suites() []Suite {
 		connectSuite(),
 		publishingSuite(),
 		askingSuite(),
+		receivingSuite(),
 	}
 }

@@ -208,3 +208,15 @@ func (c *PuppetCloud) BeganAnew(since clock.Instant) (first Heard, began bool) {
 	}
 	return Heard{}, false
 }
+
+// LoseNetwork makes the device's socket fail, as when its network is gone: the
+// connection ends, and the device connects again.
+func (c *PuppetCloud) LoseNetwork() {
+	c.Device(func(now clock.Instant, d *SimulatedDevice, out *SimulatedOut) {
+		if c.Profile.Board.UDP {
+			d.SocketFailed(now, out)
+		} else {
+			d.StreamClosed(now, out)
+		}
+	})
+}
