@@ -49,32 +49,6 @@ func withPuppetCloud(e *target.Env, g *target.Group, r *Recorder, craft target.S
 	return nil
 }
 
-// withPuppetDevice runs a check on puppets that play devices of a group and are
-// connected to the cloud.
-func withPuppetDevice(e *target.Env, g *target.Group, r *Recorder, f func(d *target.PuppetDevice, name string) error) error {
-	return withNewPuppetDevice(e, g, r, func(d *target.PuppetDevice, name string) error {
-		if err := d.Online(); err != nil {
-			return err
-		}
-		return f(d, name)
-	})
-}
-
-// withNewPuppetDevice does what withPuppetDevice does with puppets that have not
-// connected.
-func withNewPuppetDevice(e *target.Env, g *target.Group, r *Recorder, f func(d *target.PuppetDevice, name string) error) error {
-	for _, p := range kindsOf(g) {
-		d, err := e.NewPuppetDevice(p, e.Seed(), nil)
-		if err != nil {
-			return err
-		}
-		if err := f(d, p.String()); err != nil {
-			r.Inconclusive(report.Finding{Device: p.String(), Text: err.Error()})
-		}
-	}
-	return nil
-}
-
 // A fate is what becomes of a device's connection.
 type fate uint8
 
@@ -228,7 +202,7 @@ func judgeReplies(r *Recorder, requirement, name, what string, w wired, mark clo
 	ok := len(heard) == len(want)
 	for i, m := range heard {
 		got = append(got, spaced(m.Wire))
-		ok = ok && matches(m.Wire, want[i])
+		ok = ok && fitsPattern(m.Wire, want[i])
 	}
 	if ok {
 		return
@@ -250,8 +224,8 @@ func spaced(wire []byte) string {
 	return text
 }
 
-// matches reports whether a message is as the pattern says, see line.want.
-func matches(wire []byte, pattern string) bool {
+// fitsPattern reports whether a message is as the pattern says, see line.want.
+func fitsPattern(wire []byte, pattern string) bool {
 	pattern = strings.ReplaceAll(pattern, " ", "")
 	body, open := strings.CutSuffix(pattern, "*")
 	digits := hex.EncodeToString(wire)
@@ -306,16 +280,6 @@ func since(system uint16) func(g *target.Group) string {
 	return func(g *target.Group) string {
 		if g.System < system {
 			return "not before Device OS " + pdc.Release(system)
-		}
-		return ""
-	}
-}
-
-// until skips releases from a system module version on.
-func until(system uint16) func(g *target.Group) string {
-	return func(g *target.Group) string {
-		if g.System >= system {
-			return "not from Device OS " + pdc.Release(system) + " on"
 		}
 		return ""
 	}

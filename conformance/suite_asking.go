@@ -19,30 +19,37 @@ func askingSuite() Suite {
 		Checks: []Check{
 			{
 				Name: "functions", Text: "the acknowledgement comes first and the result apart; an unknown function has no result, an argument that is too long is refused",
+				Provoke: "a puppet cloud calls functions with empty, longest and too long arguments, and one that does not exist", Observe: "acknowledgement and result to the last byte",
 				Requirements: []string{"D-7"}, Run: checkAskedFunctions,
 			},
 			{
 				Name: "variables", Text: "values are piggybacked up to 1.4 and separate from 1.5 on, where an unknown name is 4.04",
+				Provoke: "a puppet cloud reads variables, and one that does not exist", Observe: "the replies to the last byte",
 				Requirements: []string{"D-8"}, Run: said(variableLines),
 			},
 			{
 				Name: "describe", Text: "a describe is piggybacked up to 1.x and separate from 2.0 on, protobuf with its format from 5.5 on",
+				Provoke: "a puppet cloud asks for each describe", Observe: "type, code and options of the replies",
 				Requirements: []string{"D-9"}, Run: said(describeLines),
 			},
 			{
 				Name: "describe-refusals", Text: "from 3.3 on a request without flags, of a wrong type or token is 4.00, of a wrong block size 4.02, of a wrong block 4.04",
+				Provoke: "a puppet cloud asks for a describe in seven wrong ways", Observe: "the replies to the last byte",
 				Requirements: []string{"D-9", "N-15"}, Skip: since(pdc.OS3_3), Run: said(describeRefusals),
 			},
 			{
 				Name: "describe-nothing", Text: "from 5.5 on flags other than exactly one type are acknowledged, and end the connection",
+				Provoke: "a puppet cloud asks for flags 3 and 0", Observe: "the acknowledgement, and whether the device begins anew",
 				Requirements: []string{"N-14"}, Skip: since(pdc.OS5_5), Run: said(describeNothing),
 			},
 			{
 				Name: "describe-blocks", Text: "the blocks of a describe have one ETag, and are kept for 90 s after the last of them was asked for",
+				Provoke: "a puppet cloud fetches a large describe with pauses of 80 s, and then of 100 s", Observe: "ETag, number and size of the blocks",
 				Requirements: []string{"D-10"}, Skip: since(pdc.OS3_3), Run: checkServedBlocks,
 			},
 			{
 				Name: "moved", Text: "a ServerMoved that is not signed is 4.00 with error -280, so is garbage; one that is not Confirmable or has no token is ignored",
+				Provoke: "a puppet cloud sends ServerMoved in four wrong ways", Observe: "the replies, and whether the connection lives on",
 				Requirements: []string{"N-16"}, Skip: skipAny(onlyUDP, since(pdc.OS4_1)), Run: said(movedLines),
 			},
 		},
@@ -98,9 +105,9 @@ var movedLines = []line{
 	{requirement: "N-16", name: "no token", say: "40 02 20 74 b1 4d ff 0a"},
 }
 
-// call is a function call in bytes, with a length of its argument in the form
+// functionCall is a function call in bytes, with a length of its argument in the form
 // that it needs (RFC 7252 Section 3.1).
-func call(c *target.PuppetCloud, token byte, function, argument string) []byte {
+func functionCall(c *target.PuppetCloud, token byte, function, argument string) []byte {
 	m := coap.Message{
 		Type: coap.Confirmable, Code: coap.POST, ID: c.Peer.NextID(), Token: []byte{token},
 		Options: coap.Options{
@@ -127,7 +134,7 @@ func checkAskedFunctions(_ context.Context, e *target.Env, g *target.Group, r *R
 			// The function runs all the same, with what the device has of it.
 			{"an argument that is too long", target.FunctionSum, longest + "a", []string{"60 80 __ __", "?1 44 __ __ 62 ff ________"}},
 		} {
-			message := call(c, 0x62, step.function, step.argument)
+			message := functionCall(c, 0x62, step.function, step.argument)
 			if len(message) > c.Profile.Dialect().Limits().Message {
 				continue
 			}

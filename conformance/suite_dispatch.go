@@ -18,46 +18,57 @@ func dispatchSuite() Suite {
 		Checks: []Check{
 			{
 				Name: "short", Text: "one, two or three bytes are ignored",
+				Provoke: "a puppet cloud sends messages of one to three bytes", Observe: "that nothing comes back, and that a ping is answered",
 				Requirements: []string{"N-1"}, Run: said(shortLines),
 			},
 			{
 				Name: "version", Text: "a CoAP version other than 1 is executed by the old dispatcher, and ends the connection where decoding is strict",
+				Provoke: "a puppet cloud sends requests with version bits 2", Observe: "the replies to the last byte, and whether the device begins anew",
 				Requirements: []string{"N-2"}, Run: said(versionLines),
 			},
 			{
 				Name: "options", Text: "an option with the reserved nibble 15 ends the connection from 6.2 on, and does no harm before",
+				Provoke: "a puppet cloud sends events whose options do not end", Observe: "the replies, and whether the device begins anew",
 				Requirements: []string{"N-3"}, Run: said(optionLines),
 			},
 			{
 				Name: "tokens", Text: "function and variable need exactly one byte of token from 1.5 on; nine are malformed",
+				Provoke: "a puppet cloud sends requests without a token, with two bytes and with nine", Observe: "whether the device begins anew, and what it says before",
 				Requirements: []string{"N-4", "N-5"}, Run: said(tokenLines),
 			},
 			{
 				Name: "unknown", Text: "a request that nobody defined gets no reply, not even its copies, and the connection lives on",
+				Provoke: "a puppet cloud sends requests of unknown paths, and copies of them", Observe: "that nothing comes back, and that a ping is answered",
 				Requirements: []string{"N-6", "N-9"}, Run: checkUnknownRequest,
 			},
 			{
 				Name: "critical-option", Text: "an unknown critical option behind the path is ignored",
+				Provoke: "a puppet cloud puts unknown critical options into Start and Finish", Observe: "the replies to the last byte",
 				Requirements: []string{"N-7"}, Skip: onlyOTA3, Run: said(criticalLines),
 			},
 			{
 				Name: "event-forms", Text: "deliveries with a format, an empty name, or more than fits: dropped or cut, never a crash",
+				Provoke: "a puppet cloud sends events with a format, without a name, and longer than anything", Observe: "the replies, and whether the connection lives on",
 				Requirements: []string{"N-11", "N-12", "N-13"}, Run: said(deliveryLines),
 			},
 			{
 				Name: "signal", Text: "the signal is answered with 2.04 and its token, a ping with an empty acknowledgement",
+				Provoke: "a puppet cloud starts and stops the signal, and pings", Observe: "the replies to the last byte",
 				Requirements: []string{"D-21"}, Run: said(signalLines),
 			},
 			{
 				Name: "duplicate", Text: "a Confirmable request that comes twice within 45 s is executed once and acknowledged twice",
+				Provoke: "a puppet cloud sends a function call twice, 30 s apart", Observe: "acknowledgements and results",
 				Requirements: []string{"D-3", "N-19"}, Skip: onlyUDP, Run: checkDuplicateCall,
 			},
 			{
 				Name: "reset", Text: "any Reset, of whatever ID, ends the session: the next connect is a full handshake",
+				Provoke: "a puppet cloud sends a Reset of an ID that was never used", Observe: "whether a ClientHello follows",
 				Requirements: []string{"D-4", "R-82"}, Skip: onlyUDP, Run: checkReset,
 			},
 			{
 				Name: "discard", Text: "a key change of value 1 discards the session, any other is only acknowledged",
+				Provoke: "a puppet cloud sends key changes of value 0 and 1", Observe: "the replies, and whether a ClientHello follows",
 				Requirements: []string{"N-50"}, Skip: onlyUDP, Run: checkKeyChange,
 			},
 		},

@@ -190,7 +190,7 @@ func checkLossyUpdate(_ context.Context, e *target.Env, g *target.Group, r *Reco
 		began := v.Net.Now()
 		r.Judged(1)
 		if err := v.Flash(lossyImage, time.Hour); err != nil {
-			r.Fail(report.Finding{Requirement: "N-39", Device: name, Text: "the update failed: " + err.Error(), Packets: last(v.Packets(began), 12)})
+			r.Fail(report.Finding{Requirement: "N-39", Device: name, Text: "the update failed: " + err.Error(), Packets: last(v.Packets(began))})
 			return nil
 		}
 		judgeChunkAcks(r, name, messages(v.Packets(began)))

@@ -76,7 +76,7 @@ func judgeUpdate(ctx context.Context, e *target.Env, d *target.Device, size int,
 	mark := d.Mark()
 	r.Judged(1)
 	if err := e.Flash(ctx, d, target.Image(d, size), progress); err != nil {
-		r.Fail(report.Finding{Requirement: "S13", Device: id(d), Text: "the update failed: " + err.Error(), Packets: last(d.Packets(mark), 12)})
+		r.Fail(report.Finding{Requirement: "S13", Device: id(d), Text: "the update failed: " + err.Error(), Packets: last(d.Packets(mark))})
 		return
 	}
 	done := d.Mark()
@@ -95,8 +95,8 @@ func judgeUpdate(ctx context.Context, e *target.Env, d *target.Device, size int,
 }
 
 // last shows the last packets, for a finding.
-func last(packets []*trace.Packet, n int) []string {
-	return lines(packets[max(0, len(packets)-n):])
+func last(packets []*trace.Packet) []string {
+	return lines(packets[max(0, len(packets)-linesMax):])
 }
 
 // judgeProtocol compares the way in which updates were begun with what the

@@ -19,26 +19,32 @@ func publishingSuite() Suite {
 		Checks: []Check{
 			{
 				Name: "burst", Text: "of five events within a second four are sent, and refused ones count",
+				Provoke: "the application publishes five events within a second, and goes on", Observe: "the events on the wire",
 				Requirements: []string{"D-6"}, Run: checkBurst,
 			},
 			{
 				Name: "encoding", Text: "path, lifetime, marker and format are those of the release",
+				Provoke: "the application publishes events with lifetime, format, empty and no data", Observe: "the bytes of each event",
 				Requirements: []string{"D-6"}, Run: checkPublishEncoding,
 			},
 			{
 				Name: "timeout", Text: "an event that wants its acknowledgement fails 20 s later, and the link ends with the last retransmission",
+				Provoke: "a puppet cloud does not acknowledge an event", Observe: "the type of the event, and when the application hears that it failed",
 				Requirements: []string{"D-6"}, Run: checkPublishTimeout,
 			},
 			{
 				Name: "reset", Text: "the reset event leads to a goodbye with its reason, and to the mode that it names",
+				Provoke: "a puppet cloud delivers spark/device/reset with each of its words", Observe: "goodbye, reconnect and the safe-mode event",
 				Requirements: []string{"D-20"}, Run: checkResetCommand,
 			},
 			{
 				Name: "forced", Text: "updates/forced is echoed when it changes something, and with no data at all it is a crash",
+				Provoke: "a puppet cloud delivers updates/forced as true, as false, again, and without data", Observe: "the echo, and whether the device restarts",
 				Requirements: []string{"D-20"}, Skip: since(pdc.OS1_2), Run: checkForcedEcho,
 			},
 			{
 				Name: "claimed", Text: "an event below spark/device/claim/ makes the device forget its claim code",
+				Provoke: "a puppet cloud delivers an event below spark/device/claim/, or none, and ends the session", Observe: "the claim code in the next full handshake",
 				Requirements: []string{"D-20"}, Run: checkClaimForgotten,
 			},
 		},
@@ -186,8 +192,8 @@ func checkResetCommand(_ context.Context, e *target.Env, g *target.Group, r *Rec
 			}
 			restarted := command.reason != nil || command.data == "network"
 			_, again := c.BeganAnew(mark)
-			Equal(r, "D-20", name, what+"the device begins anew by itself", again, restarted && command.back, last(c.Packets(mark), 12)...)
-			Equal(r, "D-20", name, what+"the device says that it is in safe mode", len(heardOf(heard, named(pdc.EventSafeMode))) > 0, command.safe, last(c.Packets(mark), 12)...)
+			Equal(r, "D-20", name, what+"the device begins anew by itself", again, restarted && command.back, last(c.Packets(mark))...)
+			Equal(r, "D-20", name, what+"the device says that it is in safe mode", len(heardOf(heard, named(pdc.EventSafeMode))) > 0, command.safe, last(c.Packets(mark))...)
 			return nil
 		})
 		if err != nil {

@@ -358,7 +358,7 @@ func checkClaim(ctx context.Context, e *target.Env, g *target.Group, r *Recorder
 	}
 	r.Judged(1)
 	if err := e.Until(ctx, func() bool { return len(of(messages(d.Packets(mark)), claimed)) > 0 }); err != nil {
-		r.Fail(report.Finding{Requirement: "C-31", Device: id(d), Text: "the device is not told that it is claimed", Packets: last(d.Packets(mark), 12)})
+		r.Fail(report.Finding{Requirement: "C-31", Device: id(d), Text: "the device is not told that it is claimed", Packets: last(d.Packets(mark))})
 		return nil
 	}
 	if _, err := d.Await(ctx, mark, func(e *target.Event) bool { return e.Kind == target.Claimed }); err != nil {

@@ -70,12 +70,14 @@ func handshakes(packets []*trace.Packet, direction trace.Direction) []*trace.Han
 	return all
 }
 
+// linesMax is how many packets a finding shows.
+const linesMax = 12
+
 // lines shows at most a dozen packets, for a finding.
 func lines(packets []*trace.Packet) []string {
-	const most = 12
 	var all []string
 	for i, p := range packets {
-		if i == most {
+		if i == linesMax {
 			all = append(all, "…")
 			break
 		}

@@ -63,6 +63,9 @@ type DeviceConfig = device.Config
 // DeviceFaults are what devices do wrong on purpose.
 type DeviceFaults = device.Faults
 
+// UpdateFaults are what devices do wrong while they are updated.
+type UpdateFaults = device.UpdateFaults
+
 // A DeviceID names a device.
 type DeviceID = device.ID
 

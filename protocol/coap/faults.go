@@ -53,6 +53,12 @@ type Faults struct {
 	// Section 4.3.
 	AckNonConfirmable bool
 
+	// IgnoreReset takes no notice of a RST.
+	//
+	// Device OS: that would be a session that goes on although its cloud does not
+	// know it.
+	IgnoreReset bool
+
 	// ResetUnmatched answers an ACK that matches nothing with RST.
 	ResetUnmatched bool
 }

@@ -99,6 +99,12 @@ func TestFaults(t *testing.T) {
 			e.wantEvent(Received)
 			e.wantMessage("60 00 20 01")
 		}},
+		{"ignore reset", Faults{IgnoreReset: true}, func(e *exchangeTest) {
+			e.send(publish)
+			e.wantMessage(publishWire)
+			e.receive("70 00 10 00")
+			e.wantMessageAfter(4*time.Second, publishWire)
+		}},
 		{"reset unmatched", Faults{ResetUnmatched: true}, func(e *exchangeTest) {
 			e.receive("60 00 20 01")
 			e.wantEvent(Unmatched)

@@ -47,6 +47,9 @@ func (x *Exchange) receiveAck(e Event, out *Out) {
 }
 
 func (x *Exchange) receiveReset(e Event, out *Out) {
+	if x.faults.IgnoreReset {
+		return
+	}
 	w, ok := x.take(e.ID)
 	e.Kind, e.Tag, e.Matched, e.Ends = WasReset, w.tag, ok, x.params.ResetEnds
 	if e.Ends {

@@ -65,6 +65,9 @@ func (d *Device) ack(now clock.Instant, e coap.Event, out *Out) {
 // await makes the device deaf until the message of that id is acknowledged
 // (PDC-0.4).
 func (d *Device) await(id uint16) {
+	if d.faults().Connects.NotDeaf {
+		return
+	}
 	d.deaf, d.awaited = true, id
 	d.ch.SetDeaf(true)
 }

@@ -139,6 +139,9 @@ func (d *Device) describeBlock(now clock.Instant, r pdc.DescribeRequest, t pdc.D
 		return false
 	}
 	response.Payload, response.Block = payload, &block
+	if d.faults().Answers.NewETags {
+		response.ETag = []byte{byte(num + 1)}
+	}
 	d.expireFetches(now)
 	return true
 }

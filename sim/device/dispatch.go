@@ -19,6 +19,10 @@ func (d *Device) handle(now clock.Instant, e coap.Event, out *Out) {
 		d.fail(now, MessageReset, true, out)
 		return
 	case coap.Malformed:
+		if d.faults().Answers.Touchy {
+			d.fail(now, MalformedMessage, false, out)
+			return
+		}
 		out.event(Event{Kind: Dropped, Name: "malformed message"})
 		return
 	default: // the cloud was heard
@@ -96,11 +100,21 @@ func (d *Device) dispatch(now clock.Instant, e coap.Event, out *Out) {
 	}
 	kind := pdc.DispatchOnDevice(e.Wire)
 	if kind != pdc.KindInvalid && !kind.SpokenBy(d.Dialect()) {
+		if d.faults().Updates.AnswersOther && e.Message.Type == coap.Confirmable {
+			d.reply(now, e, coap.Message{Type: coap.Acknowledgement, Code: coap.NotImplemented, Token: e.Message.Token}, out)
+			return
+		}
 		kind = pdc.KindUnknown
 	}
 	err := d.serve(now, kind, e, out)
+	if e.Err != nil && d.faults().Answers.Touchy {
+		err = strictly(kind, e)
+	}
 	var fault *pdc.Error
 	if !errors.As(err, &fault) {
+		return
+	}
+	if fault.Reaction == pdc.Disconnect && d.faults().Answers.Forgiving || fault.Reaction == pdc.Refuse && d.faults().Answers.NoRefusals {
 		return
 	}
 	switch fault.Reaction {
@@ -182,6 +196,10 @@ func (d *Device) serve(now clock.Instant, kind pdc.Kind, e coap.Event, out *Out)
 // Device OS: the new channel decodes strictly what the old dispatcher does not
 // know, and its failure ends the connection.
 func (d *Device) unknown(now clock.Instant, e coap.Event, out *Out) error {
+	if d.faults().Answers.AnswersUnknown && coap.IsRequest(e.Message.Code) {
+		d.reply(now, e, coap.Message{Type: coap.Acknowledgement, Code: coap.NotFound, Token: e.Message.Token}, out)
+		return nil
+	}
 	if !d.has(profile.NewChannel) {
 		out.event(Event{Kind: Dropped, Name: "unknown message"})
 		return nil

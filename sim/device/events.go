@@ -21,7 +21,8 @@ func (d *Device) eventDelivery(now clock.Instant, e coap.Event, out *Out) error 
 		return err
 	}
 	d.ackEvent(now, e, out)
-	if pdc.IsSystemEvent(event.Name, d.Dialect()) && !d.systemDelivery(now, event, out) {
+	system := pdc.IsSystemEvent(event.Name, d.Dialect()) && !d.faults().Answers.IgnoresCommands
+	if system && !d.systemDelivery(now, event, out) {
 		return nil // the device is leaving
 	}
 	app := d.app()

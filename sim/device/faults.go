@@ -52,6 +52,83 @@ type Faults struct {
 	// ApplyUnacknowledged applies an update without the ACK of the response to
 	// Finish, against D-16.
 	ApplyUnacknowledged bool
+
+	// Connects, Answers and Updates are the faults of a subject.
+	Connects ConnectFaults
+	Answers  AnswerFaults
+	Updates  UpdateFaults
+}
+
+// ConnectFaults are what devices do wrong while they connect.
+type ConnectFaults struct {
+	// EventsFirst publishes the events about updates before everything else,
+	// against D-19.
+	EventsFirst bool
+	// IgnoresRefusals takes a subscription that was refused for accepted, against
+	// D-11.
+	IgnoresRefusals bool
+	// AsksAgain asks for the time though a request is unanswered, against D-12.
+	AsksAgain bool
+	// NotDeaf hears requests before the ACK of Hello, against N-23.
+	NotDeaf bool
+	// WaitsForever waits over TCP for the cloud's Hello without an end, against
+	// N-48.
+	WaitsForever bool
+	// PatientPublish waits for the ACK of an event without an end, against D-6.
+	PatientPublish bool
+}
+
+// AnswerFaults are what devices do wrong when something is said to them.
+type AnswerFaults struct {
+	// Touchy ends the connection over anything that is malformed, against N-1 and
+	// N-2.
+	Touchy bool
+	// Forgiving goes on where a failed handler ends the connection, against N-3,
+	// N-5, N-12, N-14 and N-27.
+	Forgiving bool
+	// AnswersUnknown answers requests that it does not know with 4.04, against
+	// N-6.
+	AnswersUnknown bool
+	// RefusesCritical answers Start and Finish with unknown critical options with
+	// 4.02, against N-7.
+	RefusesCritical bool
+	// NoRefusals leaves wrong requests without an answer, against N-15 and N-24.
+	NoRefusals bool
+	// IgnoresCommands does nothing about the events of the system, against D-20.
+	IgnoresCommands bool
+	// NewETags gives every block of a describe an ETag of its own, against D-10.
+	NewETags bool
+	// MovesAnywhere follows every ServerMoved, against N-16.
+	MovesAnywhere bool
+	// TakesLedgers answers ledger notifications of any form with success, against
+	// N-17.
+	TakesLedgers bool
+	// NoLedgerRetry never tries again what failed about ledgers, against N-18.
+	NoLedgerRetry bool
+}
+
+// UpdateFaults are what devices do wrong while they are updated.
+type UpdateFaults struct {
+	// AcceptsAnyStart accepts every Start that is well-formed, against N-25.
+	AcceptsAnyStart bool
+	// ForgetsPartial begins every transfer anew, against N-26, N-35, N-36 and N-38.
+	ForgetsPartial bool
+	// SkipsFileHash applies an image with another hash than announced, against N-29.
+	SkipsFileHash bool
+	// NeverSafeMode starts the application whatever it lacks, against N-32.
+	NeverSafeMode bool
+	// NoStall waits for chunks without an end, against N-37.
+	NoStall bool
+	// AnyChunk stores legacy chunks whose CRC is wrong, against N-40 and N-41.
+	AnyChunk bool
+	// ForgetsMissing calls an incomplete legacy transfer complete, against N-43.
+	ForgetsMissing bool
+	// KeepsLegacy goes on with a legacy transfer after the connection was lost,
+	// against N-46.
+	KeepsLegacy bool
+	// AnswersOther answers messages of the update protocol that it does not speak,
+	// against N-47.
+	AnswersOther bool
 }
 
 var noFaults Faults

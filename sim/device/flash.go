@@ -68,6 +68,9 @@ func (d *Device) systemVersion() uint16 {
 // dependenciesMet reports whether every installed module has what it needs;
 // otherwise the device runs in safe mode (PDC-6.10).
 func (d *Device) dependenciesMet() bool {
+	if d.faults().Updates.NeverSafeMode {
+		return true
+	}
 	return len(pdc.SystemDescribe{Modules: d.modules()}.Missing()) == 0
 }
 

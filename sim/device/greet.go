@@ -8,6 +8,9 @@ import (
 
 // greet sends what follows Hello, all at once and in the order of PDC-1.1.
 func (d *Device) greet(now clock.Instant, out *Out) {
+	if d.faults().Connects.EventsFirst {
+		d.updateEvents(now, out)
+	}
 	if d.has(profile.DescribesItself) {
 		d.postDescribe(now, pdc.DescribeSystem, out)
 	}

@@ -44,7 +44,9 @@ func (d *Device) sayHello(now clock.Instant, out *Out) {
 		d.await(id)
 		return
 	}
-	d.timer = now.Add(d.prof.HelloTimeout())
+	if !d.faults().Connects.WaitsForever {
+		d.timer = now.Add(d.prof.HelloTimeout())
+	}
 }
 
 // helloAnswered is the end of greeting: from now on the session may be stored.

@@ -11,6 +11,10 @@ import (
 func (d *Device) ledgerNotify(now clock.Instant, e coap.Event, out *Out) error {
 	m := e.Message
 	switch {
+	case d.faults().Answers.TakesLedgers && len(m.Token) == 1:
+		d.ack(now, e, out)
+		d.send(now, pdc.LedgerNotifyResponse{Token: m.Token, OK: true}.Message(d.Dialect()), tagOther, out)
+		return nil
 	case e.Err != nil:
 		return strictly(pdc.KindLedgerNotify, e)
 	case m.Type != coap.Confirmable || len(m.Token) != 1:

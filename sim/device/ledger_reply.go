@@ -1,6 +1,8 @@
 package device
 
 import (
+	"time"
+
 	"github.com/muster/muster/protocol/clock"
 	"github.com/muster/muster/protocol/coap"
 	"github.com/muster/muster/protocol/pdc"
@@ -111,5 +113,8 @@ func (l *ledgers) index(d *Device, name string) int {
 func (d *Device) ledgerFailed(now clock.Instant) {
 	l := d.work.ledger
 	wait := min(ledgerRetryMin<<min(l.failures, 8), ledgerRetryMax)
+	if d.faults().Answers.NoLedgerRetry {
+		wait = 1000 * time.Hour
+	}
 	*l = ledgers{state: make([]ledgerState, len(l.state)), failures: l.failures + 1, retry: now.Add(wait), tag: l.tag}
 }

@@ -52,6 +52,9 @@ func (d *Device) updateStart(now clock.Instant, e coap.Event, out *Out) error {
 	if e.Err != nil {
 		return strictly(pdc.KindUpdateStart, e)
 	}
+	if d.refusesCritical(now, e, out) {
+		return nil
+	}
 	t := d.Dialect()
 	s, err := pdc.OnDeviceUpdateStart(e.Message, t)
 	if err != nil {
@@ -71,6 +74,14 @@ func (d *Device) updateStart(now clock.Instant, e coap.Event, out *Out) error {
 	r.Window, r.Offset = pdc.WindowFor(s.ChunkSize), u.geometry.Offset
 	d.send(now, r.Message(t), tagStart, out)
 	return nil
+}
+
+// stall returns when an update without another chunk is over.
+func (d *Device) stall(now clock.Instant) clock.Instant {
+	if d.faults().Updates.NoStall {
+		return clock.Never
+	}
+	return now.Add(transferStall)
 }
 
 // strictly is the end of a connection on which a message arrives that a strict
@@ -93,7 +104,9 @@ func (d *Device) refuseUpdate(now clock.Instant, e coap.Event, err error, out *O
 	default:
 		m.Payload = pdc.Diagnostic{Code: pdc.ErrProtocol, Message: fault.Reason}.Append(nil)
 	}
-	d.reply(now, e, m, out)
+	if fault.Reaction == pdc.Disconnect || !d.faults().Answers.NoRefusals {
+		d.reply(now, e, m, out)
+	}
 	if fault.Reaction != pdc.Disconnect {
 		return nil
 	}
@@ -101,9 +114,26 @@ func (d *Device) refuseUpdate(now clock.Instant, e coap.Event, err error, out *O
 	return err
 }
 
+// refusesCritical is the fault of that name: RFC 7252 Section 5.4.1, where Device
+// OS ignores critical options that it does not know.
+func (d *Device) refusesCritical(now clock.Instant, e coap.Event, out *Out) bool {
+	if !d.faults().Answers.RefusesCritical {
+		return false
+	}
+	for _, o := range e.Message.Options {
+		if o.ID&1 != 0 && o.ID != coap.URIPath && (o.ID < coap.ChunkIndex || o.ID > coap.ModuleFunction || (o.ID-coap.ChunkIndex)%4 != 0) {
+			d.reply(now, e, coap.Message{Type: coap.Acknowledgement, Code: coap.BadOption, Token: e.Message.Token}, out)
+			return true
+		}
+	}
+	return false
+}
+
 // judgeStart says why an update may not begin.
 func (d *Device) judgeStart(s pdc.UpdateStart) pdc.SystemError {
 	switch {
+	case d.faults().Updates.AcceptsAnyStart:
+		return 0
 	case !d.updatesAllowed():
 		return pdc.ErrUpdatesDisabled
 	case s.HasModuleFunction && pdc.ModuleFunction(s.ModuleFunction) == pdc.ModuleAsset && s.FileSize > assetStorage:
@@ -119,7 +149,10 @@ func (d *Device) judgeStart(s pdc.UpdateStart) pdc.SystemError {
 func (d *Device) newTransfer(now clock.Instant, s pdc.UpdateStart) *transfer {
 	u := &transfer{
 		geometry: pdc.Geometry{FileSize: s.FileSize, ChunkSize: s.ChunkSize},
-		last:     now, flushed: now, ackDue: clock.Never, stalled: now.Add(transferStall),
+		last:     now, flushed: now, ackDue: clock.Never, stalled: d.stall(now),
+	}
+	if d.faults().Updates.ForgetsPartial {
+		d.nv.Partial = nil
 	}
 	if p := d.nv.Partial; p != nil && s.SHA256 != nil && !s.DiscardData &&
 		p.Size == s.FileSize && bytes.Equal(p.SHA256[:], s.SHA256) {

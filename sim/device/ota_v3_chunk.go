@@ -31,7 +31,7 @@ func (d *Device) updateChunk(now clock.Instant, e coap.Event, out *Out) error {
 }
 
 func (u *transfer) receive(d *Device, now clock.Instant, index, at uint32, data []byte, out *Out) {
-	u.stalled = now.Add(transferStall)
+	u.stalled = d.stall(now)
 	late := now.Sub(u.last) >= ackDelay
 	u.last = now
 	u.stats.Received++

@@ -78,8 +78,11 @@ func (d *Device) Publish(now clock.Instant, p Publication, out *Out) error {
 		out.event(Event{Kind: Published, Tag: p.Tag, Name: p.Name})
 		return nil
 	}
-	w := d.busy()
-	w.publishes = append(w.publishes, pendingPublish{id: id, tag: p.Tag, due: now.Add(publishTimeout)})
+	w, due := d.busy(), now.Add(publishTimeout)
+	if d.faults().Connects.PatientPublish {
+		due = clock.Never
+	}
+	w.publishes = append(w.publishes, pendingPublish{id: id, tag: p.Tag, due: due})
 	return nil
 }
 

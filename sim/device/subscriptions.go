@@ -73,7 +73,7 @@ func (d *Device) subscribe(now clock.Instant, s pdc.Subscribe, out *Out) {
 
 // subscribed takes the answer to a subscription.
 func (d *Device) subscribed(code coap.Code) {
-	if code != coap.Empty && !coap.IsSuccess(code) {
+	if code != coap.Empty && !coap.IsSuccess(code) && !d.faults().Connects.IgnoresRefusals {
 		d.subsFailed = true
 	}
 	if d.subsPending--; d.subsPending == 0 && !d.subsFailed {

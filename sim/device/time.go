@@ -29,7 +29,7 @@ func (d *Device) Unix(now clock.Instant) int64 {
 // SyncTime asks the cloud for the time. Nothing is sent while an earlier
 // request is unanswered, nor during an update (PDC-8.1).
 func (d *Device) SyncTime(now clock.Instant, out *Out) {
-	if d.state < Settling || d.timePending || d.upd != nil {
+	if d.state < Settling || d.timePending && !d.faults().Connects.AsksAgain || d.upd != nil {
 		return
 	}
 	d.timePending = true

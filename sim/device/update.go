@@ -23,7 +23,7 @@ func (d *Device) Updating() bool { return d.upd != nil }
 
 // cancelUpdate ends a running update; what was received of it may be resumed.
 func (d *Device) cancelUpdate(why pdc.SystemError, out *Out) {
-	if d.upd == nil {
+	if d.upd == nil || d.faults().Updates.KeepsLegacy && d.legacy() != nil {
 		return
 	}
 	d.upd.save(d, false)
