@@ -109,6 +109,18 @@ func clear(dir string) error {
 	return nil
 }
 
+// Began says at which wall-clock time the instant 0 of the run was. Before that it is
+// Config.Start.
+func (c *Collector) Began(start time.Time) {
+	if c == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.cfg.Start = start
+	c.timeline.Began(start)
+}
+
 // Timeline returns the timeline of the run, nil of a nil Collector.
 func (c *Collector) Timeline() *timeline.Log {
 	if c == nil {
