@@ -16,8 +16,8 @@ type Suite struct {
 	Text string
 	// Prepare brings the environment into the state that the checks look at, once
 	// for all generations. An error makes every check of the suite inconclusive:
-	// it means that the harness could not do what it was asked to. Nil: nothing to
-	// prepare.
+	// it means that the harness could not do what it was asked to. Nil: the checks
+	// bring stages of their own, in virtual time, and need no sockets.
 	Prepare func(ctx context.Context, e *target.Env) error
 	Checks  []Check
 }

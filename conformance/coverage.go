@@ -66,9 +66,15 @@ func Cover(c *requirements.Catalogue, suites []Suite, table []mutants.Mutant) *C
 		}
 		v.Checks = append(v.Checks, row)
 	}
+	named := make(map[string]bool)
 	for i := range table {
 		m := &table[i]
-		v.Mutants = append(v.Mutants, CoveredMutant{Name: m.Name, Breaks: m.Breaks, Fails: m.Fails, Gaps: x.gapsOfMutant(m)})
+		row := CoveredMutant{Name: m.Name, Breaks: m.Breaks, Fails: m.Fails, Gaps: x.gapsOfMutant(m)}
+		if named[m.Name] {
+			row.Gaps = append(row.Gaps, "has the name of another mutant")
+		}
+		named[m.Name] = true
+		v.Mutants = append(v.Mutants, row)
 	}
 	return &v
 }

@@ -113,6 +113,7 @@ func TestGapsAreFound(t *testing.T) {
 		{"mutant of nothing", check("S1"), mutant(nil, "s/c"), func(r *requirements.Requirement) { r.Unbroken = "why" }, "breaks no requirement"},
 		{"mutant of an unknown id", check("S1"), mutant([]string{"S1", "S2"}, "s/c"), nil, "breaks S2, which is no requirement"},
 		{"mutant that nobody finds", check("S1"), mutant(s1), nil, "breaks S1, which no check that must find it judges"},
+		{"two mutants of one name", check("S1"), append(mutant(s1, "s/c"), mutant(s1, "s/c")...), nil, "has the name of another mutant"},
 		{"mutant that fails no check", check("S1"), mutant(s1, "s/c", "s/d"), nil, "must fail s/d, which is no check"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

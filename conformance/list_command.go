@@ -103,8 +103,8 @@ func (l *listing) check(v *Coverage, suites []Suite) error {
 		if _, err := path.Match(glob, ""); err != nil {
 			return fmt.Errorf("%q is no name with wildcards: %w", glob, err)
 		}
-		known := slices.ContainsFunc(v.Requirements, func(r CoveredRequirement) bool { return matches(glob, r.ID) }) ||
-			slices.ContainsFunc(v.Checks, func(c CoveredCheck) bool { return matches(glob, c.Name) })
+		known := slices.ContainsFunc(v.Requirements, func(r CoveredRequirement) bool { return fitsGlob(glob, r.ID) }) ||
+			slices.ContainsFunc(v.Checks, func(c CoveredCheck) bool { return fitsGlob(glob, c.Name) })
 		if !known {
 			return fmt.Errorf("%q is neither a requirement nor a check; muster list shows them all", glob)
 		}
@@ -112,9 +112,9 @@ func (l *listing) check(v *Coverage, suites []Suite) error {
 	return nil
 }
 
-// matches reports whether a pattern fits an id or the name of a check or its
+// fitsGlob reports whether a pattern fits an id or the name of a check or its
 // suite.
-func matches(glob, name string) bool {
+func fitsGlob(glob, name string) bool {
 	if ok, _ := path.Match(strings.ToUpper(glob), name); ok {
 		return true
 	}
@@ -135,7 +135,7 @@ func (l *listing) wants(r *CoveredRequirement) bool {
 		return false
 	}
 	return len(l.globs) == 0 || slices.ContainsFunc(l.globs, func(glob string) bool {
-		return matches(glob, r.ID) || slices.ContainsFunc(r.Checks, func(name string) bool { return matches(glob, name) })
+		return fitsGlob(glob, r.ID) || slices.ContainsFunc(r.Checks, func(name string) bool { return fitsGlob(glob, name) })
 	})
 }
 
@@ -145,12 +145,12 @@ func (l *listing) wantsCheck(c *CoveredCheck, asked map[string]bool) bool {
 	if l.suite != "" && !strings.HasPrefix(c.Name, l.suite+"/") {
 		return false
 	}
-	named := slices.ContainsFunc(l.globs, func(glob string) bool { return matches(glob, c.Name) })
+	named := slices.ContainsFunc(l.globs, func(glob string) bool { return fitsGlob(glob, c.Name) })
 	judges := slices.ContainsFunc(c.Requirements, func(id string) bool { return asked[id] })
 	if len(l.globs) > 0 && !named {
 		// Named by a requirement, not by a check beside it that judges the same.
 		return slices.ContainsFunc(c.Requirements, func(id string) bool {
-			return asked[id] && slices.ContainsFunc(l.globs, func(glob string) bool { return matches(glob, id) })
+			return asked[id] && slices.ContainsFunc(l.globs, func(glob string) bool { return fitsGlob(glob, id) })
 		})
 	}
 	return judges

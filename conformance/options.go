@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -137,6 +138,7 @@ func Run(ctx context.Context, options Options) (*report.Run, error) {
 	began := time.Now()
 	o.Progress(0, "starting the reference cloud and the devices")
 	t := target.Options{Devices: o.Devices, Seed: o.Seed, Progress: func(what string) { o.progress("target", what) }}
+	t.Stages = staged(suites)
 	if options.Target != nil {
 		options.Target(&t)
 	}
@@ -162,6 +164,11 @@ func Run(ctx context.Context, options Options) (*report.Run, error) {
 		return run, fmt.Errorf("stopping: %w", err)
 	}
 	return run, nil
+}
+
+// staged reports whether the checks of all suites bring stages of their own.
+func staged(suites []Suite) bool {
+	return !slices.ContainsFunc(suites, func(s Suite) bool { return s.Prepare != nil })
 }
 
 func count(suites []Suite) int {

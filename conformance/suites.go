@@ -19,5 +19,6 @@ func Suites() []Suite {
 		publishingSuite(),
 		askingSuite(),
 		receivingSuite(),
+		tcpSuite(),
 	}
 }

@@ -105,6 +105,12 @@ type Config struct {
 type Faults struct {
 	// AcceptUnknownKey lets a device in whose key nobody registered.
 	AcceptUnknownKey bool
+	// AdoptKeys registers a key that is offered in place of the registered one.
+	AdoptKeys bool
+	// SplitFrames sends the first byte of a frame by itself.
+	SplitFrames bool
+	// AnyFirstMessage lets a connection begin with a ping.
+	AnyFirstMessage bool
 	// NeverMove keeps sending to the address of the handshake.
 	NeverMove bool
 	// MoveUnproven switches to the address of any record, authentic or not.

@@ -2,6 +2,7 @@ package endpoint
 
 import (
 	"net/netip"
+	"slices"
 	"sync"
 
 	"github.com/muster/muster/cloudref/app"
@@ -268,6 +269,11 @@ func (d *device) noteResume(now clock.Instant, s *session, marked bool, w *work)
 
 // linked handles what the link of session s said about what it received.
 func (d *device) linked(now clock.Instant, s *session, w *work) {
+	if s == d.fresh && !s.udp() && pingsFirst(w.in.Events) && !d.n.c.Faults.AnyFirstMessage {
+		w.in.Reset() // with the answer to the ping
+		d.endSession(now, s, "its first message is not a Hello", w)
+		return
+	}
 	d.transmit(now, s, &w.in, w)
 	for i := range w.in.Events {
 		e := &w.in.Events[i]
@@ -288,6 +294,13 @@ func (d *device) linked(now clock.Instant, s *session, w *work) {
 	if s.udp() && s.stored && s.link.DTLS().Remaining() < d.n.c.Reservation/2 {
 		d.reserve(s)
 	}
+}
+
+// pingsFirst reports whether a connection that has not seen a Hello begins with a
+// ping. Over UDP that may be a datagram that overtook the Hello.
+func pingsFirst(events []link.Event) bool {
+	i := slices.IndexFunc(events, func(e link.Event) bool { return e.Kind == link.Exchange })
+	return i >= 0 && events[i].CoAP.Kind == coap.Ping
 }
 
 // flush sends what was given to the link of session s. It never runs inside
@@ -317,9 +330,13 @@ func (d *device) transmit(now clock.Instant, s *session, out *link.Out, w *work)
 	for _, packet := range out.Packets {
 		if s.udp() {
 			w.out.Send(*s.local, s.peer, packet)
-		} else {
-			w.out.Write(s.stream, packet)
+			continue
 		}
+		if d.n.c.Faults.SplitFrames {
+			w.out.Write(s.stream, packet[:1])
+			packet = packet[1:]
+		}
+		w.out.Write(s.stream, packet)
 	}
 }
 

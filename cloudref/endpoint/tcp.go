@@ -210,6 +210,9 @@ func (st *stream) work(now clock.Instant, job *lightssl.Work, w *work) {
 // the peer all reasons look alike.
 func (st *stream) fail(now clock.Instant, e *lightssl.Event, w *work) {
 	st.n.counts.HandshakeFailed.Add(1)
+	if st.n.c.Faults.AdoptKeys && e.Refusal == lightssl.RefusedKey && len(e.SPKI) > 0 {
+		st.adopt(e)
+	}
 	o := Observation{
 		Why: st.n.reasonOfLight(e), At: now, Device: store.DeviceID(e.DeviceID),
 		Session: SessionInfo{Transport: "tcp", Peer: st.peer.String()},
@@ -223,6 +226,16 @@ func (st *stream) fail(now clock.Instant, e *lightssl.Event, w *work) {
 	}
 	st.n.refuse(o)
 	st.close(w)
+}
+
+// adopt is the fault that a suite must find: the key that was offered takes the
+// place of the registered one.
+func (st *stream) adopt(e *lightssl.Event) {
+	ctx := context.Background()
+	if record, err := st.n.c.Store.Device(ctx, store.DeviceID(e.DeviceID)); err == nil {
+		record.RSA = e.SPKI
+		st.n.c.Store.Write([]store.Op{store.PutDevice(record)}, func(error) {})
+	}
 }
 
 func (st *stream) close(w *work) {

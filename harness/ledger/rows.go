@@ -3,7 +3,6 @@ package ledger
 import (
 	"bytes"
 	"cmp"
-	"iter"
 	"slices"
 
 	"github.com/muster/muster/harness/report"
@@ -45,41 +44,23 @@ func (l *Ledger) snapshot() map[account]*[numPhases]tally {
 // Device returns what each phase cost a device so far, over both transports, in
 // the order of phases. The zero id is for what belongs to no known device.
 func (l *Ledger) Device(id trace.DeviceID) []Summary {
-	for _, all := range l.Each([]trace.DeviceID{id}) {
-		return all
-	}
-	return nil
-}
-
-// Each yields what each phase cost each of the devices so far, as Device does, in
-// the order of the ids.
-func (l *Ledger) Each(ids []trace.DeviceID) iter.Seq2[trace.DeviceID, []Summary] {
 	l.mu.Lock()
-	wanted := make(map[trace.DeviceID]*[numPhases]tally, len(ids))
-	for _, id := range ids {
-		wanted[id] = new([numPhases]tally)
-	}
+	defer l.mu.Unlock()
+	var sum [numPhases]tally
 	for a, t := range l.snapshot() {
-		if sum := wanted[a.device]; sum != nil {
+		if a.device == id {
 			for ph := range t {
 				sum[ph].merge(&t[ph])
 			}
 		}
 	}
-	l.mu.Unlock()
-	return func(yield func(trace.DeviceID, []Summary) bool) {
-		for _, id := range ids {
-			var all []Summary
-			for ph := range wanted[id] {
-				if t := &wanted[id][ph]; t.count > 0 {
-					all = append(all, t.summary(Phase(ph)))
-				}
-			}
-			if !yield(id, all) {
-				return
-			}
+	var all []Summary
+	for ph := range sum {
+		if sum[ph].count > 0 {
+			all = append(all, sum[ph].summary(Phase(ph)))
 		}
 	}
+	return all
 }
 
 // Devices returns the devices with costs, in the order of their ids.

@@ -17,7 +17,6 @@ import (
 	"github.com/muster/muster/cloudref/endpoint"
 	"github.com/muster/muster/cloudref/store"
 	"github.com/muster/muster/harness/capture"
-	"github.com/muster/muster/harness/evidence"
 	"github.com/muster/muster/harness/ledger"
 	"github.com/muster/muster/harness/report"
 	"github.com/muster/muster/protocol/lightssl"
@@ -38,6 +37,9 @@ type Options struct {
 	// DeviceOS is a range of Device OS versions, such as ">= 2.0, < 4"; others do
 	// not take part. Empty: all.
 	DeviceOS string
+	// Stages brings up no cloud, no devices and no sockets, but only the groups: for
+	// checks that bring stages of their own, in virtual time.
+	Stages bool
 	// Memory keeps the cloud's state in memory: it does not survive a restart.
 	Memory bool
 	// Seed of everything random that is not secret. 0: drawn.
@@ -48,8 +50,6 @@ type Options struct {
 	Spec *Spec
 	// Log takes what boards say, see [BoardLog]. Nil: it is lost.
 	Log BoardLog
-	// Evidence keeps what the run shows; nil: nothing is kept.
-	Evidence *evidence.Collector
 	// Cloud changes how the reference cloud runs, again whether it was restarted;
 	// Device changes what the devices have alike. They are for mutants, and reach
 	// virtual runs too.
@@ -139,10 +139,8 @@ func Start(ctx context.Context, o Options) (*Env, error) {
 	for o.Seed == 0 {
 		o.Seed = randomSeed()
 	}
-	clk := transport.NewClock()
-	o.Evidence.Began(clk.Start())
 	e := &Env{world: &world{
-		options: o, clock: clk, ledger: ledger.New(),
+		options: o, clock: transport.NewClock(), ledger: ledger.New(),
 		byID: make(map[trace.DeviceID]*Device), lacking: make(map[Capability]string),
 	}}
 	if err := e.choose(); err != nil {
@@ -157,6 +155,8 @@ func Start(ctx context.Context, o Options) (*Env, error) {
 func (e *Env) start(ctx context.Context) error {
 	var err error
 	switch spec := e.options.Spec; {
+	case e.options.Stages && spec.Cloud == nil && !spec.boards():
+		e.cast()
 	case spec.Cloud != nil:
 		err = e.startForeign(ctx, spec.Cloud)
 	case spec.boards():
@@ -177,6 +177,14 @@ func (e *Env) declare() {
 		case c == KeepsState || c == Commands:
 			delete(e.lacking, c) // only the user knows
 		}
+	}
+}
+
+// cast makes the devices by their profiles alone.
+func (e *Env) cast() {
+	e.wire = newWire(nil, capture.AtDevice, reorder, e.listen)
+	for i := range e.options.Devices {
+		e.admit(e.newDevice(fleet.ID(uint32(e.options.Seed), i), e.options.Profiles[i%len(e.options.Profiles)]))
 	}
 }
 
@@ -201,7 +209,7 @@ func (e *Env) startOwnCloud(ctx context.Context, udp, tcp netip.AddrPort, at cap
 	e.options.Progress("starting the reference cloud")
 	// The decoder needs the cloud's key, and the cloud the decoder's tap.
 	e.rsaKey = lightssl.GenerateCloudKey(rand.Reader)
-	e.wire = newWire(e.rsaKey, at, reorder, e.listen, e.options.Evidence)
+	e.wire = newWire(e.rsaKey, at, reorder, e.listen)
 	if err := e.startCloud(ctx, udp, tcp); err != nil {
 		return err
 	}
@@ -288,7 +296,6 @@ func (e *Env) RestartAll(ctx context.Context) error {
 // observe hears from the cloud: the secrets of sessions, for the decoder, and
 // whom it refused.
 func (e *Env) observe(o endpoint.Observation) {
-	e.keepCloud(&o)
 	switch o.What {
 	case endpoint.Secured:
 		e.secured(o)
@@ -404,7 +411,10 @@ func (e *Env) parties() (cloud, device string) {
 
 // group enters a device into its group.
 func (e *Env) group(d *Device) {
-	transport := transportOf(d.Profile)
+	transport := "tcp"
+	if d.Profile.Board.UDP {
+		transport = "udp"
+	}
 	for _, g := range e.groups {
 		if g.DeviceOS == d.Profile.Version.Name && g.Transport == transport {
 			g.Devices = append(g.Devices, d)

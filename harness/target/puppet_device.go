@@ -81,7 +81,7 @@ func (e *Env) NewPuppetDevice(p *profile.Profile, runSeed uint64, bend func(*pee
 	if err := e.need(VirtualTime); err != nil {
 		return nil, err
 	}
-	d := &PuppetDevice{stage: newStage(e.kept(), p, runSeed), Dialect: p.Dialect(), outcomes: make(map[uint64]*Outcome)}
+	d := &PuppetDevice{stage: newStage(p, runSeed), Dialect: p.Dialect(), outcomes: make(map[uint64]*Outcome)}
 	var err error
 	d.node, d.cloud, d.store, err = d.reference(runSeed, d.observe, func(c *CloudConfig) {
 		if e.options.Cloud != nil {
@@ -219,19 +219,6 @@ func (d *PuppetDevice) Tell(m coap.Message) uint16 {
 	m.ID = d.Peer.NextID()
 	d.Say(m.Append(nil))
 	return m.ID
-}
-
-// Hello is what the device that the puppet plays says first.
-func (d *PuppetDevice) Hello() pdc.Hello {
-	p := d.Profile
-	h := pdc.Hello{
-		ProductID: uint16(p.Board.Platform), ProductVersion: 0xffff, Flags: d.Dialect.HelloFlags(), Platform: p.Board.Platform,
-		System: p.Version.System, MaxMessage: uint16(d.Dialect.Limits().Message), MaxBinary: p.MaxBinary(), ChunkSize: pdc.DefaultChunkSize,
-	}
-	if p.Board.UDP {
-		h.DeviceID = d.id[:]
-	}
-	return h
 }
 
 // Online makes a handshake and says Hello. A device that describes itself does.

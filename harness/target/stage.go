@@ -17,9 +17,9 @@ import (
 	"github.com/muster/muster/cloudref/endpoint"
 	"github.com/muster/muster/cloudref/store"
 	"github.com/muster/muster/harness/capture"
-	"github.com/muster/muster/harness/evidence"
 	"github.com/muster/muster/protocol/clock"
 	"github.com/muster/muster/protocol/lightssl"
+	"github.com/muster/muster/protocol/pdc"
 	"github.com/muster/muster/protocol/seed"
 	"github.com/muster/muster/protocol/trace"
 	"github.com/muster/muster/sim/device"
@@ -42,9 +42,10 @@ type stage struct {
 	id     device.ID
 }
 
-// Addresses of the two parties of a Virtual.
+// Addresses of the two parties of a stage.
 var (
 	virtualCloud  = netip.MustParseAddr("192.0.2.1")
+	virtualCloud2 = netip.MustParseAddr("192.0.2.2") // the same cloud's
 	virtualDevice = netip.MustParseAddr("198.51.100.7")
 )
 
@@ -57,11 +58,10 @@ var (
 // virtualEpoch is the time of day at which virtual runs begin.
 var virtualEpoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// newStage returns a stage whose network is kept as evidence of the run.
-func newStage(kept *evidence.Collector, p *profile.Profile, runSeed uint64) *stage {
+func newStage(p *profile.Profile, runSeed uint64) *stage {
 	s := &stage{Profile: p, digest: sha256.New(), id: device.ID{0xe0, 0x0f, 0xce, 0x68, 4: byte(p.Board.Platform), 11: 1}}
 	keys := virtualKeys()
-	s.wire = newWire(keys.cloudRSA, capture.AtDevice, 0, func(*trace.Packet) {}, kept.Network(p.String(), p.Version.Name, transportOf(p)))
+	s.wire = newWire(keys.cloudRSA, capture.AtDevice, 0, func(*trace.Packet) {})
 	tap := s.wire.decoder.Tap()
 	s.Net = vnet.New(vnet.Config{Seed: runSeed, Tap: func(seen transport.Sighting) {
 		_, _ = s.digest.Write(seen.Data) // a hash takes everything
@@ -128,9 +128,22 @@ func (s *stage) reference(runSeed uint64, observe func(endpoint.Observation), ad
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	node := s.Net.Attach(cloud, virtualCloud)
+	node := s.Net.Attach(cloud, virtualCloud, virtualCloud2)
 	node.Listen(cloudref.PortTCP)
 	return cloud, node, st, nil
+}
+
+// Hello is what the device of the stage says first.
+func (s *stage) Hello() pdc.Hello {
+	p, dialect := s.Profile, s.Profile.Dialect()
+	h := pdc.Hello{
+		ProductID: uint16(p.Board.Platform), ProductVersion: 0xffff, Flags: dialect.HelloFlags(), Platform: p.Board.Platform,
+		System: p.Version.System, MaxMessage: uint16(dialect.Limits().Message), MaxBinary: p.MaxBinary(), ChunkSize: pdc.DefaultChunkSize,
+	}
+	if p.Board.UDP {
+		h.DeviceID = s.id[:]
+	}
+	return h
 }
 
 // Digest returns a hash of every byte that was sent so far.

@@ -38,6 +38,8 @@ type ServerFaults struct {
 	AnswerSize int
 	// NoTimeout waits for ever, against R-14.
 	NoTimeout bool
+	// WholeC1 refuses a C1 that does not come in one piece, against R-2.
+	WholeC1 bool
 	// Frames are the faults of the Session.
 	Frames FrameFaults
 }
@@ -70,6 +72,9 @@ type ClientFaults struct {
 	AcceptAnySignature bool
 	// AcceptDigestInfo takes an S with DigestInfo too, against R-16.
 	AcceptDigestInfo bool
+	// StayUndecrypted waits for another answer when C2 does not decrypt, against
+	//
+	StayUndecrypted bool
 	// NoTimeout waits for ever, against R-19.
 	NoTimeout bool
 	// RestartTimeout restarts the limit whenever a byte comes, against R-19.

@@ -115,7 +115,7 @@ func (s *Server) Receive(now clock.Instant, stream []byte, out *Out) {
 // receiveC1 gathers C1. A device is silent until it has the answer, because it
 // has no key before.
 func (s *Server) receiveC1(now clock.Instant, stream []byte, out *Out) {
-	if len(s.buf)+len(stream) > C1Size {
+	if len(s.buf)+len(stream) > C1Size || s.cfg.Faults.WholeC1 && len(stream) < C1Size {
 		s.refuse(RefusedEarly, out)
 		return
 	}
