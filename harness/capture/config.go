@@ -7,6 +7,7 @@ import (
 
 	"github.com/muster/muster/protocol/dtls"
 	"github.com/muster/muster/protocol/trace"
+	"github.com/muster/muster/transport"
 )
 
 // A Vantage is the end of the network where a Decoder looks. What two tapped
@@ -47,6 +48,10 @@ type Config struct {
 	// a TCP handshake, and with the device's key (AddDevice) the credentials.
 	CloudKey *rsa.PrivateKey
 
+	// Sighted, if not nil, takes each sighting that is decoded, before its packets are
+	// emitted, as it was at the device: Local is the device's address, whatever the
+	// vantage. It must not call the Decoder, nor keep or change Data.
+	Sighted func(transport.Sighting)
 	// Unlocked, if not nil, takes the secrets of each session that the Decoder can
 	// read from then on, once, as far as its handshake was seen. Whoever keeps them
 	// can read all that the session said. It must not call the Decoder.

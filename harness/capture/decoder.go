@@ -118,6 +118,11 @@ func (d *Decoder) sight(s transport.Sighting) {
 	if local == s.Sent {
 		direction = trace.Down
 	}
+	if d.cfg.Sighted != nil {
+		at := s
+		at.Local, at.Peer, at.Sent = key.device, key.cloud, direction == trace.Up
+		d.cfg.Sighted(at)
+	}
 	switch s.Kind {
 	case transport.DatagramSeen:
 		f := d.flowOf(key)

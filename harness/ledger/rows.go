@@ -3,6 +3,7 @@ package ledger
 import (
 	"bytes"
 	"cmp"
+	"iter"
 	"slices"
 
 	"github.com/muster/muster/harness/report"
@@ -44,23 +45,41 @@ func (l *Ledger) snapshot() map[account]*[numPhases]tally {
 // Device returns what each phase cost a device so far, over both transports, in
 // the order of phases. The zero id is for what belongs to no known device.
 func (l *Ledger) Device(id trace.DeviceID) []Summary {
+	for _, all := range l.Each([]trace.DeviceID{id}) {
+		return all
+	}
+	return nil
+}
+
+// Each yields what each phase cost each of the devices so far, as Device does, in
+// the order of the ids.
+func (l *Ledger) Each(ids []trace.DeviceID) iter.Seq2[trace.DeviceID, []Summary] {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	var sum [numPhases]tally
+	wanted := make(map[trace.DeviceID]*[numPhases]tally, len(ids))
+	for _, id := range ids {
+		wanted[id] = new([numPhases]tally)
+	}
 	for a, t := range l.snapshot() {
-		if a.device == id {
+		if sum := wanted[a.device]; sum != nil {
 			for ph := range t {
 				sum[ph].merge(&t[ph])
 			}
 		}
 	}
-	var all []Summary
-	for ph := range sum {
-		if sum[ph].count > 0 {
-			all = append(all, sum[ph].summary(Phase(ph)))
+	l.mu.Unlock()
+	return func(yield func(trace.DeviceID, []Summary) bool) {
+		for _, id := range ids {
+			var all []Summary
+			for ph := range wanted[id] {
+				if t := &wanted[id][ph]; t.count > 0 {
+					all = append(all, t.summary(Phase(ph)))
+				}
+			}
+			if !yield(id, all) {
+				return
+			}
 		}
 	}
-	return all
 }
 
 // Devices returns the devices with costs, in the order of their ids.

@@ -17,6 +17,7 @@ import (
 	"github.com/muster/muster/cloudref/endpoint"
 	"github.com/muster/muster/cloudref/store"
 	"github.com/muster/muster/harness/capture"
+	"github.com/muster/muster/harness/evidence"
 	"github.com/muster/muster/harness/ledger"
 	"github.com/muster/muster/harness/report"
 	"github.com/muster/muster/protocol/lightssl"
@@ -50,6 +51,8 @@ type Options struct {
 	Spec *Spec
 	// Log takes what boards say, see [BoardLog]. Nil: it is lost.
 	Log BoardLog
+	// Evidence keeps what the run shows; nil: nothing is kept.
+	Evidence *evidence.Collector
 	// Cloud changes how the reference cloud runs, again whether it was restarted;
 	// Device changes what the devices have alike. They are for mutants, and reach
 	// virtual runs too.
@@ -139,8 +142,10 @@ func Start(ctx context.Context, o Options) (*Env, error) {
 	for o.Seed == 0 {
 		o.Seed = randomSeed()
 	}
+	clk := transport.NewClock()
+	o.Evidence.Began(clk.Start())
 	e := &Env{world: &world{
-		options: o, clock: transport.NewClock(), ledger: ledger.New(),
+		options: o, clock: clk, ledger: ledger.New(),
 		byID: make(map[trace.DeviceID]*Device), lacking: make(map[Capability]string),
 	}}
 	if err := e.choose(); err != nil {
@@ -182,7 +187,7 @@ func (e *Env) declare() {
 
 // cast makes the devices by their profiles alone.
 func (e *Env) cast() {
-	e.wire = newWire(nil, capture.AtDevice, reorder, e.listen)
+	e.wire = newWire(nil, capture.AtDevice, reorder, e.listen, e.options.Evidence)
 	for i := range e.options.Devices {
 		e.admit(e.newDevice(fleet.ID(uint32(e.options.Seed), i), e.options.Profiles[i%len(e.options.Profiles)]))
 	}
@@ -209,7 +214,7 @@ func (e *Env) startOwnCloud(ctx context.Context, udp, tcp netip.AddrPort, at cap
 	e.options.Progress("starting the reference cloud")
 	// The decoder needs the cloud's key, and the cloud the decoder's tap.
 	e.rsaKey = lightssl.GenerateCloudKey(rand.Reader)
-	e.wire = newWire(e.rsaKey, at, reorder, e.listen)
+	e.wire = newWire(e.rsaKey, at, reorder, e.listen, e.options.Evidence)
 	if err := e.startCloud(ctx, udp, tcp); err != nil {
 		return err
 	}
@@ -296,6 +301,7 @@ func (e *Env) RestartAll(ctx context.Context) error {
 // observe hears from the cloud: the secrets of sessions, for the decoder, and
 // whom it refused.
 func (e *Env) observe(o endpoint.Observation) {
+	e.keepCloud(&o)
 	switch o.What {
 	case endpoint.Secured:
 		e.secured(o)
@@ -411,10 +417,7 @@ func (e *Env) parties() (cloud, device string) {
 
 // group enters a device into its group.
 func (e *Env) group(d *Device) {
-	transport := "tcp"
-	if d.Profile.Board.UDP {
-		transport = "udp"
-	}
+	transport := transportOf(d.Profile)
 	for _, g := range e.groups {
 		if g.DeviceOS == d.Profile.Version.Name && g.Transport == transport {
 			g.Devices = append(g.Devices, d)

@@ -36,7 +36,7 @@ func (e *Env) startForeign(ctx context.Context, c *CloudSpec) error {
 		return err
 	}
 	e.lackForeign(c)
-	e.wire = newWire(nil, capture.AtDevice, reorder, e.listen)
+	e.wire = newWire(nil, capture.AtDevice, reorder, e.listen, e.options.Evidence)
 	for _, a := range []netip.AddrPort{e.address.UDP, e.address.TCP} {
 		if a.IsValid() {
 			e.wire.cloud(a)

@@ -54,7 +54,7 @@ func (e *Env) NewPuppetCloud(p *profile.Profile, runSeed uint64, craft Stagecraf
 	if err := e.need(VirtualTime); err != nil {
 		return nil, err
 	}
-	c := &PuppetCloud{stage: newStage(p, runSeed)}
+	c := &PuppetCloud{stage: newStage(e.kept(), p, runSeed)}
 	config := c.deviceConfig(runSeed)
 	if craft.Device != nil {
 		craft.Device(config)

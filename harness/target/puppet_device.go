@@ -81,7 +81,7 @@ func (e *Env) NewPuppetDevice(p *profile.Profile, runSeed uint64, bend func(*pee
 	if err := e.need(VirtualTime); err != nil {
 		return nil, err
 	}
-	d := &PuppetDevice{stage: newStage(p, runSeed), Dialect: p.Dialect(), outcomes: make(map[uint64]*Outcome)}
+	d := &PuppetDevice{stage: newStage(e.kept(), p, runSeed), Dialect: p.Dialect(), outcomes: make(map[uint64]*Outcome)}
 	var err error
 	d.node, d.cloud, d.store, err = d.reference(runSeed, d.observe, func(c *CloudConfig) {
 		if e.options.Cloud != nil {

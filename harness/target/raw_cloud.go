@@ -33,7 +33,7 @@ func (e *Env) NewRawCloud(p *profile.Profile, runSeed uint64) (*RawCloud, error)
 	if err := e.need(VirtualTime); err != nil {
 		return nil, err
 	}
-	c := &RawCloud{stage: newStage(p, runSeed), Raw: new(peer.Raw)}
+	c := &RawCloud{stage: newStage(e.kept(), p, runSeed), Raw: new(peer.Raw)}
 	config := c.deviceConfig(runSeed)
 	if e.options.Device != nil {
 		e.options.Device(config)

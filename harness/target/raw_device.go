@@ -38,7 +38,7 @@ func (e *Env) NewRawDevice(p *profile.Profile, runSeed uint64, adjust func(*Clou
 	if err := e.need(VirtualTime); err != nil {
 		return nil, err
 	}
-	d := &RawDevice{stage: newStage(p, runSeed), Raw: new(peer.Raw), seed: runSeed}
+	d := &RawDevice{stage: newStage(e.kept(), p, runSeed), Raw: new(peer.Raw), seed: runSeed}
 	d.adjust = func(c *CloudConfig) {
 		if adjust != nil {
 			adjust(c)

@@ -164,6 +164,7 @@ func (e *Env) happened(index int, at clock.Instant, event device.Event) {
 		e.keyLine(d, string(event.Data))
 		return
 	}
+	e.keepDevice(d, at, &event)
 	d.note(at, event)
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/muster/muster/cloudref/endpoint"
 	"github.com/muster/muster/cloudref/store"
 	"github.com/muster/muster/harness/capture"
+	"github.com/muster/muster/harness/evidence"
 	"github.com/muster/muster/protocol/clock"
 	"github.com/muster/muster/protocol/lightssl"
 	"github.com/muster/muster/protocol/pdc"
@@ -58,10 +59,11 @@ var (
 // virtualEpoch is the time of day at which virtual runs begin.
 var virtualEpoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
-func newStage(p *profile.Profile, runSeed uint64) *stage {
+// newStage returns a stage whose network is kept as evidence of the run.
+func newStage(kept *evidence.Collector, p *profile.Profile, runSeed uint64) *stage {
 	s := &stage{Profile: p, digest: sha256.New(), id: device.ID{0xe0, 0x0f, 0xce, 0x68, 4: byte(p.Board.Platform), 11: 1}}
 	keys := virtualKeys()
-	s.wire = newWire(keys.cloudRSA, capture.AtDevice, 0, func(*trace.Packet) {})
+	s.wire = newWire(keys.cloudRSA, capture.AtDevice, 0, func(*trace.Packet) {}, kept.Network(p.String(), p.Version.Name, transportOf(p)))
 	tap := s.wire.decoder.Tap()
 	s.Net = vnet.New(vnet.Config{Seed: runSeed, Tap: func(seen transport.Sighting) {
 		_, _ = s.digest.Write(seen.Data) // a hash takes everything

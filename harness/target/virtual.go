@@ -9,6 +9,7 @@ import (
 	"github.com/muster/muster/cloudref/app"
 	"github.com/muster/muster/cloudref/endpoint"
 	"github.com/muster/muster/cloudref/store"
+	"github.com/muster/muster/harness/evidence"
 	"github.com/muster/muster/protocol/clock"
 	"github.com/muster/muster/sim/device"
 	"github.com/muster/muster/sim/fleet"
@@ -50,7 +51,7 @@ func (e *Env) Virtual(p *profile.Profile, runSeed uint64, puppet Puppet) (*Virtu
 			}
 		}
 	}
-	return newVirtual(p, runSeed, edit, func(c *CloudConfig) {
+	return newVirtual(e.kept(), p, runSeed, edit, func(c *CloudConfig) {
 		if puppet.Cloud != nil {
 			puppet.Cloud(c)
 		}
@@ -60,8 +61,8 @@ func (e *Env) Virtual(p *profile.Profile, runSeed uint64, puppet Puppet) (*Virtu
 	})
 }
 
-func newVirtual(p *profile.Profile, runSeed uint64, edit func(*DeviceConfig), adjust func(*CloudConfig)) (*Virtual, error) {
-	v := &Virtual{seen: make(map[string]int), stage: newStage(p, runSeed)}
+func newVirtual(kept *evidence.Collector, p *profile.Profile, runSeed uint64, edit func(*DeviceConfig), adjust func(*CloudConfig)) (*Virtual, error) {
+	v := &Virtual{seen: make(map[string]int), stage: newStage(kept, p, runSeed)}
 	config := v.deviceConfig(runSeed)
 	edit(config)
 	var err error

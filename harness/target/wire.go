@@ -11,6 +11,7 @@ import (
 	"github.com/muster/muster/harness/capture"
 	"github.com/muster/muster/protocol/clock"
 	"github.com/muster/muster/protocol/trace"
+	"github.com/muster/muster/transport"
 )
 
 // A wire keeps what crossed the network, decoded, by device.
@@ -25,6 +26,14 @@ type wire struct {
 	owners  map[uint32]trace.DeviceID  // of associations
 	more    chan struct{}              // closed when a packet was added
 	listen  func(*trace.Packet)
+	keep    keeper
+}
+
+// A keeper keeps what a wire shows, as evidence.
+type keeper interface {
+	Sight(transport.Sighting)
+	Packet(*trace.Packet)
+	Secrets(capture.Secrets)
 }
 
 // reorder is how long sightings of different goroutines may come out of order,
@@ -36,15 +45,16 @@ const (
 
 // newWire returns the wire of a network, seen from one end, on which sightings come
 // out of order by at most late; 0 on a virtual one.
-func newWire(cloudKey *rsa.PrivateKey, at capture.Vantage, late time.Duration, listen func(*trace.Packet)) *wire {
+func newWire(cloudKey *rsa.PrivateKey, at capture.Vantage, late time.Duration, listen func(*trace.Packet), keep keeper) *wire {
 	w := &wire{
-		vantage: at,
-		clouds:  make(map[netip.AddrPort]bool), listen: listen, owners: make(map[uint32]trace.DeviceID),
+		vantage: at, keep: keep,
+		clouds: make(map[netip.AddrPort]bool), listen: listen, owners: make(map[uint32]trace.DeviceID),
 		devices: make(map[trace.DeviceID][]*trace.Packet),
 		hosts:   make(map[string][]*trace.Packet), more: make(chan struct{}),
 	}
 	w.decoder = capture.NewDecoder(capture.Config{
 		Emit: w.emit, Cloud: w.isCloud, Vantage: at, CloudKey: cloudKey, Reorder: late, Hold: hold,
+		Sighted: keep.Sight, Unlocked: keep.Secrets,
 	})
 	return w
 }
@@ -73,6 +83,7 @@ func (w *wire) emit(p *trace.Packet) {
 		w.hosts[host] = append(w.hosts[host], p)
 	}
 	w.listen(p)
+	w.keep.Packet(p)
 	close(w.more)
 	w.more = make(chan struct{})
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/muster/muster/fixtures"
 	"github.com/muster/muster/harness/capture"
+	"github.com/muster/muster/harness/evidence"
 	"github.com/muster/muster/protocol/clock"
 	"github.com/muster/muster/protocol/trace"
 	"github.com/muster/muster/transport"
@@ -30,7 +31,7 @@ func TestLookingDoesNotHurry(t *testing.T) {
 	}
 	cloud, device := netip.MustParseAddrPort("127.0.0.1:5683"), netip.MustParseAddrPort("127.1.0.1:40000")
 	var order []string
-	w := newWire(key(c.ServerKey), capture.AtDevice, reorder, func(p *trace.Packet) { order = append(order, p.Records[0].Unit.String()) })
+	w := newWire(key(c.ServerKey), capture.AtDevice, reorder, func(p *trace.Packet) { order = append(order, p.Records[0].Unit.String()) }, (*evidence.Collector)(nil))
 	w.cloud(cloud)
 	w.decoder.AddDevice(trace.DeviceID(c.DeviceID), c.DeviceSPKI, key(c.DeviceKey))
 	at := clock.Instant(time.Second)

@@ -40,9 +40,23 @@ func New(start time.Time, limit int) *Log {
 	return &Log{start: start, max: limit, kept: map[Kind]int{}, dropped: map[Kind]int{}}
 }
 
+// Began says when the run began, if that was not known to New.
+func (l *Log) Began(start time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.start = start
+}
+
 // Instant returns the instant of a wall-clock time, for sources that have no
 // other clock.
-func (l *Log) Instant(at time.Time) clock.Instant { return clock.Instant(at.Sub(l.start)) }
+func (l *Log) Instant(at time.Time) clock.Instant {
+	if l == nil {
+		return 0
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return clock.Instant(at.Sub(l.start))
+}
 
 // Listen makes f hear every event from now on, also those that the Log has no
 // room for. F must not call the Log.
