@@ -90,7 +90,7 @@ func TestSendFails(t *testing.T) {
 	}{
 		"6.0":       {&port{f: invitation + "\x18\x18\x18\x18Flashing over serial is no longer supported\r\n"}, ErrUnsupported, "over the air"},
 		"refused":   {&port{f: invitation, refuse: true}, ErrRefused, "Validation failed: 2"},
-		"unplugged": {&port{f: invitation, gone: 4}, nil, "after 2048 of 5000 bytes: unplugged"},
+		"unplugged": {&port{f: invitation, gone: 5}, nil, "after 2048 of 5000 bytes: unplugged"},
 	} {
 		err := Send(context.Background(), test.port, "app.bin", image, nil)
 		if err == nil || test.is != nil && !errors.Is(err, test.is) || !strings.Contains(err.Error(), test.says) {
