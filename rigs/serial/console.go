@@ -1,7 +1,12 @@
 // Package serial reads the console of a board as lines with the host's time.
 //
-// What this package is not: a driver of boards. It sends nothing, changes no
-// mode and takes no lease.
+//	Port     an open port: reading that can be ended, writing that cannot hang
+//	Console  the lines of a port
+//	Session  a board's console for as long as it is needed, over restarts:
+//	         logged, and open to dialogues
+//
+// What this package is not: a driver of boards. It knows no mode and takes no
+// lease.
 package serial
 
 import (
@@ -9,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,6 +27,9 @@ var (
 	ErrGone   = errors.New("the port is gone: the board was unplugged, restarted, or lost power")
 	ErrClosed = errors.New("the console is closed")
 )
+
+// DefaultSpeed is that of a port, in baud, if nothing else is said.
+const DefaultSpeed = 9600
 
 // DefaultMaxLine is the length in bytes at which a line is split.
 const DefaultMaxLine = 4096
@@ -43,6 +52,10 @@ type Line struct {
 	Time time.Time // when its first byte arrived at the host
 	Text string    // without line end; what is not printable is escaped, as \x1b
 	More bool      // it was split: the rest follows in the next Line
+
+	// Device is the board's own time, since it started; negative if the line
+	// tells none. Device OS logs begin with it.
+	Device time.Duration
 }
 
 // port is what a console needs of the library's port; a read without data within
@@ -75,16 +88,9 @@ type Console struct {
 // Open opens the console at a port, as /dev/ttyACM0. What the board printed
 // before is not there: USB boards discard it.
 func Open(name string, o Options) (*Console, error) {
-	if o.Speed == 0 {
-		o.Speed = 9600
-	}
-	p, err := serial.Open(name, &serial.Mode{BaudRate: o.Speed})
+	p, err := OpenPort(name, o.Speed)
 	if err != nil {
-		return nil, explain(name, err)
-	}
-	if err := p.SetReadTimeout(turn); err != nil {
-		_ = p.Close() // the first error is the one to tell
-		return nil, explain(name, err)
+		return nil, err
 	}
 	return newConsole(name, p, o), nil
 }
@@ -152,10 +158,13 @@ func (c *Console) fill() error {
 	}
 	n, err := c.port.Read(c.scratch[:])
 	c.input, c.at = c.scratch[:n], c.options.Now()
-	if err != nil {
-		return fmt.Errorf("%s: %w (%w)", c.name, ErrGone, err)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, ErrGone), errors.Is(err, ErrClosed):
+		return err
 	}
-	return nil
+	return fmt.Errorf("%s: %w (%w)", c.name, ErrGone, err)
 }
 
 // take moves input to the buffer and returns a line if one is complete or full.
@@ -190,7 +199,21 @@ func (c *Console) line(n int, more bool) Line {
 	if !more {
 		raw = bytes.TrimRight(raw, "\r")
 	}
-	l := Line{Time: c.started, Text: c.redact.text(raw, more), More: more}
+	l := Line{Time: c.started, Text: c.redact.text(raw, more), More: more, Device: deviceTime(raw)}
 	c.buffer = append(c.buffer[:0], c.buffer[n:]...)
 	return l
+}
+
+// deviceTime returns the time that a line of Device OS's logger begins with: ten
+// digits of milliseconds and a space.
+func deviceTime(raw []byte) time.Duration {
+	const digits = 10
+	if len(raw) <= digits || raw[digits] != ' ' {
+		return -1
+	}
+	n, err := strconv.ParseUint(string(raw[:digits]), 10, 40)
+	if err != nil {
+		return -1
+	}
+	return time.Duration(n) * time.Millisecond
 }

@@ -9,8 +9,8 @@ import (
 )
 
 // secret is what stands before a secret in listening mode: i prints the device
-// secret, C prints the claim code back.
-var secret = regexp.MustCompile(`(?i)device secret|claim code`)
+// secret, C prints the claim code back, and what is typed for w is echoed.
+var secret = regexp.MustCompile(`(?i)device secret|claim code|password`)
 
 // longestLabel is the length in bytes of the longest match of secret.
 const longestLabel = len("device secret")

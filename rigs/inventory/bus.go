@@ -1,0 +1,128 @@
+package inventory
+
+import (
+	"reflect"
+	"sync"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+)
+
+// poll is how often a Bus looks when nothing tells it to.
+const poll = 250 * time.Millisecond
+
+// settling is when a Bus looks again after it was told: what belongs to one
+// board does not come at one instant, and its permissions come last.
+var settling = []time.Duration{0, time.Millisecond, 5 * time.Millisecond, 20 * time.Millisecond, 80 * time.Millisecond}
+
+// A Bus follows what is plugged in. One serves all boards of a bench. Its
+// methods are safe for concurrent use.
+type Bus struct {
+	look    func() ([]Port, error)
+	watcher *fsnotify.Watcher // nil where nothing tells
+	stop    chan struct{}
+	done    sync.WaitGroup
+
+	mu      sync.Mutex
+	found   Boards
+	err     error
+	changed chan struct{}
+}
+
+// Follow begins to follow a tree.
+func (t Tree) Follow() *Bus {
+	b := &Bus{look: t.Ports}
+	if w, err := fsnotify.NewWatcher(); err == nil {
+		if w.Add(t.Dev) == nil {
+			b.watcher = w
+		} else {
+			_ = w.Close() // polling goes on
+		}
+	}
+	return b.start()
+}
+
+// FollowPorts begins to follow what look finds.
+func FollowPorts(look func() ([]Port, error)) *Bus { return (&Bus{look: look}).start() }
+
+func (b *Bus) start() *Bus {
+	b.stop, b.changed = make(chan struct{}), make(chan struct{})
+	b.scan()
+	b.done.Go(b.run)
+	return b
+}
+
+// Close ends it.
+func (b *Bus) Close() {
+	close(b.stop)
+	b.done.Wait()
+	if b.watcher != nil {
+		_ = b.watcher.Close() // nothing is lost
+	}
+}
+
+// Found returns what is plugged in now, and a channel that is closed when that
+// changes.
+func (b *Bus) Found() (Boards, <-chan struct{}, error) {
+	b.scan()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.found, b.changed, b.err
+}
+
+func (b *Bus) run() {
+	var told <-chan fsnotify.Event
+	var failed <-chan error
+	if b.watcher != nil {
+		told, failed = b.watcher.Events, b.watcher.Errors
+	}
+	tick := time.NewTicker(poll)
+	defer tick.Stop()
+	for {
+		select {
+		case <-b.stop:
+			return
+		case <-tick.C:
+			b.scan()
+		case <-failed: // events were lost: look
+			b.scan()
+		case <-told:
+			b.settle(told)
+		}
+	}
+}
+
+// settle looks several times in short order.
+func (b *Bus) settle(told <-chan fsnotify.Event) {
+	for _, d := range settling {
+		select {
+		case <-b.stop:
+			return
+		case <-time.After(d):
+			b.scan()
+		}
+	}
+	for {
+		select {
+		case <-told:
+		default:
+			return
+		}
+	}
+}
+
+func (b *Bus) scan() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	ports, err := b.look()
+	found := Find(ports)
+	if err != nil {
+		found = b.found // what was seen last
+	}
+	if reflect.DeepEqual(found, b.found) && (err == nil) == (b.err == nil) {
+		return
+	}
+	b.found, b.err = found, err
+	close(b.changed)
+	b.changed = make(chan struct{})
+}
