@@ -41,6 +41,8 @@ type Faults struct {
 	// NoResult runs functions and keeps the result, DoubleResult tells it twice,
 	// and so with values that are not piggybacked, against D-7 and D-8.
 	NoResult, DoubleResult bool
+	// AnswerEverything returns 1 from functions that it does not have, against D-7.
+	AnswerEverything bool
 	// UnlimitedRate publishes without a limit and during updates, against D-6
 	// and D-22.
 	UnlimitedRate bool
