@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/muster/muster/harness/report"
+	"github.com/muster/muster/harness/target"
 )
 
 // An ExitError carries the exit code that a run deserves.
@@ -34,10 +35,15 @@ sockets of the loopback interface, a mix of Device OS 0.5.3, 1.4.4, 2.3.1, 3.1.0
 and 6.2.0 over TCP and UDP, and judges handshake, session resume,
 publish/subscribe, functions, variables and firmware updates from the wire.
 
+With --cloud it judges a cloud that is not ours: simulated devices that it knows
+connect to it, and the wire is read with the secrets of their sessions. With
+--device it judges a device alone, simulated, a program or a board on a rig, and
+the reference cloud provokes it. What a target lacks is unsupported, never passed.
+
 Reports go to the folder --out: junit.xml, report.json, index.html.
 
 Exit codes: 0 all passed, 1 something failed, 2 wrong usage, 3 something could
-not be judged, 130 interrupted.`
+not be judged, 4 differs from --baseline, 130 interrupted.`
 
 // Command returns the sub-command "conform".
 func Command() *cobra.Command {
@@ -45,6 +51,7 @@ func Command() *cobra.Command {
 		o    Options
 		out  string
 		list bool
+		more targetFlags
 	)
 	cmd := &cobra.Command{
 		Use:   "conform [SUITE | SUITE/CHECK | GLOB]…",
@@ -52,7 +59,14 @@ func Command() *cobra.Command {
 		Long:  long,
 		Example: `  muster conform                       everything, 1,000 devices
   muster conform resume 'ota/*'        two suites
+  muster conform R-71 'C-3?'           what judges these requirements
   muster conform --devices 50 --seed 7 a small run that can be repeated
+  muster conform --cloud cloud.example.org --cloud-key server-udp.der --keys fleet
+                                       a cloud that is not ours
+  muster conform --device sim:boron@6.2.0
+                                       a simulated device alone
+  muster conform --device 'process:./vdev' --profile gcc-udp@6.2.0
+                                       a program that is a device
   muster conform --list                what there is`,
 		SilenceUsage:      true,
 		ValidArgsFunction: complete,
@@ -61,6 +75,9 @@ func Command() *cobra.Command {
 				return writeList(cmd.OutOrStdout())
 			}
 			o.Select = args
+			if err := more.complete(cmd, &o); err != nil {
+				return told(cmd, err)
+			}
 			return conform(cmd.Context(), o, out, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
@@ -69,6 +86,7 @@ func Command() *cobra.Command {
 	cmd.Flags().DurationVar(&o.Patience, "patience", time.Minute, "how long one check may take")
 	cmd.Flags().StringVar(&out, "out", "out", "folder for the reports")
 	cmd.Flags().BoolVar(&list, "list", false, "list suites and checks, and run nothing")
+	more.add(cmd, &o)
 	return cmd
 }
 
@@ -105,11 +123,14 @@ func conform(ctx context.Context, o Options, out string, stdout, stderr io.Write
 	}
 	line := newProgress(stderr)
 	o.Progress = line.show
+	var closeLog func() error
+	o.Log, closeLog = consoleLog{filepath.Join(out, "console.log")}.open()
 	run, err := Run(ctx, o)
 	line.end()
+	err = errors.Join(err, closeLog())
 	if run == nil {
 		fmt.Fprintln(stderr, "muster conform:", err)
-		return &ExitError{report.ExitInconclusive}
+		return &ExitError{codeOf(err)}
 	}
 	if err := writeReports(run, out); err != nil {
 		return err
@@ -125,6 +146,14 @@ func conform(ctx context.Context, o Options, out string, stdout, stderr io.Write
 		return &ExitError{code}
 	}
 	return nil
+}
+
+// codeOf is the exit code for a run that could not begin.
+func codeOf(err error) int {
+	if spec := new(target.SpecError); errors.As(err, &spec) {
+		return report.ExitUsage
+	}
+	return report.ExitInconclusive
 }
 
 // writeReports writes the run in every form to a folder.

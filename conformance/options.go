@@ -2,12 +2,14 @@ package conformance
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/muster/muster/conformance/requirements"
 	"github.com/muster/muster/harness/report"
 	"github.com/muster/muster/harness/target"
 )
@@ -25,8 +27,32 @@ type Options struct {
 	Patience time.Duration
 	// Progress hears what is being done, with a fraction from 0 to 1.
 	Progress func(fraction float64, what string)
+	// Spec says what is judged; nil: the reference cloud and simulated devices.
+	Spec *target.Spec
+	// Level is the least binding level of requirements whose violation is a failure:
+	// "MUST", "SHOULD" and so on. What is below is a remark. Empty: all are.
+	Level string
+	// DeviceOS is a range of Device OS versions, such as ">= 2.0, < 4". Empty: all.
+	DeviceOS string
+	// Shard is the part of the checks that runs, "2/4" for the second of four. The
+	// parts of one selection do not overlap, and together are all of it. Empty: all.
+	Shard string
+	// Baseline, if not nil, is what the results are expected to be.
+	Baseline *Baseline
+	// Retries is how often a check that does not pass is tried again on the same
+	// generation. FlakeBudget is how many results may pass only then; those beyond
+	// are failures.
+	Retries, FlakeBudget int
+	// Timeout bounds the whole run; what it leaves out is reported as not run. 0:
+	// no bound.
+	Timeout time.Duration
+	// Log takes what programs and boards say, a line each. Nil: it is lost.
+	Log target.BoardLog
 	// Target changes what is judged, for tests and mutants.
 	Target func(*target.Options)
+
+	// flags are what else the command line said, to repeat it.
+	flags string
 
 	// plain runs the checks without Ginkgo, of which there is one in a process.
 	plain bool
@@ -47,13 +73,15 @@ func (o Options) defaults() Options {
 	return o
 }
 
-// selects reports whether a check was asked for.
-func (o *Options) selects(suite, check string) bool {
+// selects reports whether a check was asked for, by its name, its suite, or a
+// requirement that it judges.
+func (o *Options) selects(suite string, c *Check) bool {
 	if len(o.Select) == 0 {
 		return true
 	}
+	names := append([]string{suite, suite + "/" + c.Name}, c.Requirements...)
 	for _, pattern := range o.Select {
-		for _, name := range []string{suite, suite + "/" + check} {
+		for _, name := range names {
 			if ok, err := path.Match(pattern, name); ok && err == nil {
 				return true
 			}
@@ -69,40 +97,25 @@ func (o *Options) check(suites []Suite) error {
 			return fmt.Errorf("%q is not a name of a check with wildcards: %w", pattern, err)
 		}
 		one := Options{Select: []string{pattern}}
-		if len(one.filter(suites)) == 0 {
-			return fmt.Errorf("no check is called %q; muster conform --list shows them all", pattern)
+		if !slices.ContainsFunc(suites, one.selectsAny) {
+			return fmt.Errorf("no check and no requirement is called %q; muster conform --list shows them all", pattern)
 		}
 	}
 	if o.Devices < 1 || o.Devices > 20_000 {
 		return fmt.Errorf("%d devices: from 1 to 20000 are possible", o.Devices)
 	}
-	return nil
+	if o.Retries < 0 || o.FlakeBudget < 0 || o.Timeout < 0 {
+		return errors.New("--retries, --flake-budget and --timeout must not be negative")
+	}
+	if _, err := target.ParseDeviceOS(o.DeviceOS); o.DeviceOS != "" && err != nil {
+		return err
+	}
+	_, err := parseShard(o.Shard)
+	return errors.Join(err, checkLevel(o.Level))
 }
 
-// filter returns the suites with the checks that were asked for.
-func (o *Options) filter(suites []Suite) []Suite {
-	var list []Suite
-	for _, s := range suites {
-		needed := make(map[string]bool)
-		for _, c := range s.Checks {
-			if o.selects(s.Name, c.Name) {
-				needed[c.Name] = true
-				for _, n := range c.Needs {
-					needed[n] = true
-				}
-			}
-		}
-		var checks []Check
-		for _, c := range s.Checks {
-			if needed[c.Name] {
-				checks = append(checks, c)
-			}
-		}
-		if s.Checks = checks; len(checks) > 0 {
-			list = append(list, s)
-		}
-	}
-	return list
+func (o *Options) selectsAny(s Suite) bool {
+	return slices.ContainsFunc(s.Checks, func(c Check) bool { return o.selects(s.Name, &c) })
 }
 
 func (o *Options) progress(suite, what string) {
@@ -119,14 +132,17 @@ func (o *Options) repeat(name string) string {
 	if name != "" {
 		command += " " + name
 	}
-	return fmt.Sprintf("%s --devices %d --seed %d", command, o.Devices, o.Seed)
+	return fmt.Sprintf("%s%s --devices %d --seed %d", command, o.flags, o.Devices, o.Seed)
 }
 
 // tool is the name of the program in reports.
 const tool = "muster conform"
 
-// Run runs the suites against the reference cloud and simulated devices, and
-// returns what was found. The error means that nothing could be run.
+// errTimeout ends a run whose time is over.
+var errTimeout = errors.New("the time limit of the run was over")
+
+// Run judges what the options say and returns what was found. The error means that
+// nothing could be run, or not be cleaned up.
 func Run(ctx context.Context, options Options) (*report.Run, error) {
 	o := options.defaults()
 	suites := Suites()
@@ -134,17 +150,21 @@ func Run(ctx context.Context, options Options) (*report.Run, error) {
 	if err := o.check(suites); err != nil {
 		return nil, err
 	}
-	suites = o.filter(suites)
-	began := time.Now()
-	o.Progress(0, "starting the reference cloud and the devices")
-	t := target.Options{Devices: o.Devices, Seed: o.Seed, Progress: func(what string) { o.progress("target", what) }}
-	t.Stages = staged(suites)
-	if options.Target != nil {
-		options.Target(&t)
+	catalogue, err := requirements.Load()
+	if err != nil {
+		return nil, err
 	}
-	env, err := target.Start(ctx, t)
+	chosen := o.plan(suites, catalogue)
+	began, interrupted := time.Now(), ctx
+	if o.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, o.Timeout, errTimeout)
+		defer cancel()
+	}
+	o.Progress(0, "starting "+o.Spec.Title())
+	env, err := target.Start(ctx, o.target(chosen.suites))
 	switch {
-	case err != nil && ctx.Err() != nil:
+	case err != nil && interrupted.Err() != nil:
 		return &report.Run{
 			Tool: tool, Seed: o.Seed, Started: began, Duration: time.Since(began), Interrupted: true,
 			Repeat: o.repeat(strings.Join(o.Select, " ")),
@@ -153,13 +173,19 @@ func Run(ctx context.Context, options Options) (*report.Run, error) {
 		return nil, err
 	}
 	o.Seed = env.Seed()
-	o.total = count(suites) * len(env.Groups())
-	s := &shell{env: env, suites: suites, options: &o}
+	o.total = count(chosen.suites) * len(env.Groups())
+	s := &shell{env: env, suites: chosen.suites, options: &o, catalogue: catalogue, silent: chosen.silent}
 	results := s.run(ctx)
 	run := env.Report()
 	run.Tool, run.Seed, run.Started, run.Duration = tool, o.Seed, began, time.Since(began)
-	run.Results, run.Interrupted = results, ctx.Err() != nil
+	run.Results, run.Interrupted = results, interrupted.Err() != nil
 	run.Repeat = o.repeat(strings.Join(o.Select, " "))
+	run.Shard, run.Capabilities = o.Shard, s.capabilities
+	run.Omissions = append(chosen.omissions, absences(results)...)
+	o.settleFlakes(run)
+	if o.Baseline != nil {
+		o.Baseline.compare(run, env.Title(), time.Now())
+	}
 	if err := env.Stop(); err != nil {
 		return run, fmt.Errorf("stopping: %w", err)
 	}
@@ -169,6 +195,18 @@ func Run(ctx context.Context, options Options) (*report.Run, error) {
 // staged reports whether the checks of all suites bring stages of their own.
 func staged(suites []Suite) bool {
 	return !slices.ContainsFunc(suites, func(s Suite) bool { return s.Prepare != nil })
+}
+
+// target is what the options say of the target.
+func (o *Options) target(suites []Suite) target.Options {
+	t := target.Options{
+		Devices: o.Devices, Seed: o.Seed, Spec: o.Spec, DeviceOS: o.DeviceOS, Log: o.Log, Stages: o.Spec.Judged() == "" && staged(suites),
+		Progress: func(what string) { o.progress(targetSuite, what) },
+	}
+	if o.Target != nil {
+		o.Target(&t)
+	}
+	return t
 }
 
 func count(suites []Suite) int {

@@ -14,6 +14,7 @@ import (
 	"github.com/onsi/ginkgo/v2/formatter"
 	"github.com/onsi/gomega"
 
+	"github.com/muster/muster/conformance/requirements"
 	"github.com/muster/muster/harness/report"
 	"github.com/muster/muster/harness/target"
 )
@@ -25,7 +26,11 @@ type shell struct {
 	suites  []Suite
 	options *Options
 	results []report.Result
-	failed  map[string]error // of Prepare, by suite
+
+	catalogue    *requirements.Catalogue
+	capabilities []report.Capability
+	silent       map[string]bool  // checks whose results are not reported
+	failed       map[string]error // of Prepare, by suite
 }
 
 // A plain type that Ginkgo takes for a *testing.T: verdicts come from the
@@ -43,6 +48,10 @@ var ginkgos sync.Mutex
 // what an interrupt left out.
 func (s *shell) run(ctx context.Context) []report.Result {
 	s.failed = make(map[string]error)
+	if s.probe(ctx) {
+		s.excludeAll()
+		return s.results
+	}
 	if s.options.plain {
 		return s.runPlain(ctx)
 	}
@@ -56,7 +65,7 @@ func (s *shell) run(ctx context.Context) []report.Result {
 		s.describe(ctx, suite)
 		suiteConfig, reporterConfig := ginkgo.GinkgoConfiguration()
 		suiteConfig.RandomSeed = int64(s.options.Seed)
-		suiteConfig.PollProgressAfter = 0
+		suiteConfig.PollProgressAfter, suiteConfig.Timeout = 0, year // the run has its own limit
 		reporterConfig.Succinct = true
 		ginkgo.RunSpecs(tolerant{}, "muster conform", suiteConfig, reporterConfig)
 	}
@@ -68,10 +77,23 @@ func (s *shell) runPlain(ctx context.Context) []report.Result {
 	for _, suite := range s.suites {
 		s.prepare(ctx, suite)
 		for _, check := range suite.Checks {
-			s.results = append(s.results, s.judgeAll(ctx, suite, check)...)
+			s.keep(s.judgeAll(ctx, suite, check)...)
 		}
 	}
 	return s.results
+}
+
+// year is more than any run takes.
+const year = 365 * 24 * time.Hour
+
+// keep adds results to those of the run, but for those of checks that ran for
+// others only.
+func (s *shell) keep(results ...report.Result) {
+	for _, r := range results {
+		if !s.silent[r.Name()] {
+			s.results = append(s.results, r)
+		}
+	}
 }
 
 // prepare brings the environment into the state that a suite looks at.
@@ -96,7 +118,7 @@ func (s *shell) describe(ctx context.Context, suite Suite) {
 			for i, group := range s.env.Groups() {
 				ginkgo.It(fmt.Sprintf("%s on %s", check.Name, group), ginkgo.Label(check.Requirements...), func() {
 					result := judged()[i]
-					s.results = append(s.results, result)
+					s.keep(result)
 					gomega.Expect(result.Verdict).NotTo(gomega.Equal(report.Fail), "%v", result.Findings)
 				})
 			}
@@ -105,7 +127,7 @@ func (s *shell) describe(ctx context.Context, suite Suite) {
 }
 
 // judgeAll runs one check on all generations and returns the results in their
-// order.
+// order. What does not pass is tried again, if the options say so.
 func (s *shell) judgeAll(ctx context.Context, suite Suite, check Check) []report.Result {
 	groups := s.env.Groups()
 	results := make([]report.Result, len(groups))
@@ -115,19 +137,30 @@ func (s *shell) judgeAll(ctx context.Context, suite Suite, check Check) []report
 		done.Go(func() { results[i] = s.judge(ctx, suite, check, group) })
 	}
 	done.Wait()
+	for range s.options.Retries {
+		s.tryAgain(ctx, suite, check, results)
+	}
 	s.options.done += len(groups)
 	return results
 }
 
-// judge runs one check on one generation.
-func (s *shell) judge(ctx context.Context, suite Suite, check Check, group *target.Group) report.Result {
-	result := report.Result{
-		Suite: suite.Name, Check: check.Name, DeviceOS: group.DeviceOS, Transport: group.Transport,
+// blank is the result of a check that has not run.
+func (s *shell) blank(suite Suite, check Check, group *target.Group) report.Result {
+	return report.Result{
+		Suite: suite.Name, Check: check.Name, Text: check.Text, DeviceOS: group.DeviceOS, Transport: group.Transport,
 		Requirements: check.Requirements, Devices: len(group.Devices), Repeat: s.options.repeat(suite.Name + "/" + check.Name),
 	}
+}
+
+// judge runs one check on one generation.
+func (s *shell) judge(ctx context.Context, suite Suite, check Check, group *target.Group) report.Result {
+	result := s.blank(suite, check, group)
 	switch reason := skip(check, group); {
 	case ctx.Err() != nil:
 		result.Reason = "the run was interrupted"
+		if errors.Is(context.Cause(ctx), errTimeout) {
+			result.Reason = fmt.Sprintf("the time limit of %v was over", s.options.Timeout)
+		}
 		return result
 	case group.Absent != "":
 		result.Verdict, result.Reason = report.Unsupported, group.Absent
@@ -152,6 +185,7 @@ func (s *shell) judge(ctx context.Context, suite Suite, check Check, group *targ
 		if err != nil {
 			recorder.Inconclusive(report.Finding{Text: "the harness could not finish: " + err.Error()})
 		}
+		recorder.weigh(func(f *report.Finding) report.Verdict { return s.options.weigh(s.catalogue, f) })
 		result = recorder.result(result)
 	}
 	result.Duration = time.Since(began)

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/muster/muster/conformance/requirements"
 	"github.com/muster/muster/harness/report"
 	"github.com/muster/muster/harness/target"
 )
@@ -135,11 +136,15 @@ func TestNothingJudgedIsNoPass(t *testing.T) {
 	}
 }
 
-func TestFilterTakesWhatACheckNeeds(t *testing.T) {
+func TestPlanTakesWhatACheckNeeds(t *testing.T) {
+	catalogue, err := requirements.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
 	o := Options{Select: []string{"pubsub/publish-cost"}}
-	list := o.filter(Suites())
-	if len(list) != 1 || len(list[0].Checks) != 2 || list[0].Checks[0].Name != "publish" {
-		t.Errorf("got %+v", list)
+	p := o.plan(Suites(), catalogue)
+	if len(p.suites) != 1 || len(p.suites[0].Checks) != 2 || p.suites[0].Checks[0].Name != "publish" {
+		t.Errorf("got %+v", p.suites)
 	}
 }
 

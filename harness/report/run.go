@@ -282,11 +282,22 @@ func (r *Run) Count() map[Verdict]int {
 // ExitCode returns the process exit code that the run deserves. A run without
 // a single judged result is inconclusive, never clean: a filter that matches
 // nothing must not look like success.
+//
+// With a baseline any difference from it is what counts, and what it expects does
+// not.
 func (r *Run) ExitCode() int {
 	counts := r.Count()
+	for i := range r.Results {
+		if r.Results[i].Deviation != nil {
+			counts[r.Results[i].Verdict]--
+			counts[PassWithRemark]++
+		}
+	}
 	switch {
 	case r.Interrupted:
 		return ExitInterrupted
+	case r.Baseline != nil && len(r.Baseline.Differences) > 0:
+		return ExitBaseline
 	case counts[Fail] > 0:
 		return ExitFailures
 	case counts[Inconclusive] > 0, counts[NotRun] > 0, counts[Pass]+counts[PassWithRemark] == 0:

@@ -26,7 +26,7 @@ import (
 func (e *Env) startBoards(ctx context.Context, d *DeviceSpec) error {
 	boards, err := e.openBoards(ctx, d)
 	if err != nil {
-		return err
+		return &SpecError{err}
 	}
 	for _, b := range boards {
 		e.onStop = append(e.onStop, b.Close)

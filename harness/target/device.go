@@ -144,6 +144,17 @@ func (d *Device) Await(ctx context.Context, since Mark, fits func(*Event) bool) 
 	}
 }
 
+// awaitNext is Await, and moves the mark behind the event.
+func (d *Device) awaitNext(ctx context.Context, since *Mark, fits func(*Event) bool) (Event, error) {
+	passed := 0
+	e, err := d.Await(ctx, *since, func(e *Event) bool {
+		passed++
+		return fits(e)
+	})
+	since.event += passed
+	return e, err
+}
+
 // Events returns what happened behind the mark.
 func (d *Device) Events(since Mark) []Event {
 	d.mu.Lock()
@@ -221,6 +232,18 @@ func (d *Device) toldDescribe() bool {
 	for _, p := range d.Packets(Mark{}) {
 		for _, m := range p.Messages() {
 			if m.Kind == pdc.KindDescribePost || m.Kind == pdc.KindDescribeResponse {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// greeted reports whether the device has said Hello behind the mark, on the wire.
+func (d *Device) greeted(since Mark) bool {
+	for _, p := range d.Packets(since) {
+		for _, m := range p.Messages() {
+			if m.Kind == pdc.KindHello {
 				return true
 			}
 		}

@@ -149,7 +149,7 @@ func Start(ctx context.Context, o Options) (*Env, error) {
 		byID: make(map[trace.DeviceID]*Device), lacking: make(map[Capability]string),
 	}}
 	if err := e.choose(); err != nil {
-		return nil, err
+		return nil, &SpecError{err}
 	}
 	if err := e.start(ctx); err != nil {
 		return nil, errors.Join(err, e.Stop())
@@ -282,7 +282,13 @@ func (e *Env) RestartCloud(ctx context.Context) error {
 // cloud if it can be, starts the devices again, and waits until they are connected
 // or ctx ends.
 func (e *Env) RestartAll(ctx context.Context) error {
-	for _, d := range e.devices {
+	for _, c := range []Capability{Power, KeepsState, Resume} {
+		if err := e.need(c); err != nil {
+			return err
+		}
+	}
+	list := e.Devices()
+	for _, d := range list {
 		d.Suspend()
 		d.restarted = d.Mark()
 	}
@@ -291,7 +297,7 @@ func (e *Env) RestartAll(ctx context.Context) error {
 			return err
 		}
 	}
-	Each(e.devices, func(d *Device) {
+	Each(list, func(d *Device) {
 		d.PowerOn()
 		_, _ = d.AwaitOnline(ctx, d.restarted) // who does not come is for checks to tell
 	})
@@ -400,8 +406,19 @@ func (e *Env) Seed() uint64 { return e.options.Seed }
 // Groups returns the devices by Device OS version and transport, oldest first.
 func (e *Env) Groups() []*Group { return e.groups }
 
-// Devices returns all devices.
-func (e *Env) Devices() []*Device { return e.devices }
+// Devices returns all devices that take part.
+func (e *Env) Devices() []*Device {
+	var list []*Device
+	for _, d := range e.devices {
+		if d.group.Absent == "" {
+			list = append(list, d)
+		}
+	}
+	return list
+}
+
+// Title is the name of the target, for reports and baselines.
+func (e *Env) Title() string { return e.options.Spec.Title() }
 
 // parties says in words who takes part.
 func (e *Env) parties() (cloud, device string) {

@@ -21,21 +21,13 @@ import (
 // tapped at the devices and read with the secrets of their sessions: those of the
 // cloud are not to be had.
 func (e *Env) startForeign(ctx context.Context, c *CloudSpec) error {
-	var err error
-	c.Name = "the cloud at " + c.host()
-	if e.address.UDP, err = resolve(ctx, c.UDP, fleet.PortUDP); err != nil {
-		return err
-	}
-	if e.address.TCP, err = resolve(ctx, c.TCP, fleet.PortTCP); err != nil {
-		return err
-	}
-	if err := e.pin(c); err != nil {
-		return err
-	}
-	if err := e.useAPI(ctx, c.API); err != nil {
-		return err
+	for _, step := range []func(context.Context, *CloudSpec) error{e.find, e.pin, e.useAPI} {
+		if err := step(ctx, c); err != nil {
+			return &SpecError{err}
+		}
 	}
 	e.lackForeign(c)
+	c.Name = "the cloud at " + c.host()
 	e.wire = newWire(nil, capture.AtDevice, reorder, e.listen, e.options.Evidence)
 	for _, a := range []netip.AddrPort{e.address.UDP, e.address.TCP} {
 		if a.IsValid() {
@@ -43,6 +35,15 @@ func (e *Env) startForeign(ctx context.Context, c *CloudSpec) error {
 		}
 	}
 	return e.addKnown(ctx, c)
+}
+
+// find finds out where the cloud is.
+func (e *Env) find(ctx context.Context, c *CloudSpec) (err error) {
+	if e.address.UDP, err = resolve(ctx, c.UDP, fleet.PortUDP); err != nil {
+		return err
+	}
+	e.address.TCP, err = resolve(ctx, c.TCP, fleet.PortTCP)
+	return err
 }
 
 // resolve finds HOST or HOST:PORT, IPv4 if it has it, as boards do.
@@ -71,7 +72,7 @@ func resolve(ctx context.Context, text string, port uint16) (netip.AddrPort, err
 }
 
 // pin loads the public keys of the cloud. A transport without a key is left out.
-func (e *Env) pin(c *CloudSpec) error {
+func (e *Env) pin(_ context.Context, c *CloudSpec) error {
 	var keys fleet.CloudKeys
 	for _, path := range c.Keys {
 		if err := keys.Load(path); err != nil {
@@ -97,7 +98,8 @@ func (e *Env) pin(c *CloudSpec) error {
 }
 
 // useAPI prepares what is asked of the cloud besides.
-func (e *Env) useAPI(_ context.Context, a *APISpec) error {
+func (e *Env) useAPI(_ context.Context, c *CloudSpec) error {
+	a := c.API
 	if a == nil || a.URL == "" {
 		e.lack("no API of the cloud was given (--api)", Functions, VariableReads, CloudPublish, EventStream, Updates, ClaimCodes)
 		return nil
@@ -154,11 +156,11 @@ func (e *Env) lackForeign(c *CloudSpec) {
 // addKnown puts the devices that the cloud knows into the fleet.
 func (e *Env) addKnown(ctx context.Context, c *CloudSpec) error {
 	if c.Devices == "" {
-		return errors.New("the cloud must know the devices: make keys with muster fleet --keys-out DIR, register them with it, and give --keys DIR")
+		return &SpecError{errors.New("the cloud must know the devices: make keys with muster fleet --keys-out DIR, register them with it, and give --keys DIR")}
 	}
 	keys, list, err := fleet.LoadKeys(c.Devices, 0)
 	if err != nil {
-		return err
+		return &SpecError{err}
 	}
 	e.keys = keys
 	if err := e.startFleet(); err != nil {
@@ -186,7 +188,7 @@ func (e *Env) addKnown(ctx context.Context, c *CloudSpec) error {
 		}
 	}
 	if len(e.devices) == 0 {
-		return fmt.Errorf("none of the devices in %s can take part: give the cloud's key for their transport, and see --device-os", c.Devices)
+		return &SpecError{fmt.Errorf("none of the devices in %s can take part: give the cloud's key for their transport, and see --device-os", c.Devices)}
 	}
 	return nil
 }

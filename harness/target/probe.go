@@ -144,7 +144,7 @@ func (e *Env) silence(list []*Device, limit time.Duration) string {
 	case list[0].board != nil:
 		return fmt.Sprintf("the device did not get in within %v: it sent %d packets; refused: %v", limit, up, e.Refused())
 	case up == 0:
-		return fmt.Sprintf("no device reached %v within %v: the connection was refused, or the address is wrong", address, limit)
+		return fmt.Sprintf("no device got a word out of %v within %v: nobody listens there, or it says nothing", address, limit)
 	case down == 0:
 		return fmt.Sprintf("nothing came back from %v within %v, to %d packets", address, limit, up)
 	}

@@ -178,42 +178,65 @@ func (r *rest) publish(ctx context.Context, account int, name string, data []byt
 	}, nil)
 }
 
-// flash sends the image; the answer comes when the transfer begins, the result as
-// an event of the device.
-func (r *rest) flash(ctx context.Context, d *Device, image []byte, _ func(Progress)) error {
-	status := r.subscribe(d.Account, "spark/")
+// flash sends the image. The API answers when the transfer begins; how it ends
+// comes as an event, before the device restarts or behind it.
+func (r *rest) flash(ctx context.Context, d *Device, image []byte, progress func(Progress)) error {
+	status := r.subscribe(d.Account, pdc.EventFlashStatus)
 	defer status.Close()
-	var body bytes.Buffer
-	form := multipart.NewWriter(&body)
-	part, err := form.CreateFormFile("file", "firmware.bin")
+	mark := d.Mark()
+	form, kind, err := imageForm(image)
+	if err != nil {
+		return err
+	}
+	if err := r.do(ctx, d.Account, http.MethodPut, "/v1/devices/"+d.Hex(), kind, form, nil); err != nil {
+		return err
+	}
+	following, stop := context.WithCancel(ctx)
+	defer stop()
+	go followUpdate(following, d, mark, progress)
+	if err := awaitFlash(ctx, status, d); err != nil {
+		return err
+	}
+	return d.env.Until(ctx, func() bool { return d.Connected() && d.greeted(mark) })
+}
+
+// imageForm is a form with an image, as clients send it.
+func imageForm(image []byte) (form *bytes.Buffer, contentType string, err error) {
+	form = new(bytes.Buffer)
+	w := multipart.NewWriter(form)
+	part, err := w.CreateFormFile("file", "firmware.bin")
 	if err == nil {
 		_, err = part.Write(image)
 	}
-	if err = errors.Join(err, form.Close()); err != nil {
-		return fmt.Errorf("target: the API: %w", err)
+	if err = errors.Join(err, w.Close()); err != nil {
+		return nil, "", fmt.Errorf("target: the API: %w", err)
 	}
-	if err := r.do(ctx, d.Account, http.MethodPut, "/v1/devices/"+d.Hex(), form.FormDataContentType(), &body, nil); err != nil {
-		return err
-	}
-	return awaitFlash(ctx, status, d)
+	return form, w.FormDataContentType(), nil
 }
 
-// awaitFlash waits for the end of an update: the device is online again behind a
-// success.
+// followUpdate tells how far an update is, as its device sees it: the API does not.
+func followUpdate(ctx context.Context, d *Device, mark Mark, progress func(Progress)) {
+	for {
+		next, err := d.awaitNext(ctx, &mark, func(e *Event) bool { return e.Kind == UpdateProgress })
+		if err != nil {
+			return
+		}
+		progress(Progress{Stage: "transfer", Sent: int(next.Offset), Total: int(next.Size)})
+	}
+}
+
+// awaitFlash waits until the cloud says how an update has ended.
 func awaitFlash(ctx context.Context, status *Stream, d *Device) error {
-	succeeded := false
 	for {
 		select {
 		case ev, open := <-status.C:
 			switch {
 			case !open:
 				return fmt.Errorf("target: the event stream ended during the update: %w", status.Err())
-			case ev.Device.String() != d.Hex():
-			case ev.Name == pdc.EventFlashStatus && strings.HasPrefix(string(ev.Data), "failed"):
+			case ev.Device.String() != d.Hex() || ev.Name != pdc.EventFlashStatus:
+			case strings.HasPrefix(string(ev.Data), "failed"):
 				return errors.New("the cloud says that the update failed")
-			case ev.Name == pdc.EventFlashStatus && strings.HasPrefix(string(ev.Data), "success"):
-				succeeded = true
-			case ev.Name == pdc.EventStatus && string(ev.Data) == "online" && succeeded:
+			case strings.HasPrefix(string(ev.Data), "success"):
 				return nil
 			}
 		case <-ctx.Done():

@@ -81,6 +81,15 @@ type ProgramSpec struct {
 	Key string `yaml:"key"`
 }
 
+// A SpecError says that what was said of the target is wrong: nothing was run.
+type SpecError struct{ Err error }
+
+// Error returns what is wrong.
+func (e *SpecError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the error.
+func (e *SpecError) Unwrap() error { return e.Err }
+
 // The kinds of devices, as in "--device KIND[:REST]".
 const (
 	kindSim     = "sim"
