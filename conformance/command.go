@@ -40,13 +40,18 @@ connect to it, and the wire is read with the secrets of their sessions. With
 --device it judges a device alone, simulated, a program or a board on a rig, and
 the reference cloud provokes it. What a target lacks is unsupported, never passed.
 
-Reports go to the folder --out: junit.xml, report.json, index.html.
+Reports go to the folder --out: junit.xml, report.json, index.html, and the
+evidence to the folder bundle in it: packets for Wireshark, the decoded trace, the
+byte ledger, the timeline. "muster replay" runs a bundle again.
 
 Exit codes: 0 all passed, 1 something failed, 2 wrong usage, 3 something could
 not be judged, 4 differs from --baseline, 130 interrupted.`
 
 // Command returns the sub-command "conform".
-func Command() *cobra.Command {
+func Command() *cobra.Command { return command(func(*report.Run) {}) }
+
+// command is Command for somebody who wants the result too.
+func command(done func(*report.Run)) *cobra.Command {
 	var (
 		o    Options
 		out  string
@@ -74,7 +79,8 @@ func Command() *cobra.Command {
 			if list {
 				return writeList(cmd.OutOrStdout())
 			}
-			o.Select = args
+			o.Select, o.ended = args, done
+			o.evidence.remember(cmd, args)
 			if err := more.complete(cmd, &o); err != nil {
 				return told(cmd, err)
 			}
@@ -85,6 +91,7 @@ func Command() *cobra.Command {
 	cmd.Flags().Uint64Var(&o.Seed, "seed", 0, "seed of the run, to repeat one (default: drawn)")
 	cmd.Flags().DurationVar(&o.Patience, "patience", time.Minute, "how long one check may take")
 	cmd.Flags().StringVar(&out, "out", "out", "folder for the reports")
+	o.evidence.add(cmd)
 	cmd.Flags().BoolVar(&list, "list", false, "list suites and checks, and run nothing")
 	more.add(cmd, &o)
 	return cmd
@@ -117,20 +124,39 @@ func conform(ctx context.Context, o Options, out string, stdout, stderr io.Write
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	o = o.defaults()
-	if err := o.check(Suites()); err != nil {
+	if err := errors.Join(o.check(Suites()), o.evidence.check()); err != nil {
 		fmt.Fprintln(stderr, "muster conform:", err)
 		return &ExitError{report.ExitUsage}
 	}
 	line := newProgress(stderr)
 	o.Progress = line.show
+	stream, people, finish, err := o.evidence.stream(stdout, stderr)
+	if err != nil {
+		fmt.Fprintln(stderr, "muster conform:", err)
+		return &ExitError{report.ExitUsage}
+	}
+	o.stream = stream
+	if o.collector, err = o.evidence.collect(out); err != nil {
+		fmt.Fprintln(stderr, "muster conform:", err)
+		return &ExitError{report.ExitUsage}
+	}
 	var closeLog func() error
 	o.Log, closeLog = consoleLog{filepath.Join(out, "console.log")}.open()
+	o.Log = o.keepConsole(o.Log)
 	run, err := Run(ctx, o)
 	line.end()
-	err = errors.Join(err, closeLog())
+	err = errors.Join(err, closeLog(), finish())
+	stdout = people
 	if run == nil {
+		err = errors.Join(err, o.collector.Discard())
 		fmt.Fprintln(stderr, "muster conform:", err)
 		return &ExitError{codeOf(err)}
+	}
+	if run.Evidence == nil {
+		err = errors.Join(err, o.collector.Discard()) // it was broken off before there was any
+	}
+	if o.ended != nil {
+		o.ended(run)
 	}
 	if err := writeReports(run, out); err != nil {
 		return err

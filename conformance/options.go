@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/muster/muster/conformance/requirements"
+	"github.com/muster/muster/harness/evidence"
 	"github.com/muster/muster/harness/report"
 	"github.com/muster/muster/harness/target"
 )
@@ -53,6 +54,14 @@ type Options struct {
 
 	// flags are what else the command line said, to repeat it.
 	flags string
+	// evidence says what is kept of the run, collector keeps it, and stream tells of it
+	// while it goes on.
+	evidence  evidenceOptions
+	collector *evidence.Collector
+	stream    *report.Stream
+
+	// ended hears of the result.
+	ended func(*report.Run)
 
 	// plain runs the checks without Ginkgo, of which there is one in a process.
 	plain bool
@@ -174,6 +183,10 @@ func Run(ctx context.Context, options Options) (*report.Run, error) {
 	}
 	o.Seed = env.Seed()
 	o.total = count(chosen.suites) * len(env.Groups())
+	began = env.Began()
+	head := env.Report()
+	head.Tool, head.Seed, head.Started = tool, o.Seed, began
+	o.stream.Begin(head, o.total)
 	s := &shell{env: env, suites: chosen.suites, options: &o, catalogue: catalogue, silent: chosen.silent}
 	results := s.run(ctx)
 	run := env.Report()
@@ -186,7 +199,9 @@ func Run(ctx context.Context, options Options) (*report.Run, error) {
 	if o.Baseline != nil {
 		o.Baseline.compare(run, env.Title(), time.Now())
 	}
-	if err := env.Stop(); err != nil {
+	o.stream.End(run)
+	kept := o.finish(env, run)
+	if err := errors.Join(kept, env.Stop()); err != nil {
 		return run, fmt.Errorf("stopping: %w", err)
 	}
 	return run, nil
@@ -201,7 +216,7 @@ func staged(suites []Suite) bool {
 func (o *Options) target(suites []Suite) target.Options {
 	t := target.Options{
 		Devices: o.Devices, Seed: o.Seed, Spec: o.Spec, DeviceOS: o.DeviceOS, Log: o.Log, Stages: o.Spec.Judged() == "" && staged(suites),
-		Progress: func(what string) { o.progress(targetSuite, what) },
+		Progress: func(what string) { o.progress(targetSuite, what) }, Evidence: o.collector,
 	}
 	if o.Target != nil {
 		o.Target(&t)

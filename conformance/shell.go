@@ -104,7 +104,9 @@ func (s *shell) prepare(ctx context.Context, suite Suite) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.options.Patience)
 	defer cancel()
+	done := s.preparing(suite.Name)
 	s.failed[suite.Name] = suite.Prepare(ctx, s.env)
+	done(s.failed[suite.Name])
 }
 
 // describe adds the specs of one suite: each check on each generation.
@@ -132,6 +134,7 @@ func (s *shell) judgeAll(ctx context.Context, suite Suite, check Check) []report
 	groups := s.env.Groups()
 	results := make([]report.Result, len(groups))
 	s.options.progress(suite.Name, check.Name)
+	judged := s.checking(suite.Name + "/" + check.Name)
 	var done sync.WaitGroup
 	for i, group := range groups {
 		done.Go(func() { results[i] = s.judge(ctx, suite, check, group) })
@@ -141,6 +144,7 @@ func (s *shell) judgeAll(ctx context.Context, suite Suite, check Check) []report
 		s.tryAgain(ctx, suite, check, results)
 	}
 	s.options.done += len(groups)
+	judged(results)
 	return results
 }
 
@@ -178,6 +182,7 @@ func (s *shell) judge(ctx context.Context, suite Suite, check Check, group *targ
 	ctx, cancel := context.WithTimeout(ctx, s.options.Patience)
 	defer cancel()
 	recorder, usage, began := new(Recorder), &target.Usage{Stop: cancel}, time.Now()
+	result.Began = time.Duration(s.env.Now())
 	err := s.runCheck(ctx, check, group, usage, recorder)
 	if missing := usage.Missing(); len(missing) > 0 {
 		result.Verdict, result.Reason = report.Unsupported, reasons(missing)

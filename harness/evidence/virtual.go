@@ -120,7 +120,7 @@ func (v *virtuals) close(check string, results []report.Result, all bool) {
 		}
 		n.line.Digest = hex.EncodeToString(n.digest.Sum(nil))
 		n.keep = all || slices.ContainsFunc(results, func(r report.Result) bool {
-			return r.DeviceOS == n.line.DeviceOS && r.Transport == n.line.Transport && r.Verdict >= report.PassWithRemark
+			return r.DeviceOS == n.line.DeviceOS && r.Transport == n.line.Transport && (r.Verdict >= report.PassWithRemark || len(r.Attempts) > 1)
 		})
 		if n.keep && v.kept >= networksKept {
 			n.keep = false

@@ -2,6 +2,7 @@ package target
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/muster/muster/cloudref/endpoint"
 	"github.com/muster/muster/harness/evidence"
@@ -87,3 +88,6 @@ func transportOf(p *profile.Profile) string {
 	}
 	return "tcp"
 }
+
+// Began returns the wall-clock time of the instant 0.
+func (e *Env) Began() time.Time { return e.clock.Start() }
