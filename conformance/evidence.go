@@ -144,11 +144,11 @@ func (o *Options) keepConsole(log target.BoardLog) target.BoardLog {
 	if o.collector == nil {
 		return log
 	}
-	return func(device, line string) {
-		log(device, line)
+	return func(source, line string) {
+		log(source, line)
 		t := o.collector.Timeline()
-		t.Add(timeline.Event{At: t.Instant(time.Now()), Lane: device, Kind: timeline.Serial, Text: line})
-		fmt.Fprintf(o.collector.Log("console"), "%v %s %s\n", t.Instant(time.Now()), device, line)
+		t.Add(timeline.Event{At: t.Instant(time.Now()), Lane: source, Kind: timeline.Serial, Text: line})
+		fmt.Fprintf(o.collector.Log("console"), "%v %s %s\n", t.Instant(time.Now()), source, line)
 	}
 }
 
