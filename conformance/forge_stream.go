@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"bytes"
+	"crypto/ecdsa"
 	"crypto/rsa"
 	"errors"
 	"sync"
@@ -26,6 +27,9 @@ var otherKeys = sync.OnceValue(func() (k struct{ device, cloud *rsa.PrivateKey }
 	k.cloud = seed.RSA(seed.Bytes(2, "forgery/cloud"), 2048)
 	return k
 })
+
+// otherECKey is a key over UDP that no device pins.
+var otherECKey = sync.OnceValue(func() *ecdsa.PrivateKey { return seed.P256(seed.Bytes(2, "forgery/cloud")) })
 
 // A forgedStream is a device over TCP whose every byte is made by package gen.
 type forgedStream struct {

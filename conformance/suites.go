@@ -20,5 +20,6 @@ func Suites() []Suite {
 		askingSuite(),
 		receivingSuite(),
 		tcpSuite(),
+		dtlsSuite(),
 	}
 }
