@@ -329,7 +329,7 @@ func typesIn(datagrams ...[]byte) string {
 	for _, h := range messagesIn(datagrams...) {
 		types = append(types, h.Type)
 	}
-	return fmt.Sprint(types)
+	return fmt.Sprintf("%d", types)
 }
 
 // dataOf returns the bytes of datagrams.

@@ -104,8 +104,8 @@ func (c *forgedStream) shake(pieces ...[]byte) error {
 }
 
 // greet says Hello, and describes itself when it is asked to.
-func (c *forgedStream) greet() uint16 {
-	id := c.tell(c.w.Hello().Message(c.w.Profile.Dialect()).Append(nil))
+func (c *forgedStream) greet() {
+	c.tell(c.w.Hello().Message(c.w.Profile.Dialect()).Append(nil))
 	messages, _ := c.frames()
 	for _, m := range messages {
 		c.heard = append(c.heard, m)
@@ -113,7 +113,6 @@ func (c *forgedStream) greet() uint16 {
 			c.w.Write(c.s, c.up.Seal(reply))
 		}
 	}
-	return id
 }
 
 // streamOnline returns a forged device over TCP that has said Hello.
@@ -154,9 +153,9 @@ func (c *forgedStream) frames() (messages [][]byte, ok bool) {
 	return messages, len(rest) == 0
 }
 
-// closed reports whether the cloud has closed within a time, without a byte behind
-// the first n.
-func (c *forgedStream) closed(n int, within time.Duration) bool {
-	c.w.Run(within)
+// closed reports whether the cloud has closed within a second, without a byte
+// behind the first n.
+func (c *forgedStream) closed(n int) bool {
+	c.w.Run(time.Second)
 	return !c.s.IsOpen() && len(c.s.Bytes()) == n
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -204,7 +205,16 @@ const overtime = 15 * time.Second
 // runCheck runs a check, and gives it up when it does not end with its context.
 func (s *shell) runCheck(ctx context.Context, check Check, group *target.Group, usage *target.Usage, r *Recorder) error {
 	ended := make(chan error, 1)
-	go func() { ended <- check.run(ctx, s.env.View(group, usage), group, r) }()
+	go func() {
+		// A check that a target's bytes bring down is a defect of ours; what the
+		// other checks found must not be lost with it.
+		defer func() {
+			if p := recover(); p != nil {
+				ended <- fmt.Errorf("the check panicked, please report it: %v\n%s", p, debug.Stack())
+			}
+		}()
+		ended <- check.run(ctx, s.env.View(group, usage), group, r)
+	}()
 	select {
 	case err := <-ended:
 		return err

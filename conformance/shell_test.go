@@ -228,12 +228,13 @@ func TestVerdictsOfChecks(t *testing.T) {
 		check("pass", func(r *Recorder) error { r.Judged(1); return nil }),
 		check("nothing judged", func(*Recorder) error { return nil }),
 		check("broken harness", func(r *Recorder) error { r.Judged(1); return errors.New("no socket") }),
+		check("panic", func(r *Recorder) error { r.Judged(1); panic("odd bytes") }),
 		check("fail", func(r *Recorder) error { Equal(r, "R-1", "", "what", 1, 2); return nil }),
 		check("fail and broken", func(r *Recorder) error { Equal(r, "R-1", "", "what", 1, 2); return errors.New("no socket") }),
 		check("remark", func(r *Recorder) error { r.Judged(1); r.Remark(report.Finding{Text: "odd"}); return nil }),
 	}}}
 	want := map[string]report.Verdict{
-		"pass": report.Pass, "nothing judged": report.Inconclusive, "broken harness": report.Inconclusive,
+		"pass": report.Pass, "nothing judged": report.Inconclusive, "broken harness": report.Inconclusive, "panic": report.Inconclusive,
 		"fail": report.Fail, "fail and broken": report.Fail, "remark": report.PassWithRemark,
 	}
 	s := startShell(t, suites, small())

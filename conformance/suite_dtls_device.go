@@ -152,4 +152,3 @@ func checkServerCertificate(_ context.Context, e *target.Env, g *target.Group, r
 		judgeStop(r, g, "R-45", name, "a Certificate of the cloud", packets, unexpectedMessage)
 	})
 }
-

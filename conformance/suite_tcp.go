@@ -153,7 +153,7 @@ func checkRefusals(_ context.Context, e *target.Env, g *target.Group, r *Recorde
 		} {
 			c := w.dial()
 			w.Write(c.s, forge(c))
-			w.expect("R-4", what+": the connection ends without a byte", c.closed(nonceSize, time.Second))
+			w.expect("R-4", what+": the connection ends without a byte", c.closed(nonceSize))
 		}
 		return nil
 	})
@@ -180,7 +180,7 @@ func checkRegisteredKey(_ context.Context, e *target.Env, g *target.Group, r *Re
 		for _, when := range []string{"once", "twice"} {
 			c := w.dial()
 			w.Write(c.s, c.c1Of(c.nonce(), rawRSA(otherKeys().device).SPKI()))
-			w.expect("R-6", "another key, offered "+when+", gets nothing", c.closed(nonceSize, time.Second))
+			w.expect("R-6", "another key, offered "+when+", gets nothing", c.closed(nonceSize))
 		}
 		c := w.dial()
 		w.Write(c.s, c.c1(true))
@@ -280,7 +280,7 @@ func checkForgedFrames(_ context.Context, e *target.Env, g *target.Group, r *Rec
 			}
 			before := len(c.s.Bytes())
 			w.Write(c.s, forge(c))
-			w.expect("R-10", "a frame with "+what+" ends the connection without an answer", c.closed(before, time.Second))
+			w.expect("R-10", "a frame with "+what+" ends the connection without an answer", c.closed(before))
 		}
 		return nil
 	})
@@ -293,7 +293,7 @@ func checkFirstMessage(_ context.Context, e *target.Env, g *target.Group, r *Rec
 			return err
 		}
 		c.tell(ping)
-		w.expect("R-11", "a ping in place of Hello ends the connection without an answer", c.closed(nonceSize+answerSize, time.Second))
+		w.expect("R-11", "a ping in place of Hello ends the connection without an answer", c.closed(nonceSize+answerSize))
 		return nil
 	})
 }

@@ -111,6 +111,20 @@ type Faults struct {
 	SplitFrames bool
 	// AnyFirstMessage lets a connection begin with a ping.
 	AnyFirstMessage bool
+	// OneFace answers from its first address, whichever was addressed.
+	OneFace bool
+	// DropOnHello ends a session when a handshake begins at its address.
+	DropOnHello bool
+	// KeepHalfOpen lets handshakes go on at any time.
+	KeepHalfOpen bool
+	// AnswerShort answers datagrams that are too short for a record.
+	AnswerShort bool
+	// KeepRevoked lets a session outlive the key of its device.
+	KeepRevoked bool
+	// EchoAnything echoes malformed probes, and as many as come.
+	EchoAnything bool
+	// MoveOld follows authentic records that are not the newest.
+	MoveOld bool
 	// NeverMove keeps sending to the address of the handshake.
 	NeverMove bool
 	// MoveUnproven switches to the address of any record, authentic or not.

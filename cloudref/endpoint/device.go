@@ -165,7 +165,7 @@ func (d *device) silentAt() clock.Instant {
 // whether they prove to be from its device. marked says that the record came with
 // the mark of a moved session.
 func (d *device) receive(now clock.Instant, s *session, wire []byte, from transport.Packet, marked bool, w *work) (authentic bool) {
-	if s != d.current && s != d.fresh {
+	if s != d.current && s != d.fresh && !d.n.c.Faults.TwoSessions {
 		return false // replaced since it was looked up
 	}
 	arrival := s.link.Receive(now, wire, &w.in)
@@ -219,7 +219,7 @@ func (d *device) alive(events []link.Event) bool {
 // (RFC 9146 Section 6). An authentic record that is not the newest is answered
 // at the address that is known.
 func (d *device) follow(s *session, from transport.Packet, a dtls.Arrival) {
-	if !a.Newest || s.peer == from.Peer && *s.local == from.Local || d.n.c.Faults.NeverMove {
+	if !a.Newest && !d.n.c.Faults.MoveOld || s.peer == from.Peer && *s.local == from.Local || d.n.c.Faults.NeverMove {
 		return
 	}
 	old := s.peer

@@ -283,6 +283,9 @@ func (hs *handshake) fire(now clock.Instant, w *work) clock.Instant {
 		hs.over = true // it gave way to others
 		return clock.Never
 	}
+	if n := hs.half.n; n.c.Faults.KeepHalfOpen {
+		return clock.Never
+	}
 	if hs.server.Deadline() <= now {
 		hs.server.Advance(now, &w.dtls)
 		hs.handle(now, w)

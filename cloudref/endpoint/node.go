@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"sync"
 
 	"github.com/muster/muster/cloudref/app"
@@ -29,9 +30,10 @@ type Node struct {
 	probes  probes
 	scratch sync.Pool // of *work
 
-	gateMu sync.Mutex
-	gate   *dtls.Gate
-	server *dtls.ServerConfig
+	gateMu  sync.Mutex
+	oneFace netip.AddrPort // of the fault OneFace
+	gate    *dtls.Gate
+	server  *dtls.ServerConfig
 
 	rngMu  sync.Mutex
 	rng    *rand.Rand
@@ -105,7 +107,7 @@ func (n *Node) Counts() *Counts { return &n.counts }
 
 // revoked ends the live sessions of a device that lost its key.
 func (n *Node) revoked(id store.DeviceID) {
-	if d := n.index.device(id); d != nil {
+	if d := n.index.device(id); d != nil && !n.c.Faults.KeepRevoked {
 		n.later(d, func(now clock.Instant, d *device, w *work) {
 			for _, s := range []*session{d.current, d.fresh} {
 				if s != nil {

@@ -101,6 +101,10 @@ func (n *Node) tellUnknown(now clock.Instant, h dtls.Header, p transport.Packet)
 // echo sends a reachability probe back as it is. It is one for one in
 // bytes, and bounded in rate for each address.
 func (n *Node) echo(now clock.Instant, p transport.Packet, w *work) {
+	if n.c.Faults.EchoAnything {
+		w.out.Send(p.Local, p.Peer, p.Data)
+		return
+	}
 	if _, err := pdc.ParseProbe(p.Data); err != nil {
 		n.counts.ProbesRefused.Add(1)
 		return

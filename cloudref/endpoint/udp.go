@@ -40,6 +40,9 @@ func (n *Node) dispatch(now clock.Instant, p transport.Packet, w *work) {
 	h, err := dtls.PeekHeader(p.Data)
 	if err != nil {
 		n.counts.drop(err)
+		if n.c.Faults.AnswerShort {
+			w.out.Send(p.Local, p.Peer, alertUnknown)
+		}
 		return
 	}
 	switch {
@@ -60,6 +63,9 @@ func (n *Node) clientHello(now clock.Instant, p transport.Packet, w *work) {
 	n.gateMu.Unlock()
 	n.reply(now, p, w)
 	if verdict == dtls.Admitted {
+		if n.c.Faults.DropOnHello {
+			n.dropAt(now, p, w)
+		}
 		n.half.begin(now, p, w)
 	}
 }
@@ -70,7 +76,7 @@ func (n *Node) reply(now clock.Instant, p transport.Packet, w *work) {
 	for _, d := range w.dtls.Datagrams {
 		n.stranger(now, p.Peer, trace.Up, len(p.Data))
 		n.stranger(now, p.Peer, trace.Down, len(d))
-		w.out.Send(p.Local, p.Peer, d)
+		w.out.Send(n.face(p.Local), p.Peer, d)
 	}
 	for _, e := range w.dtls.Events {
 		if e.Kind == dtls.EventDropped {
@@ -78,6 +84,35 @@ func (n *Node) reply(now clock.Instant, p transport.Packet, w *work) {
 		}
 	}
 	w.dtls.Reset()
+}
+
+// alertUnknown is what nobody may be answered with: a fatal alert access_denied
+// without protection.
+var alertUnknown = []byte{21, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 2, 49}
+
+// face is the address to answer from: the one that was addressed.
+func (n *Node) face(local netip.AddrPort) netip.AddrPort {
+	if !n.c.Faults.OneFace {
+		return local
+	}
+	n.gateMu.Lock()
+	defer n.gateMu.Unlock()
+	if !n.oneFace.IsValid() {
+		n.oneFace = local
+	}
+	return n.oneFace
+}
+
+// dropAt is the fault that a suite must find: the session of an address ends when
+// a handshake begins there.
+func (n *Node) dropAt(now clock.Instant, p transport.Packet, w *work) {
+	for _, d := range n.index.all() {
+		d.do(now, w, func() {
+			if s := d.current; s != nil && s.peer == p.Peer {
+				d.endSession(now, s, "a handshake began at its address", w)
+			}
+		})
+	}
 }
 
 // plain takes a datagram that begins in epoch 0: the rest of a handshake, or the
@@ -151,7 +186,7 @@ func (n *Node) unknown(now clock.Instant, h dtls.Header, p transport.Packet, w *
 	n.counts.refusals[ReasonUnknownSession].Add(1)
 	n.tellUnknown(now, h, p)
 	if n.c.Faults.AlertUnknown {
-		w.out.Send(p.Local, p.Peer, []byte{21, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 2, 49})
+		w.out.Send(p.Local, p.Peer, alertUnknown)
 	}
 	if !n.c.ClassicStale || h.Type != dtls.TypeMovedTrailer {
 		return

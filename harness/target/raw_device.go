@@ -1,7 +1,9 @@
 package target
 
 import (
+	"crypto/ecdsa"
 	"crypto/rsa"
+	"fmt"
 	"net/netip"
 	"time"
 
@@ -62,10 +64,18 @@ func (d *RawDevice) observe(o endpoint.Observation) {
 }
 
 // DeviceScalar returns the private key of a device over UDP, 32 bytes.
-func (s *stage) DeviceScalar() []byte { return virtualKeys().deviceEC.D.FillBytes(make([]byte, 32)) }
+func (s *stage) DeviceScalar() []byte { return scalar(virtualKeys().deviceEC) }
 
 // CloudScalar returns the private key of the cloud over UDP, 32 bytes.
-func (s *stage) CloudScalar() []byte { return virtualKeys().cloudEC.D.FillBytes(make([]byte, 32)) }
+func (s *stage) CloudScalar() []byte { return scalar(virtualKeys().cloudEC) }
+
+func scalar(key *ecdsa.PrivateKey) []byte {
+	b, err := key.Bytes()
+	if err != nil {
+		panic(fmt.Sprintf("target: a key of the harness: %v", err))
+	}
+	return b
+}
 
 // CloudSPKI returns the public key of the cloud over UDP.
 func (s *stage) CloudSPKI() []byte { return mustSPKI(&virtualKeys().cloudEC.PublicKey) }

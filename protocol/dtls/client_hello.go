@@ -1,6 +1,9 @@
 package dtls
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"slices"
+)
 
 // A clientHello is the body of a ClientHello (RFC 6347 Section 4.2.1). Its
 // slices alias what it was parsed from.
@@ -81,6 +84,15 @@ func present(b []byte) []byte {
 		return []byte{}
 	}
 	return b
+}
+
+// unknownExtension reports whether there is an extension that this package does
+// not know.
+func (h *clientHello) unknownExtension() bool {
+	known := []uint16{
+		extGroups, extPointFormats, extAlgorithms, extClientType, extServerType, extMasterSecret, extCID, extDeviceOSCID, extRenegotiated,
+	}
+	return !walkExtensions(h.extensions, func(t uint16, _ []byte) bool { return slices.Contains(known, t) })
 }
 
 // append appends the body, with extensions as they are.

@@ -39,6 +39,14 @@ type ServerFaults struct {
 	AcceptBadFinished bool
 	// AcceptVersion10 goes on with a ClientHello of DTLS 1.0, against R-48.
 	AcceptVersion10 bool
+	// StrictHello refuses a ClientHello with an extension that is not known,
+	// against R-38.
+	StrictHello bool
+	// InOrderOnly drops handshake messages that come before their turn, against
+	//
+	InOrderOnly bool
+	// NoFragments drops fragments of handshake messages, against R-35.
+	NoFragments bool
 	// FragmentSize, if positive, is the most bytes of a handshake message that
 	// go into one record.
 	FragmentSize int
@@ -149,6 +157,9 @@ const (
 	// FaultReuseFinal repeats the last flight of a handshake with the epoch-1
 	// sequence of its first transmission, against R-36.
 	FaultReuseFinal
+	// FaultSmallRecords drops records with more than 512 bytes inside, against
+	//
+	FaultSmallRecords
 	// FaultRandomNonce uses explicit nonces unlike epoch and sequence, which is
 	// legal (RFC 6655 Section 3) but unlike any Device OS.
 	FaultRandomNonce

@@ -30,6 +30,7 @@ type handshake struct {
 	repeated     bool     // the flight was repeated in answer to the present datagram
 	stuck        bool     // takes nothing any more, and times out
 	over         bool
+	wholeOnly    bool // a fault: fragments are dropped
 	scratch      []byte
 }
 
@@ -266,6 +267,9 @@ func (h *handshake) receiveFragment(by role, now clock.Instant, epoch uint16, f 
 	}
 	if why := by.receiveFirst(f.typ, f.seq); why != DropNone {
 		return why
+	}
+	if h.wholeOnly && !f.whole() {
+		return DropFragment
 	}
 	why := h.in.add(epoch, f)
 	if why == DropPast && by.repeats(f.typ, f.seq) {

@@ -89,7 +89,7 @@ func (s *Session) check(r *record) DropReason {
 	if len(r.body) < overhead {
 		return DropTooShort
 	}
-	if len(r.body) > overhead+maxPlaintext+padding {
+	if len(r.body) > overhead+maxPlaintext+padding || s.faults&FaultSmallRecords != 0 && len(r.body) > overhead+512 {
 		return DropTooLong
 	}
 	width := uint64(windowSize)

@@ -51,6 +51,7 @@ const (
 // NewServer returns a Server that waits for the ClientHello.
 func NewServer(cfg *ServerConfig) *Server {
 	s := &Server{cfg: cfg, life: clock.Never, handshake: newHandshake(cfg.Profile, cfg.MaxMessage, cfg.Timers.resolve())}
+	s.wholeOnly = cfg.Faults.NoFragments
 	s.tx = newTransmitter(cfg.MTU, cfg.Faults.FragmentSize, cfg.Faults.Packing, PackFull)
 	return s
 }
@@ -121,6 +122,9 @@ func (s *Server) receiveFirst(t handshakeType, seq uint16) DropReason {
 			return DropHandshake
 		}
 		s.in.skipTo(seq)
+	}
+	if s.cfg.Faults.InOrderOnly && int16(seq-s.in.next) > 0 {
+		return DropFuture
 	}
 	return DropNone
 }

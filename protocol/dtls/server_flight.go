@@ -26,6 +26,10 @@ func (s *Server) receiveHello(now clock.Instant, m *message, out *Out) {
 		s.fail(ProtocolVersion, errors.New("client without DTLS 1.2"), out)
 		return
 	}
+	if s.cfg.Faults.StrictHello && h.unknownExtension() {
+		s.fail(DecodeError, errors.New("an extension that is not known"), out)
+		return
+	}
 	if d, err := s.negotiate(&h); err != nil && !s.cfg.Faults.AcceptAnyHello {
 		s.fail(d, err, out)
 		return
