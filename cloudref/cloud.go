@@ -13,6 +13,7 @@ import (
 
 	"github.com/muster/muster/cloudref/app"
 	"github.com/muster/muster/cloudref/endpoint"
+	"github.com/muster/muster/cloudref/hooks"
 	"github.com/muster/muster/cloudref/store"
 	"github.com/muster/muster/cloudref/traffic"
 	"github.com/muster/muster/protocol/clock"
@@ -29,6 +30,7 @@ type Cloud struct {
 	events events
 	safe   safeMode
 	fleet  fleet
+	hooks  *hooks.Runner
 	trust  trust
 	// traffic remembers what devices say, nil without Options.Page.
 	traffic *traffic.Recorder
@@ -61,6 +63,9 @@ func Start(ctx context.Context, o Options) (*Cloud, error) {
 	c.calls.init()
 	c.safe.init()
 	c.fleet.init()
+	c.o.Hooks.Log = o.Log
+	c.hooks = hooks.NewRunner(c.o.Hooks, st, replier{c})
+	st.OnCallDropped(c.hooks.Dropped)
 	if o.Page {
 		c.traffic = traffic.NewRecorder(c.Time)
 	}
@@ -75,6 +80,10 @@ func Start(ctx context.Context, o Options) (*Cloud, error) {
 		return nil, errors.Join(err, st.Close())
 	}
 	c.resumeFlashes()
+	c.Own(c.TCP())
+	if err := c.hooks.Start(); err != nil {
+		return nil, errors.Join(err, c.Stop())
+	}
 	return c, nil
 }
 
@@ -91,6 +100,10 @@ func openStore(ctx context.Context, o Options) (*store.Store, error) {
 	}
 }
 
+// queueMax is how many messages may wait for one device: the pieces of the largest
+// answer of a webhook, and some.
+const queueMax = 256
+
 func (c *Cloud) startNode(ctx context.Context) error {
 	config := endpoint.Config{
 		Store: c.store, Rand: rand.Reader, Seed: randomSeed(), KeepSecrets: c.o.KeepSecrets,
@@ -102,7 +115,7 @@ func (c *Cloud) startNode(ctx context.Context) error {
 		Welcome:      c.trust.open,
 		Adopt:        c.adopt,
 		ClassicStale: true,
-		App:          app.Config{Epoch: c.o.Clock.Start().Unix(), AnswerTimeout: c.o.AnswerTimeout, Share: newShare()},
+		App:          app.Config{Epoch: c.o.Clock.Start().Unix(), AnswerTimeout: c.o.AnswerTimeout, Share: newShare(), QueueMax: queueMax},
 	}
 	if c.o.UDP.IsValid() {
 		config.ECKey = c.o.ECKey
@@ -124,6 +137,7 @@ func (c *Cloud) startNode(ctx context.Context) error {
 // Stop closes the sockets and the store. Sessions stay: devices resume them when
 // a cloud with the same state is back.
 func (c *Cloud) Stop() error {
+	c.hooks.Stop()
 	c.driver.stop()
 	c.safe.stop()
 	c.fleet.stop()

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/muster/muster/cloudref/endpoint"
+	"github.com/muster/muster/cloudref/hooks"
 	"github.com/muster/muster/transport"
 )
 
@@ -47,6 +48,9 @@ type Options struct {
 	// AnswerTimeout is how long a device may take to answer a function or a
 	// variable. 30 s.
 	AnswerTimeout time.Duration
+
+	// Hooks says how webhooks are called. Its Log is that of the cloud.
+	Hooks hooks.Config
 
 	// Handshakes is how many goroutines do the public-key operations. 0: one a
 	// core. HandshakeQueue bounds what waits for them. 4096.

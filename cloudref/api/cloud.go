@@ -2,11 +2,13 @@ package api
 
 import (
 	"context"
+	"net/netip"
 	"strings"
 	"time"
 
 	"github.com/muster/muster/cloudref/app"
 	"github.com/muster/muster/cloudref/endpoint"
+	"github.com/muster/muster/cloudref/hooks"
 	"github.com/muster/muster/cloudref/store"
 	"github.com/muster/muster/protocol/clock"
 	"github.com/muster/muster/protocol/pdc"
@@ -38,6 +40,15 @@ type Cloud interface {
 	// OfferFirmware sends a device the firmware that its product wants it to have,
 	// if it is online and has another. It does not wait.
 	OfferFirmware(id store.DeviceID)
+
+	// HookHistory returns what became of the last calls of a webhook, ForgetHook drops
+	// that, and TestHook makes a call at once and returns the body of the answer; its
+	// error is a *hooks.SpecError where the hook or its server is the reason.
+	HookHistory(id store.DeviceID) hooks.History
+	ForgetHook(id store.DeviceID)
+	TestHook(ctx context.Context, h *store.Hook, e Event) ([]byte, error)
+	// Own says that the API is served on an address, which webhooks must not reach.
+	Own(a netip.AddrPort)
 
 	ClaimCode(ctx context.Context, owner store.AccountID, valid time.Duration) (string, error)
 	// OwnerChanged says that a device has another owner in the store, or none:

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/muster/muster/cloudref/app"
 	"github.com/muster/muster/cloudref/endpoint"
+	"github.com/muster/muster/cloudref/hooks"
 	"github.com/muster/muster/cloudref/store"
 	"github.com/muster/muster/protocol/clock"
 	"github.com/muster/muster/protocol/module"
@@ -35,6 +37,7 @@ type fakeCloud struct {
 	flashed chan []byte
 	moved   []store.DeviceID
 	offered []store.DeviceID
+	history hooks.History
 	hellos  map[store.DeviceID]pdc.Hello
 }
 
@@ -179,6 +182,19 @@ func (f *fakeCloud) announce(e Event) {
 		}
 	}
 }
+
+func (f *fakeCloud) HookHistory(store.DeviceID) hooks.History { return f.history }
+
+func (f *fakeCloud) ForgetHook(store.DeviceID) {}
+
+func (f *fakeCloud) TestHook(_ context.Context, h *store.Hook, e Event) ([]byte, error) {
+	if h.Event == "bad" {
+		return nil, &hooks.SpecError{What: "error status 500 from example.com"}
+	}
+	return []byte(e.Name), nil
+}
+
+func (f *fakeCloud) Own(netip.AddrPort) {}
 
 func (f *fakeCloud) OfferFirmware(id store.DeviceID) { f.offered = append(f.offered, id) }
 

@@ -155,14 +155,27 @@ func (s *Server) HTTP(handler http.Handler) *http.Server {
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
-		BaseContext:       func(net.Listener) context.Context { return context.Background() },
+		BaseContext: func(l net.Listener) context.Context {
+			s.own(l.Addr())
+			return context.Background()
+		},
 	}
 	h.RegisterOnShutdown(s.Close)
 	return h
 }
 
+// own notes where the API is served: webhooks must not get there.
+func (s *Server) own(a net.Addr) {
+	if tcp, ok := a.(*net.TCPAddr); ok {
+		s.cloud.Own(tcp.AddrPort())
+	}
+}
+
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if a, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok {
+		s.own(a) // served by another HTTP server than that of HTTP
+	}
 	// Pages of any origin may use the API: what protects it is the token, which
 	// no browser adds by itself.
 	w.Header().Set("Access-Control-Allow-Origin", "*")
@@ -177,12 +190,14 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // randomHex returns n random bytes in hexadecimal.
-func randomHex(n int) string {
+func randomHex(n int) string { return hexOf(randomBytes(n)) }
+
+func randomBytes(n int) []byte {
 	b := make([]byte, n)
 	if _, err := rand.Read(b); err != nil {
 		panic("api: no random bytes: " + err.Error()) // crypto/rand never returns one
 	}
-	return hexOf(b)
+	return b
 }
 
 // acquire takes a place of a bounded kind of work, or fails when ctx ends first.

@@ -151,7 +151,7 @@ func (x *eventWriter) comment(text string) error {
 }
 
 func (x *eventWriter) event(e Event, product bool) error {
-	data := eventData{Data: e.text(), TTL: e.TTL, Published: e.Published.UTC().Format(timeFormat), Core: e.core()}
+	data := eventData{Data: e.Text(), TTL: e.TTL, Published: e.Published.UTC().Format(timeFormat), Core: e.CoreID()}
 	if product {
 		data.productData = &productData{User: orNull(ownerText(e.Owner)), Version: e.Version, Product: e.Product}
 	}
@@ -205,8 +205,8 @@ func line(text string) string {
 	}, text)
 }
 
-// core is who published the event, in the words of the API.
-func (e Event) core() string {
+// CoreID is who published the event, in the words of the API.
+func (e *Event) CoreID() string {
 	if e.Core != "" {
 		return e.Core
 	}
@@ -216,9 +216,9 @@ func (e Event) core() string {
 	return e.Device.String()
 }
 
-// text is the data of an event as JSON can carry it: null for none, a data URI
-// for what is not text.
-func (e Event) text() *string {
+// Text is the data of the event as JSON can carry it: nil for none, a data URI for
+// what is not text.
+func (e *Event) Text() *string {
 	if len(e.Data) == 0 {
 		return nil
 	}

@@ -1,0 +1,106 @@
+package hooks
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// A Guard decides which addresses webhooks may reach. It looks at the address that
+// a connection is about to be made to, after names were resolved, so that a name
+// that changes its mind does not get past it.
+type Guard struct {
+	// Deny are networks that webhooks must not reach.
+	Deny []netip.Prefix
+
+	mu  sync.RWMutex
+	own map[uint16]bool // ports of this machine where the cloud listens
+}
+
+// PrivateNetworks are what a cloud that strangers use should deny its webhooks: this
+// machine, private networks and their neighbours.
+var PrivateNetworks = prefixes(
+	"0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16",
+	"224.0.0.0/3", "::/127", "64:ff9b::/96", "fc00::/7", "fe80::/10", "ff00::/8",
+)
+
+// never are networks where no webhook's server is: link-local addresses answer with
+// what virtual machines must keep to themselves.
+var never = prefixes("169.254.0.0/16", "224.0.0.0/3", "fe80::/10", "ff00::/8")
+
+func prefixes(list ...string) []netip.Prefix {
+	all := make([]netip.Prefix, 0, len(list))
+	for _, text := range list {
+		all = append(all, netip.MustParsePrefix(text))
+	}
+	return all
+}
+
+// ErrDenied says that a webhook must not reach an address.
+var ErrDenied = errors.New("this cloud does not let webhooks reach that address")
+
+// Own notes an address that the cloud listens on: no webhook gets there.
+func (g *Guard) Own(a netip.AddrPort) {
+	g.mu.RLock()
+	known := g.own[a.Port()]
+	g.mu.RUnlock()
+	if known || a.Port() == 0 {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.own == nil {
+		g.own = make(map[uint16]bool)
+	}
+	g.own[a.Port()] = true
+}
+
+// Check says whether a connection may be made to an address.
+func (g *Guard) Check(a netip.AddrPort) error {
+	addr := a.Addr().WithZone("").Unmap()
+	within := func(p netip.Prefix) bool { return p.Contains(addr) }
+	if slices.ContainsFunc(never, within) || slices.ContainsFunc(g.Deny, within) {
+		return fmt.Errorf("%w (%v)", ErrDenied, addr)
+	}
+	g.mu.RLock()
+	own := g.own[a.Port()]
+	g.mu.RUnlock()
+	if own && ofThisMachine(addr) {
+		return fmt.Errorf("%w: it is the cloud's own", ErrDenied)
+	}
+	return nil
+}
+
+func ofThisMachine(addr netip.Addr) bool {
+	if addr.IsLoopback() || addr.IsUnspecified() {
+		return true
+	}
+	list, err := net.InterfaceAddrs()
+	if err != nil {
+		return true // then nothing is known for certain
+	}
+	return slices.ContainsFunc(list, func(a net.Addr) bool {
+		prefix, err := netip.ParsePrefix(a.String())
+		return err == nil && prefix.Addr().Unmap() == addr
+	})
+}
+
+// dialTimeout bounds a connection being made.
+const dialTimeout = 10 * time.Second
+
+func (g *Guard) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	d := net.Dialer{Timeout: dialTimeout, Control: func(_, address string, _ syscall.RawConn) error {
+		a, err := netip.ParseAddrPort(address)
+		if err != nil {
+			return ErrDenied
+		}
+		return g.Check(a)
+	}}
+	return d.DialContext(ctx, network, address)
+}
