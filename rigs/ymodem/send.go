@@ -20,8 +20,13 @@ var (
 	ErrNotListening = errors.New("the board does not answer: it is not in listening mode (hold MODE for 3 seconds, or ask by control request)")
 )
 
-// beginPatience is how long the board may take to answer to f.
-const beginPatience = 5 * time.Second
+// beginPatience is how long the board may take to answer to f, and askAgain how
+// long until it is asked again: what a board says to a host that it does not yet
+// see is lost.
+const (
+	beginPatience = 5 * time.Second
+	askAgain      = 1500 * time.Millisecond
+)
 
 // writeSize is how much is written at a time: a write that hangs in the driver
 // cannot be called back, so it should be short.
@@ -72,16 +77,23 @@ func (d *driver) now() clock.Instant { return clock.Instant(time.Since(d.started
 
 // begin asks for a transfer.
 func (d *driver) begin(ctx context.Context) error {
-	if err := d.write([]byte("f")); err != nil {
-		return err
-	}
-	end := d.now().Add(beginPatience)
+	end, next := d.now().Add(beginPatience), d.now()
 	for d.now().Before(end) {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if _, err := d.read(); err != nil {
+		if !d.now().Before(next) {
+			if err := d.write([]byte("f")); err != nil {
+				return err
+			}
+			next = d.now().Add(askAgain)
+		}
+		said, err := d.read()
+		if err != nil {
 			return err
+		}
+		if s := string(said); s == "C" || s == "\x15" {
+			return nil // it waits already: its invitation was lost, or the touch had it wait
 		}
 		// A refusal comes behind the invitation: four CAN and a line.
 		if bytes.Contains(d.text, []byte{can, can}) {

@@ -81,6 +81,16 @@ func TestSend(t *testing.T) {
 	}
 }
 
+// TestSendToOneThatWaits: the invitation was lost, or a touch had the board wait.
+func TestSendToOneThatWaits(t *testing.T) {
+	for _, f := range []string{"C", "\x15"} {
+		p := &port{f: f}
+		if err := Send(context.Background(), p, "app.bin", []byte("image"), nil); err != nil || !p.board.ended {
+			t.Errorf("%q: %v", f, err)
+		}
+	}
+}
+
 func TestSendFails(t *testing.T) {
 	image := bytes.Repeat([]byte("x"), 5000)
 	for name, test := range map[string]struct {

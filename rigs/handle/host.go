@@ -1,0 +1,143 @@
+package handle
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"go.bug.st/serial"
+
+	"github.com/muster/muster/protocol/pdc"
+	"github.com/muster/muster/rigs/control"
+	"github.com/muster/muster/rigs/dfu"
+	"github.com/muster/muster/rigs/inventory"
+)
+
+// A Host is the machine that boards are plugged into. Its zero value, but for
+// Look, is the real one.
+type Host struct {
+	Look    func() ([]inventory.Port, error)                                  // required
+	Control func(inventory.Board) (control.Transport, error)                  // nil: Linux's usbfs
+	Console func(port string, speed int, turn time.Duration) (Console, error) // nil: go.bug.st/serial
+	DFU     dfu.Tool                                                          // how to run dfu-util
+	Within  time.Duration                                                     // how long a board may take to come back; 0: a minute
+	Pace    time.Duration                                                     // how often to look; 0: 100 ms
+}
+
+// A Console is a serial port that is open.
+type Console interface {
+	Read([]byte) (int, error) // 0 and no error when nothing came within a turn
+	Write([]byte) (int, error)
+	Close() error
+}
+
+// ErrNoBoard is a board that is not plugged in.
+var ErrNoBoard = errors.New("no such board is plugged in")
+
+// A Seen is a board as it is on USB at one moment.
+type Seen struct {
+	inventory.Board
+	Vendor, Product uint16
+}
+
+// seen returns all boards that are plugged in.
+func (h *Host) seen() ([]Seen, error) {
+	ports, err := h.Look()
+	if err != nil {
+		return nil, fmt.Errorf("listing USB: %w", err)
+	}
+	var all []Seen
+	for _, b := range inventory.Find(ports).Boards {
+		s := Seen{Board: b}
+		for _, p := range ports {
+			if p.Path == b.Path && p.Serial == b.Serial {
+				s.Vendor, s.Product = p.Vendor, p.Product
+			}
+		}
+		all = append(all, s)
+	}
+	return all, nil
+}
+
+// Find returns the board that name stands for: a serial number or device id in
+// either case, or a USB path.
+func (h *Host) Find(name string) (*Board, error) {
+	all, err := h.seen()
+	if err != nil {
+		return nil, err
+	}
+	var hits []Seen
+	for _, s := range all {
+		if name != "" && (strings.EqualFold(s.Serial, name) || s.Path == name) {
+			hits = append(hits, s)
+		}
+	}
+	switch {
+	case len(hits) == 0:
+		return nil, fmt.Errorf("%q: %w: \"muster rig scan\" lists what is", name, ErrNoBoard)
+	case len(hits) > 1:
+		return nil, fmt.Errorf("%d boards have the serial number %s: name one by USB path, as %s", len(hits), name, hits[0].Path)
+	}
+	return h.board(hits[0]), nil
+}
+
+// At returns the board with that serial number at that USB path, which may be
+// away for now. The serial number is that of the running board; either may be
+// empty.
+func (h *Host) At(serial, path string, platform pdc.Platform) *Board {
+	return &Board{host: h, Serial: serial, Path: path, Platform: platform}
+}
+
+func (h *Host) board(s Seen) *Board {
+	b := h.At(s.Serial, s.Path, platformOf(s))
+	if s.Mode == inventory.DFU && s.DeviceID == "" {
+		b.Serial = "" // the bootloader's own
+	}
+	return b
+}
+
+// platformOf returns the platform behind USB ids: the low byte of the product.
+func platformOf(s Seen) pdc.Platform {
+	const vendorOpenMoko = 0x1d50
+	if s.Vendor == vendorOpenMoko {
+		return pdc.Core
+	}
+	return pdc.Platform(s.Product & 0xff)
+}
+
+func (h *Host) within() time.Duration {
+	if h.Within > 0 {
+		return h.Within
+	}
+	return time.Minute
+}
+
+func (h *Host) pace() time.Duration {
+	if h.Pace > 0 {
+		return h.Pace
+	}
+	return 100 * time.Millisecond
+}
+
+func (h *Host) control(b inventory.Board) (control.Transport, error) {
+	if h.Control != nil {
+		return h.Control(b)
+	}
+	return control.OpenUSB(b.Path)
+}
+
+func (h *Host) console(port string, speed int) (Console, error) {
+	const turn = 50 * time.Millisecond
+	if h.Console != nil {
+		return h.Console(port, speed, turn)
+	}
+	p, err := serial.Open(port, &serial.Mode{BaudRate: speed})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", port, err)
+	}
+	if err := p.SetReadTimeout(turn); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", port, err), p.Close())
+	}
+	return p, nil
+}

@@ -1,0 +1,160 @@
+// Package rigtest is a fake bench with everything connected for tests: boards
+// that answer control requests, take images, and keep their keys in memory that
+// a dfu-util of its own reads and writes.
+//
+// What this package is not: part of the product.
+package rigtest
+
+import (
+	"errors"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/muster/muster/protocol/pdc"
+	"github.com/muster/muster/rigs/control"
+	"github.com/muster/muster/rigs/dfu"
+	"github.com/muster/muster/rigs/dfu/fakedfu"
+	"github.com/muster/muster/rigs/fake"
+	"github.com/muster/muster/rigs/handle"
+	"github.com/muster/muster/rigs/inventory"
+)
+
+// A Bench is a host with boards, and a dfu-util that sees them.
+type Bench struct {
+	*fake.Bench
+	Host handle.Host
+
+	dir string
+	dfu *fakedfu.Server
+
+	mu     sync.Mutex
+	boards []*Firmware
+}
+
+// New makes a bench. The test binary must call [fakedfu.MainIfAsked].
+func New() (_ *Bench, err error) {
+	dir, err := os.MkdirTemp("", "rig")
+	if err != nil {
+		return nil, err
+	}
+	b := &Bench{dir: dir}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.RemoveAll(dir))
+		}
+	}()
+	if b.Bench, err = fake.NewBench(dir); err != nil {
+		return nil, err
+	}
+	if b.dfu, err = fakedfu.Serve(dir, b.inDFU); err != nil {
+		return nil, err
+	}
+	tree := inventory.Tree{Sys: b.Sys(), Dev: b.Dev()}
+	b.Host = handle.Host{
+		Look:    tree.Ports,
+		Control: b.transport,
+		DFU:     dfu.Tool{Program: b.dfu.Program(), Scratch: dir},
+		Within:  30 * time.Second,
+		Pace:    5 * time.Millisecond,
+	}
+	return b, nil
+}
+
+// Close unplugs everything.
+func (b *Bench) Close() error {
+	return errors.Join(b.dfu.Close(), b.Bench.Close(), os.RemoveAll(b.dir))
+}
+
+// Plug adds a board that runs those modules. Functions and Install of the Spec
+// are set here.
+func (b *Bench) Plug(s fake.Spec, modules []pdc.ModuleInfo) (*Firmware, error) {
+	f := &Firmware{platform: pdc.Platform(s.Platform), modules: modules}
+	f.responder = control.Responder{Handle: f.handle, Raw: f.raw}
+	s.Functions.Running = f
+	s.Install = func(_ *fake.Board, _ string, image []byte) error { return f.install(image) }
+	board, err := b.Add(s)
+	if err != nil {
+		return nil, err
+	}
+	f.mu.Lock()
+	f.Board = board
+	f.mu.Unlock()
+	b.mu.Lock()
+	b.boards = append(b.boards, f)
+	b.mu.Unlock()
+	for wait := time.After(30 * time.Second); ; {
+		changed := board.Changed()
+		if board.Present() {
+			return f, nil
+		}
+		select {
+		case <-changed:
+		case <-wait:
+			return nil, errors.New("rigtest: the board does not boot")
+		}
+	}
+}
+
+func (b *Bench) at(path string) *Firmware {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, f := range b.boards {
+		if f.Spec().Path == path {
+			return f
+		}
+	}
+	return nil
+}
+
+// transport is the board's endpoint 0.
+func (b *Bench) transport(at inventory.Board) (control.Transport, error) {
+	f := b.at(at.Path)
+	if f == nil {
+		return nil, control.ErrGone
+	}
+	return endpoint{f.Board}, nil
+}
+
+// endpoint makes a fake board a Transport.
+type endpoint struct{ board *fake.Board }
+
+func (e endpoint) Control(s control.Setup, data []byte, _ time.Duration) (int, error) {
+	n, err := e.board.Control(fake.Setup{RequestType: s.Type, Request: s.Request, Value: s.Value, Index: s.Index, Length: s.Length}, data)
+	switch {
+	case errors.Is(err, fake.ErrGone):
+		err = control.ErrGone
+	case errors.Is(err, fake.ErrStall):
+		err = control.ErrStall
+	case errors.Is(err, fake.ErrTimeout):
+		err = control.ErrSilent
+	}
+	return n, err
+}
+
+func (endpoint) Close() error { return nil }
+
+// inDFU lists the boards for dfu-util.
+func (b *Bench) inDFU() (all []fakedfu.Board) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, f := range b.boards {
+		if f.Mode() != fake.DFU || !f.Present() {
+			continue
+		}
+		vendor, product := f.ids()
+		all = append(all, fakedfu.Board{
+			Vendor: vendor, Product: product, Path: f.Spec().Path, Serial: strings.ToUpper(f.Serial()), Alts: fakedfu.DefaultAlts(),
+			Read: f.dfuRead, Write: f.dfuWrite, Leave: f.dfuLeave,
+		})
+	}
+	return all
+}
+
+func (f *Firmware) ids() (vendor, product uint16) {
+	if f.platform == pdc.Core {
+		return 0x1d50, 0x607f
+	}
+	return 0x2b04, 0xd000 | uint16(f.platform)
+}
