@@ -15,6 +15,12 @@ const (
 	StreamOpened                         // a TCP connection, at the end that is Local
 	StreamChunk                          // bytes of a TCP connection
 	StreamEnded                          // the connection is over for Local; Cause tells why
+	// SendBegins is shown before something is given to the system, SendEnds with the
+	// same At when it was told, or failed. In between an answer may be seen already:
+	// a goroutine can stand still between sending and telling. Both carry nothing but
+	// At, and a virtual network has no need of them.
+	SendBegins
+	SendEnds
 	numSightingKinds
 )
 
@@ -23,9 +29,11 @@ var sightingKinds = [numSightingKinds]string{
 	StreamOpened: "tcp open",
 	StreamChunk:  "tcp",
 	StreamEnded:  "tcp end",
+	SendBegins:   "send begins",
+	SendEnds:     "send ends",
 }
 
-// String returns a short name: udp, tcp open, tcp, tcp end.
+// String returns a short name, such as udp, tcp open, tcp, tcp end.
 func (k SightingKind) String() string {
 	if k == 0 || k >= numSightingKinds {
 		return "unknown"
@@ -63,7 +71,7 @@ func (s Sighting) String() string {
 		line += fmt.Sprintf(" %d", len(s.Data))
 	case StreamEnded:
 		line += fmt.Sprintf(" (%v)", s.Cause)
-	case StreamOpened:
+	case StreamOpened, SendBegins, SendEnds:
 		// The kind says it all.
 	default: // no other is a kind
 	}
@@ -74,7 +82,7 @@ func (s Sighting) String() string {
 }
 
 // A Tap observes everything that crosses an engine or a virtual network. It is
-// called before the receiving host and after the system took what is sent. It
-// must not keep or change Data. On real sockets it is called from many
+// called before the receiving host and after the system took what is sent; around
+// that it hears SendBegins and SendEnds. It must not keep or change Data. On real sockets it is called from many
 // goroutines at once.
 type Tap func(Sighting)

@@ -57,9 +57,10 @@ type Config struct {
 	// can read all that the session said. It must not call the Decoder.
 	Unlocked func(Secrets)
 
-	// Reorder is how long a sighting waits for earlier ones. Real sockets need it:
-	// what is sent is sighted after the system took it, so that the answer can come
-	// first, though with a later time. 0 on virtual networks.
+	// Reorder is how long a sighting waits for earlier ones, beside the time in which
+	// an earlier one is being sent. Real sockets need it: what is sent is sighted after
+	// the system took it, so that the answer can come first, though with a later time.
+	// 0 on virtual networks.
 	Reorder time.Duration
 
 	// Hold is how long a packet waits for the keys of its session, in the time

@@ -79,7 +79,17 @@ func (d *Decoder) Tap() transport.Tap { return d.Sight }
 func (d *Decoder) Sight(s transport.Sighting) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.counts.Sightings++
+	switch s.Kind {
+	case transport.SendBegins:
+		d.early.begin(s.At)
+		return
+	case transport.SendEnds:
+		d.early.end(s.At)
+		d.admit(s.At)
+		return
+	default:
+		d.counts.Sightings++
+	}
 	if d.cfg.Reorder <= 0 {
 		d.sight(s)
 		return
@@ -129,6 +139,7 @@ func (d *Decoder) sight(s transport.Sighting) {
 		d.arrive(f, d.packet(f, s, direction), s.Data)
 	case transport.StreamOpened, transport.StreamChunk, transport.StreamEnded:
 		d.stream(key, s, direction)
+	default: // SendBegins and SendEnds were for the order alone
 	}
 	if len(d.ready) > 0 {
 		d.advance()

@@ -65,6 +65,7 @@ func (p *PcapWriter) datagrams(s transport.Sighting) [][]byte {
 		delete(p.next, tcpSide{s.Stream, from, to})
 		delete(p.next, tcpSide{s.Stream, to, from})
 		return list
+	default: // SendBegins and SendEnds are no packets
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"testing"
+	"time"
 
 	"github.com/muster/muster/fixtures"
 	"github.com/muster/muster/protocol/trace"
@@ -96,5 +97,40 @@ func TestChunkBehindTheEnd(t *testing.T) {
 	want := messagesOf(c, append(append([]transport.Sighting{}, all[:cut+1]...), end))
 	if got := messagesOf(c, append(first, end, all[cut])); got != want {
 		t.Errorf("%d messages decoded, want %d", got, want)
+	}
+}
+
+// TestAnswerBeforeItsQuestion shows an answer while the goroutine that sent the
+// question has not told yet, for longer than sightings wait for one another.
+func TestAnswerBeforeItsQuestion(t *testing.T) {
+	c := fixtures.ByName("v6.2.0-udp-session")
+	all, _ := sightings(c)
+	question, answer := all[0], all[1]
+	answer.At = question.At.Add(time.Millisecond)
+	begins := transport.Sighting{At: question.At, Kind: transport.SendBegins}
+	ends := begins
+	ends.Kind = transport.SendEnds
+	reorder := func(cfg *Config) { cfg.Reorder = 20 * time.Millisecond }
+
+	d, got := newTestDecoder(reorder)
+	d.Sight(begins)
+	d.Sight(answer)
+	d.Advance(question.At.Add(time.Second))
+	if len(got.packets) > 0 {
+		t.Fatal("the answer was let in before its question was told")
+	}
+	d.Sight(question)
+	d.Sight(ends)
+	d.Advance(question.At.Add(time.Second))
+	if len(got.packets) != 2 || got.packets[0].Direction != trace.Up || got.packets[1].Direction != trace.Down {
+		t.Errorf("got %v", got.packets)
+	}
+
+	d, got = newTestDecoder(reorder)
+	d.Sight(begins) // and its peer does not read
+	d.Sight(answer)
+	d.Advance(question.At.Add(sendMax + time.Second))
+	if len(got.packets) != 1 {
+		t.Errorf("a write that lasts holds up everything: %v", got.packets)
 	}
 }

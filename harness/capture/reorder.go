@@ -3,6 +3,7 @@ package capture
 import (
 	"container/heap"
 	"net/netip"
+	"time"
 
 	"github.com/muster/muster/protocol/clock"
 	"github.com/muster/muster/transport"
@@ -17,6 +18,37 @@ type arrivals struct {
 	items []arrival
 	count uint64
 	hosts map[netip.Addr]int // how many are of each address
+	// sending has the times of what is being sent and may not have been told yet.
+	sending map[clock.Instant]int
+}
+
+// begin notes that something is being sent, end that it was told.
+func (a *arrivals) begin(at clock.Instant) {
+	if a.sending == nil {
+		a.sending = make(map[clock.Instant]int)
+	}
+	a.sending[at]++
+}
+
+func (a *arrivals) end(at clock.Instant) {
+	if a.sending[at]--; a.sending[at] <= 0 {
+		delete(a.sending, at)
+	}
+}
+
+// sendMax is how long what is being sent holds up what came later. A peer that does
+// not read can make one write last longer.
+const sendMax = 2 * time.Second
+
+// open returns the time up to which everything has been told.
+func (a *arrivals) open(now clock.Instant, reorder time.Duration) clock.Instant {
+	until := now.Add(-reorder)
+	for at := range a.sending {
+		if at > now.Add(-sendMax) {
+			until = min(until, at-1)
+		}
+	}
+	return until
 }
 
 type arrival struct {
@@ -72,7 +104,8 @@ func (d *Decoder) Waiting(host netip.Addr) bool {
 // admit decodes the sightings that have waited long enough.
 func (d *Decoder) admit(now clock.Instant) {
 	a := &d.early
-	for len(a.items) > 0 && (len(a.items) > earlyMax || a.items[0].At.Add(d.cfg.Reorder) <= now) {
+	until := a.open(now, d.cfg.Reorder)
+	for len(a.items) > 0 && (len(a.items) > earlyMax || a.items[0].At <= until) {
 		d.sight(a.take())
 	}
 }

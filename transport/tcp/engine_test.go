@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -368,8 +369,17 @@ func TestStopTellsTheHandler(t *testing.T) {
 // Prefix and body, handed over as one buffer, are one write.
 func TestOneBufferIsOneChunk(t *testing.T) {
 	seen := make(chan int, 10)
+	var sending atomic.Int32
 	e := newEngineTest(t, Config{Tap: func(s transport.Sighting) {
-		if s.Kind == transport.StreamChunk && s.Sent {
+		switch {
+		case s.Kind == transport.SendBegins:
+			sending.Add(1)
+		case s.Kind == transport.SendEnds:
+			sending.Add(-1)
+		case s.Kind == transport.StreamChunk && s.Sent:
+			if sending.Load() != 1 {
+				t.Error("a chunk was told outside of SendBegins and SendEnds")
+			}
 			seen <- len(s.Data)
 		}
 	}})

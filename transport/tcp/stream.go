@@ -212,6 +212,10 @@ func (s *stream) patience() time.Duration {
 // put writes one piece, as far as the peer reads.
 func (s *stream) put(b []byte, patience time.Duration) error {
 	now := s.engine.config.Clock.Now()
+	if tap := s.engine.config.Tap; tap != nil {
+		tap(transport.Sighting{At: now, Kind: transport.SendBegins})
+		defer tap(transport.Sighting{At: now, Kind: transport.SendEnds})
+	}
 	_ = s.conn.SetWriteDeadline(time.Now().Add(patience)) // Write tells
 	n, err := s.conn.Write(b)
 	s.engine.counters.Add(transport.StreamBytesOut, uint64(n))

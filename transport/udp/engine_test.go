@@ -15,10 +15,19 @@ import (
 
 func TestEcho(t *testing.T) {
 	var sightings [2]atomic.Int32
+	var sending, untold atomic.Int32
 	e := listen(t, anyPort, Config{Tap: func(s transport.Sighting) {
-		if s.Sent {
+		switch {
+		case s.Kind == transport.SendBegins:
+			sending.Add(1)
+		case s.Kind == transport.SendEnds:
+			sending.Add(-1)
+		case s.Sent:
 			sightings[1].Add(1)
-		} else {
+			if sending.Load() == 0 {
+				untold.Add(1)
+			}
+		default:
 			sightings[0].Add(1)
 		}
 	}})
@@ -29,6 +38,9 @@ func TestEcho(t *testing.T) {
 	}
 	if in, sent := sightings[0].Load(), sightings[1].Load(); in != 4 || sent > 4 {
 		t.Errorf("the tap saw %d in and %d out, want 4 and up to 4", in, sent)
+	}
+	if untold.Load() > 0 {
+		t.Errorf("%d datagrams were told outside of SendBegins and SendEnds", untold.Load())
 	}
 	if got := e.Counts()[transport.DatagramsIn]; got != 4 {
 		t.Errorf("counted %d datagrams in, want 4", got)

@@ -91,6 +91,11 @@ type writer struct {
 func newWriter(clock *transport.Clock, tap transport.Tap) *writer { return &writer{clock, tap} }
 
 func (w *writer) write(s *socket, packets []transport.Packet, counters *transport.Counters) (sent int) {
+	if w.tap != nil {
+		begun := w.clock.Now()
+		w.tap(transport.Sighting{At: begun, Kind: transport.SendBegins})
+		defer w.tap(transport.Sighting{At: begun, Kind: transport.SendEnds})
+	}
 	for _, p := range packets {
 		now := w.clock.Now()
 		if _, err := s.conn.WriteToUDPAddrPort(p.Data, p.Peer); err != nil {

@@ -78,6 +78,10 @@ func (w *writer) prepare(s *socket, packets []transport.Packet) {
 func (w *writer) writePrepared(s *socket, packets []transport.Packet, counters *transport.Counters) (sent int) {
 	refused := false
 	now := w.now()
+	if w.tap != nil {
+		w.tap(transport.Sighting{At: now, Kind: transport.SendBegins})
+		defer w.tap(transport.Sighting{At: now, Kind: transport.SendEnds})
+	}
 	for w.first < w.end {
 		from := w.first
 		if s.raw.Write(w.sendOrWait) != nil { // closed
