@@ -69,3 +69,7 @@ func application() *device.App {
 	}
 	return app
 }
+
+// Application is what the suites expect of an application, for programs that run
+// it themselves.
+func Application() *device.App { return application() }

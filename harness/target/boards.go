@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"strings"
 	"time"
@@ -174,6 +175,17 @@ func (d *Device) boardFailed(c Capability, err error) {
 		return
 	}
 	d.env.options.Log("harness", fmt.Sprintf("%s: %v", d, err))
+}
+
+// foundAt notes where the packets of a board come from.
+func (d *Device) foundAt(peer string) {
+	host, _, err := net.SplitHostPort(peer)
+	if err != nil {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.host = host
 }
 
 // noteSession takes what the cloud saw of a board for what the board says of

@@ -174,7 +174,10 @@ func (d *Device) AwaitOnline(ctx context.Context, since Mark) (Event, error) {
 // Packets returns the packets of the device behind the mark, as they crossed the
 // wire.
 func (d *Device) Packets(since Mark) []*trace.Packet {
-	return d.env.wire.of(d.env.clock.Now, trace.DeviceID(d.ID), d.host, since.At)
+	d.mu.Lock()
+	host := d.host
+	d.mu.Unlock()
+	return d.env.wire.of(d.env.clock.Now, trace.DeviceID(d.ID), host, since.At)
 }
 
 // PowerOn boots the device, which then connects.

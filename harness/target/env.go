@@ -366,6 +366,9 @@ func (e *Env) effect(o endpoint.Observation) {
 
 // secured gives the secrets of a session to the decoder.
 func (e *Env) secured(o endpoint.Observation) {
+	if d := e.boardOf(trace.DeviceID(o.Device)); d != nil {
+		d.foundAt(o.Session.Peer)
+	}
 	if o.Session.DTLS != nil {
 		e.wire.decoder.AddSecrets(*o.Session.DTLS)
 	}

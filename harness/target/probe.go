@@ -139,6 +139,8 @@ func (e *Env) silence(list []*Device, limit time.Duration) string {
 		address = e.address.TCP
 	}
 	switch {
+	case list[0].board != nil && up == 0 && trouble(list[0].board) != "":
+		return fmt.Sprintf("the device said nothing to %v within %v: %s", address, limit, trouble(list[0].board))
 	case list[0].board != nil && up == 0:
 		return fmt.Sprintf("the device said nothing to %v within %v: does it run, and does it know the address?", address, limit)
 	case list[0].board != nil:
@@ -149,6 +151,14 @@ func (e *Env) silence(list []*Device, limit time.Duration) string {
 		return fmt.Sprintf("nothing came back from %v within %v, to %d packets", address, limit, up)
 	}
 	return fmt.Sprintf("no device got in at %v within %v; the last of %d packets that came back: %s", address, limit, down, last)
+}
+
+// trouble is what a board says of itself when it does not work, "" for nothing.
+func trouble(b Board) string {
+	if t, ok := b.(interface{ Trouble() string }); ok {
+		return t.Trouble()
+	}
+	return ""
 }
 
 // probeTime bounds one question to a target.

@@ -38,6 +38,20 @@ type program struct {
 
 	mu      sync.Mutex
 	running *run // nil: it is off
+
+	lastMu sync.Mutex
+	last   string // line of the console
+	ended  string // how it ended last, "" if it never did
+}
+
+// Trouble says how the program ended last and what it said, "" if it never ended.
+func (p *program) Trouble() string {
+	p.lastMu.Lock()
+	defer p.lastMu.Unlock()
+	if p.ended == "" {
+		return ""
+	}
+	return fmt.Sprintf("it ended (%s), and the last that it said was %q", p.ended, p.last)
 }
 
 // A run is one time that a program is switched on: processes that follow one
@@ -248,6 +262,9 @@ func (p *program) supervise(ctx context.Context, r *run) {
 			pause = restartFirst
 		}
 		p.log("process", fmt.Sprintf("%s ended (%s); it is started again", p.id, outcome(err)))
+		p.lastMu.Lock()
+		p.ended = outcome(err)
+		p.lastMu.Unlock()
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
@@ -335,6 +352,9 @@ func (p *program) read(console io.Reader) {
 		line, err := lines.ReadSlice('\n')
 		if line = bytes.TrimRight(line, "\r\n"); len(line) > 0 {
 			p.log("console", p.id.String()+" "+string(line))
+			p.lastMu.Lock()
+			p.last = string(line)
+			p.lastMu.Unlock()
 		}
 		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
 			return // the program has ended

@@ -1,0 +1,142 @@
+package vdev
+
+import (
+	"bufio"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"strings"
+
+	"github.com/muster/muster/protocol/dtls"
+	"github.com/muster/muster/protocol/keyblob"
+	"github.com/muster/muster/protocol/lightssl"
+	"github.com/muster/muster/sim/device"
+	"github.com/muster/muster/sim/profile"
+)
+
+// A config is who the device is.
+type config struct {
+	id       device.ID
+	profile  *profile.Profile
+	key      crypto.PrivateKey
+	cloud    netip.Addr
+	cloudKey crypto.PublicKey
+	// yes makes it answer calls of functions that it does not have, bare leaves the
+	// application out, dies ends it so often before it connects.
+	yes, bare bool
+	dies      int
+}
+
+// The options, by the names that the virtual device has for them. What it does not
+// have is for tests.
+type options struct {
+	deviceID, deviceKey, serverKey, protocol, release string
+	yes, bare                                         bool
+	dies                                              int
+}
+
+// configFile holds options, a line each.
+const configFile = "vdev.conf"
+
+// configure reads the options: the command line, else the environment, else the
+// file, else what the virtual device takes.
+func configure(args []string) (*config, error) {
+	o := options{deviceKey: "device_key.der", serverKey: "server_key.der", protocol: "tcp", release: "6.2.0"}
+	f := flag.NewFlagSet("vdev", flag.ContinueOnError)
+	f.StringVar(&o.deviceID, "device_id", "", "24 hex digits")
+	f.StringVar(&o.deviceKey, "device_key", o.deviceKey, "file")
+	f.StringVar(&o.serverKey, "server_key", o.serverKey, "file")
+	f.StringVar(&o.protocol, "protocol", o.protocol, "tcp or udp")
+	f.StringVar(&o.release, "release", o.release, "of Device OS")
+	f.BoolVar(&o.yes, "yes", false, "answer everything")
+	f.BoolVar(&o.bare, "bare", false, "register nothing")
+	f.IntVar(&o.dies, "dies", 0, "end so often at the start")
+	if err := fromFile(f); err != nil {
+		return nil, err
+	}
+	f.VisitAll(func(one *flag.Flag) {
+		if v, ok := os.LookupEnv("VDEV_" + strings.ToUpper(one.Name)); ok {
+			_ = f.Set(one.Name, v)
+		}
+	})
+	if err := f.Parse(args); err != nil {
+		return nil, err
+	}
+	return o.load()
+}
+
+func fromFile(f *flag.FlagSet) error {
+	file, err := os.Open(configFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	defer file.Close()
+	for lines := bufio.NewScanner(file); lines.Scan(); {
+		name, value, _ := strings.Cut(lines.Text(), "=")
+		if err := f.Set(strings.TrimSpace(name), strings.TrimSpace(value)); err != nil {
+			return fmt.Errorf("%s: %w", configFile, err)
+		}
+	}
+	return nil
+}
+
+func (o *options) load() (*config, error) {
+	c := &config{yes: o.yes, bare: o.bare, dies: o.dies}
+	id, err := hex.DecodeString(o.deviceID)
+	if err != nil || len(id) != len(c.id) {
+		return nil, fmt.Errorf("device_id %q: want 24 hex digits", o.deviceID)
+	}
+	c.id = device.ID(id)
+	board := "gcc"
+	if o.protocol == "udp" {
+		board = "gcc-udp"
+	}
+	if c.profile, err = profile.Lookup(board + "@" + o.release); err != nil {
+		return nil, err
+	}
+	der, err := os.ReadFile(o.deviceKey)
+	if err != nil {
+		return nil, err
+	}
+	blob, err := os.ReadFile(o.serverKey)
+	if err != nil {
+		return nil, err
+	}
+	parsed, err := keyblob.Parse(blob)
+	if err != nil {
+		return nil, err
+	}
+	c.cloud = netip.AddrFrom4(parsed.Address.IPv4)
+	return c, c.keys(der, parsed.Key)
+}
+
+// keys reads the own key and the cloud's.
+func (c *config) keys(own, cloud []byte) (err error) {
+	if c.profile.Board.UDP {
+		var ok bool
+		var key *ecdsa.PublicKey
+		if key, ok = dtls.ParseSPKI(cloud); !ok {
+			return errors.New("server_key: no P-256 key")
+		}
+		c.cloudKey = key
+		c.key, err = x509.ParseECPrivateKey(own)
+		return err
+	}
+	var key *rsa.PublicKey
+	if key, err = lightssl.ParseCloudSPKI(cloud); err != nil {
+		return err
+	}
+	c.cloudKey = key
+	c.key, err = lightssl.ParseDeviceKey(own)
+	return err
+}
