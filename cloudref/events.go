@@ -208,9 +208,16 @@ func (c *Cloud) along(o endpoint.Observation) []store.Op {
 	return c.hookCalls(&e)
 }
 
-// stream tells readers and webhooks of something that the cloud noticed itself.
+// stream tells readers and webhooks of something that the cloud noticed itself, in
+// the name of the device.
 func (c *Cloud) stream(o endpoint.Observation, name string, data []byte) {
+	c.streamAs(o, "", name, data)
+}
+
+// streamAs is stream in the name of core, "" for the device.
+func (c *Cloud) streamAs(o endpoint.Observation, core, name string, data []byte) {
 	e := c.told(&o, app.Event{Name: name, Data: data, TTL: pdc.DefaultTTL})
+	e.Core = core
 	if calls := c.hookCalls(&e); len(calls) > 0 {
 		c.store.Write(calls, func(err error) {
 			if err != nil {

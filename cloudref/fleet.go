@@ -21,6 +21,7 @@ type fleet struct {
 	cancel context.CancelFunc
 	done   sync.WaitGroup
 	places chan struct{} // one entry for each update under way
+	vitals places        // of reports that wait to be stored
 
 	mu     sync.Mutex
 	busy   map[store.DeviceID]bool
@@ -47,7 +48,7 @@ const (
 
 func (f *fleet) init() {
 	f.ctx, f.cancel = context.WithCancel(context.Background())
-	f.places = make(chan struct{}, updatesMax)
+	f.places, f.vitals = make(chan struct{}, updatesMax), make(places, vitalsMax)
 	f.busy, f.failed = make(map[store.DeviceID]bool), make(map[offer]int)
 }
 

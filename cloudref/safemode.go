@@ -2,10 +2,12 @@ package cloudref
 
 import (
 	"context"
+	"encoding/hex"
 	"fmt"
 	"sync"
 	"time"
 
+	"github.com/muster/muster/cloudref/api"
 	"github.com/muster/muster/cloudref/app"
 	"github.com/muster/muster/cloudref/endpoint"
 	"github.com/muster/muster/cloudref/store"
@@ -69,11 +71,20 @@ func (c *Cloud) react(o endpoint.Observation) {
 	switch e := o.Effect.(type) {
 	case app.HelloAccepted:
 		c.greeted(o.Device, e.Hello)
+	case app.Vitals:
+		c.takeVitals(o, e.Metrics)
+	case app.Described:
+		if e.AppHash != nil {
+			c.stream(o, pdc.EventAppHash, hex.AppendEncode(nil, e.AppHash))
+		}
 	case app.FlashProgress:
 		if status, told := flashStatus[e.Stage]; told {
 			c.stream(o, pdc.EventFlashStatus, []byte(status))
 		}
 	case app.SafeMode:
+		if e.Known && c.safe.ctx.Err() == nil {
+			c.safe.done.Go(func() { c.tellSafeMode(o) })
+		}
 		if e.Known && len(e.Missing) > 0 && c.safe.begin(o.Device) {
 			c.safe.done.Go(func() {
 				defer c.safe.end(o.Device)
@@ -82,6 +93,13 @@ func (c *Cloud) react(o endpoint.Observation) {
 		}
 	default:
 		// Only for those who called or observe.
+	}
+}
+
+// tellSafeMode tells readers which modules a device in safe mode has and lacks.
+func (c *Cloud) tellSafeMode(o endpoint.Observation) {
+	if d := c.Status(o.Device).Describe; d != nil {
+		c.stream(o, pdc.EventStatusSafeMode, d.System.AppendJSON(nil))
 	}
 }
 
@@ -101,6 +119,7 @@ func (c *Cloud) rescue(id store.DeviceID, want pdc.ModuleDependency) {
 		return
 	}
 	c.o.Log(fmt.Sprintf("device %s is in safe mode: sending %s", id, what))
+	c.streamAs(c.observation(id), api.CoreInternal, pdc.EventSafeModeUpdating, fmt.Append(nil, want.Index))
 	if err := c.Flash(ctx, id, data, nil); err != nil && ctx.Err() == nil {
 		c.safe.mu.Lock()
 		c.safe.refused[refusedImage{id, image}] = true

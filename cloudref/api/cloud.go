@@ -31,6 +31,10 @@ type Cloud interface {
 	// is told on the streams too. progress must be quick.
 	Flash(ctx context.Context, id store.DeviceID, image []byte, progress func(app.FlashProgress)) error
 
+	// AskVitals asks a device to report its vitals, and does not wait for it: they come
+	// into the store, and on the streams as spark/device/diagnostics/update.
+	AskVitals(id store.DeviceID)
+
 	// Publish publishes an event of the API. It returns when that is durable.
 	Publish(ctx context.Context, p Publication) error
 	// Subscribe opens a stream of events, those of the cloud itself (spark/status

@@ -194,6 +194,8 @@ func (f *fakeCloud) TestHook(_ context.Context, h *store.Hook, e Event) ([]byte,
 	return []byte(e.Name), nil
 }
 
+func (f *fakeCloud) AskVitals(id store.DeviceID) { _ = f.command(id, "vitals") }
+
 func (f *fakeCloud) Own(netip.AddrPort) {}
 
 func (f *fakeCloud) OfferFirmware(id store.DeviceID) { f.offered = append(f.offered, id) }

@@ -103,14 +103,20 @@ type puppet struct {
 	geometry             pdc.Geometry
 	finishing            uint16 // message id of the answer to UpdateFinish
 	updated              bool
+
+	product, version uint16 // of its firmware; zero: none
+	becomes          uint16 // the version after an update
 }
 
 // puppet makes a device known to the cloud, and connects it.
-func (x *site) puppet(n byte, name string, owner store.AccountID) *puppet {
+func (x *site) puppet(n byte, name string, owner store.AccountID, edit ...func(*puppet)) *puppet {
 	x.t.Helper()
 	p := &puppet{
 		x: x, key: seed.P256(seed.Bytes(uint64(n), "device")), id: store.DeviceID{0xe0, 0x0f, 0xce, 0x68, 11: n},
 		online: make(chan bool, 8), heard: make(chan pdc.EventDelivery, 64), lit: make(chan bool, 8), tasks: make(chan func(), 8),
+	}
+	for _, f := range edit {
+		f(p)
 	}
 	spki, err := x509.MarshalPKIXPublicKey(&p.key.PublicKey)
 	if err != nil {
@@ -233,8 +239,12 @@ func (p *puppet) hello() coap.Message {
 	if p.updated {
 		flags |= pdc.HelloUpdated
 	}
+	product, version := uint16(dialect.Platform), uint16(0xffff)
+	if p.product != 0 {
+		product, version = p.product, p.version
+	}
 	return pdc.Hello{
-		ProductID: uint16(dialect.Platform), ProductVersion: 0xffff, Flags: flags, Platform: dialect.Platform,
+		ProductID: product, ProductVersion: version, Flags: flags, Platform: dialect.Platform,
 		DeviceID: p.id[:], System: dialect.System, MaxMessage: 1152, ChunkSize: 512,
 	}.Message(dialect)
 }
@@ -298,7 +308,7 @@ func (p *puppet) acknowledged(id uint16) {
 	case p.describing:
 		p.online <- true
 	case p.finishing:
-		p.finishing, p.updated = 0, true
+		p.finishing, p.updated, p.version = 0, true, p.becomes
 		p.connect()
 	}
 }
@@ -319,6 +329,19 @@ func (p *puppet) receive(m coap.Message) {
 			}
 			p.reply(m, coap.Message{})
 			p.say(pdc.VariableValue{Token: r.Token, Code: coap.Content, Payload: value.Append(nil)}.Message(dialect))
+		}
+	case pdc.KindDescribeRequest:
+		r, err := pdc.ParseDescribeRequest(m)
+		if p.reply(m, coap.Message{}); err == nil && r.Flags == pdc.DescribeMetrics {
+			p.say(pdc.DescribeResponse{Token: r.Token, Payload: pdc.AppendMetrics(nil, []pdc.Metric{
+				{ID: pdc.MetricUptime, Value: 12345},
+				{ID: pdc.MetricUsedRAM, Value: 76000},
+				{ID: pdc.MetricRSSI, Value: -210, Failed: true},
+				{ID: pdc.MetricSignalStrength, Value: 84*256 + 128},
+				{ID: pdc.MetricCloudStatus, Value: 2},
+				{ID: pdc.MetricRoundTrip, Value: 80},
+				{ID: 40000, Value: 7},
+			})}.Message(dialect))
 		}
 	case pdc.KindEventDelivery:
 		if e, err := pdc.ParseEventDelivery(m); err == nil {

@@ -43,6 +43,11 @@ func (s *Server) routes() {
 		{"GET /v1/events", s.authed(s.streamWithoutPrefix)},
 		{"GET /v1/events/{prefix...}", s.authed(s.streamAll)},
 
+		{"GET /v1/diagnostics/{device}", s.authed(s.listVitals)},
+		{"GET /v1/diagnostics/{device}/last", s.authed(s.lastVitals)},
+		{"GET /v1/diagnostics/{device}/metadata", s.authed(s.vitalsMetadata)},
+		{"POST /v1/diagnostics/{device}/update", s.authed(s.updateVitals)},
+
 		{"GET /v1/integrations", s.authed(s.listHooks)},
 		{"POST /v1/integrations", s.authed(s.addHook)},
 		{"GET /v1/integrations/{hook}", s.authed(s.getHook)},
@@ -101,6 +106,11 @@ func (s *Server) routes() {
 		{"POST /v1/products/{product}/clients", s.authed(s.addClient)},
 		{"PUT /v1/products/{product}/clients/{client}", s.authed(s.changeClient)},
 		{"DELETE /v1/products/{product}/clients/{client}", s.authed(s.dropClient)},
+
+		{"GET /v1/products/{product}/diagnostics/{device}", s.authed(s.listVitals)},
+		{"GET /v1/products/{product}/diagnostics/{device}/last", s.authed(s.lastVitals)},
+		{"GET /v1/products/{product}/diagnostics/{device}/metadata", s.authed(s.vitalsMetadata)},
+		{"POST /v1/products/{product}/diagnostics/{device}/update", s.authed(s.updateVitals)},
 
 		{"GET /v1/products/{product}/integrations", s.authed(s.listHooks)},
 		{"POST /v1/products/{product}/integrations", s.authed(s.addHook)},

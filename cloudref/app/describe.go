@@ -212,10 +212,11 @@ func (d *Device) takeDescribe(now clock.Instant, flags pdc.DescribeFlags, protob
 	}
 	d.refine()
 	out.Save |= SaveDescribe | SaveSession
-	out.effect(Described{
-		System:      flags&pdc.DescribeSystem != 0,
-		Application: flags&pdc.DescribeApplication != 0,
-	})
+	described := Described{System: flags&pdc.DescribeSystem != 0, Application: flags&pdc.DescribeApplication != 0}
+	if described.System {
+		described.AppHash = next.AppHash()
+	}
+	out.effect(described)
 	if flags&pdc.DescribeSystem != 0 {
 		d.judgePending(now, out)
 		d.reportSafeMode(out)

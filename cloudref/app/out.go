@@ -89,8 +89,12 @@ type HelloRefused struct{ Reason string }
 type Offline struct{ Reason string }
 
 // Described says that the list of functions and variables, or of modules, was
-// replaced.
-type Described struct{ System, Application bool }
+// replaced. AppHash is the SHA-256 of the application in a list of modules, nil if
+// there is none.
+type Described struct {
+	System, Application bool
+	AppHash             []byte
+}
 
 // Claimed carries the claim code that the device published. The endpoint
 // checks it and calls [Device.ConfirmClaim].
