@@ -49,6 +49,32 @@ func withPuppetCloud(e *target.Env, g *target.Group, r *Recorder, craft target.S
 	return nil
 }
 
+// withPuppetDevice runs a check on puppets that play devices of a group and are
+// connected to the cloud.
+func withPuppetDevice(e *target.Env, g *target.Group, r *Recorder, f func(d *target.PuppetDevice, name string) error) error {
+	return withNewPuppetDevice(e, g, r, func(d *target.PuppetDevice, name string) error {
+		if err := d.Online(); err != nil {
+			return err
+		}
+		return f(d, name)
+	})
+}
+
+// withNewPuppetDevice does what withPuppetDevice does with puppets that have not
+// connected.
+func withNewPuppetDevice(e *target.Env, g *target.Group, r *Recorder, f func(d *target.PuppetDevice, name string) error) error {
+	for _, p := range kindsOf(g) {
+		d, err := e.NewPuppetDevice(p, e.Seed(), nil)
+		if err != nil {
+			return err
+		}
+		if err := f(d, p.String()); err != nil {
+			r.Inconclusive(report.Finding{Device: p.String(), Text: err.Error()})
+		}
+	}
+	return nil
+}
+
 // A fate is what becomes of a device's connection.
 type fate uint8
 
@@ -285,6 +311,16 @@ func since(system uint16) func(g *target.Group) string {
 	}
 }
 
+// until skips releases from a system module version on.
+func until(system uint16) func(g *target.Group) string {
+	return func(g *target.Group) string {
+		if g.System >= system {
+			return "not from Device OS " + pdc.Release(system) + " on"
+		}
+		return ""
+	}
+}
+
 // skipAny skips what either skips.
 func skipAny(a, b func(g *target.Group) string) func(g *target.Group) string {
 	return func(g *target.Group) string {
@@ -293,4 +329,9 @@ func skipAny(a, b func(g *target.Group) string) func(g *target.Group) string {
 		}
 		return b(g)
 	}
+}
+
+// remark is a finding that says no more than that.
+func remark(requirement, device, text string) report.Finding {
+	return report.Finding{Requirement: requirement, Device: device, Text: text}
 }

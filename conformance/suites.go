@@ -19,6 +19,11 @@ func Suites() []Suite {
 		publishingSuite(),
 		askingSuite(),
 		receivingSuite(),
+		hearingSuite(),
+		describingSuite(),
+		listeningSuite(),
+		callingSuite(),
+		sendingSuite(),
 		tcpSuite(),
 		dtlsSuite(),
 	}

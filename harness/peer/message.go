@@ -59,6 +59,15 @@ func (p *mouth) Heard(since clock.Instant) []Message {
 // that.
 func (p *mouth) SetAnswer(f Answer) { p.answer = f }
 
+// Answered returns what SetAnswer was given, or an Answer that leaves everything
+// to the puppet's courtesy.
+func (p *mouth) Answered() Answer {
+	if p.answer == nil {
+		return func(Message) ([][]byte, bool) { return nil, false }
+	}
+	return p.answer
+}
+
 // NextID returns the message ID for the next message.
 func (p *mouth) NextID() uint16 {
 	p.lastID++

@@ -36,6 +36,10 @@ func Refusal(err error) (reason string, refused bool) {
 // NotOnline is the refusal of a command to a device that is not connected.
 var NotOnline = app.NotOnline.String()
 
+// NoSuchName is the refusal of a command about a function or variable that the
+// device does not have.
+var NoSuchName = app.NoSuchName.String()
+
 // Call calls a function of a device through the cloud.
 func (e *Env) Call(ctx context.Context, d *Device, function, argument string) (int32, error) {
 	if err := e.need(Functions); err != nil {

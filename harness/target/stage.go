@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/muster/muster/cloudref"
+	"github.com/muster/muster/cloudref/app"
 	"github.com/muster/muster/cloudref/endpoint"
 	"github.com/muster/muster/cloudref/store"
 	"github.com/muster/muster/harness/capture"
@@ -122,7 +123,7 @@ func (s *stage) reference(runSeed uint64, observe func(endpoint.Observation), ad
 	}
 	config := endpoint.Config{
 		Store: st, ECKey: keys.cloudEC, RSAKey: keys.cloudRSA, Seed: runSeed, Rand: seed.Bytes(runSeed, "virtual/cloud"),
-		KeepSecrets: true, Observe: observe,
+		KeepSecrets: true, Observe: observe, App: app.Config{Epoch: virtualEpoch.Unix()},
 		WallClock: func(at clock.Instant) time.Time { return virtualEpoch.Add(time.Duration(at)) },
 	}
 	adjust(&config)
@@ -185,3 +186,9 @@ func mustSPKI(key any) []byte {
 
 // ID returns the id of the device as 24 hexadecimal digits.
 func (s *stage) ID() string { return s.id.String() }
+
+// Unix returns the time of day at an instant, in seconds since 1970.
+func (s *stage) Unix(at clock.Instant) int64 { return virtualEpoch.Add(time.Duration(at)).Unix() }
+
+// Address returns the IP address of the device.
+func (s *stage) Address() string { return virtualDevice.String() }
