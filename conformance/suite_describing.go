@@ -297,6 +297,9 @@ func checkDescribeEncodings(_ context.Context, e *target.Env, g *target.Group, r
 	return withPuppetDevice(e, g, r, func(d *target.PuppetDevice, name string) error {
 		var models []string
 		for _, form := range []string{"b1 64 41 01 ff" + fmt.Sprintf("%x", modulesJSON), "b1 64 11 2a 31 01 ff" + modulesProto} {
+			if err := d.Online(); err != nil { // what was known before is forgotten
+				return err
+			}
 			d.Say(gen.Hex(fmt.Sprintf("41 02 %04x 31 %s", d.Peer.NextID(), form)))
 			text := ""
 			for _, m := range d.Recorded().Modules {

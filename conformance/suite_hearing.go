@@ -28,7 +28,7 @@ func hearingSuite() Suite {
 			{
 				Name: "hello-answer", Text: "over UDP the acknowledgement of the Hello comes first, over TCP a POST to h within four seconds",
 				Provoke: "a puppet device says Hello", Observe: "the first messages of the cloud, and when they come",
-				Requirements: []string{"C-1", "C-2"}, Run: checkHelloAnswer,
+				Requirements: []string{"C-1", "C-2"}, Run: checkFirstAnswer,
 			},
 			{
 				Name: "never-reset", Text: "nothing that a session says is answered with a Reset, and the session lives on",
@@ -76,11 +76,11 @@ func hearingSuite() Suite {
 
 // A form of Hello, behind ID and path, with what it says.
 type helloForm struct {
-	name, since string
-	payload     string // %s is the id of the device
-	platform    pdc.Platform
-	system      uint16
-	message     uint16
+	name     string
+	payload  string // %s is the id of the device
+	platform pdc.Platform
+	system   uint16
+	message  uint16
 }
 
 var helloForms = map[string][]helloForm{
@@ -129,7 +129,7 @@ func checkHelloForms(_ context.Context, e *target.Env, g *target.Group, r *Recor
 	return nil
 }
 
-func checkHelloAnswer(_ context.Context, e *target.Env, g *target.Group, r *Recorder) error {
+func checkFirstAnswer(_ context.Context, e *target.Env, g *target.Group, r *Recorder) error {
 	return withNewPuppetDevice(e, g, r, func(d *target.PuppetDevice, name string) error {
 		if err := d.Handshake(); err != nil {
 			return err

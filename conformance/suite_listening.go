@@ -42,7 +42,7 @@ func listeningSuite() Suite {
 			{
 				Name: "refusals", Text: "a subscription or event that is one too many is 4.00 without a token, never a Reset",
 				Provoke: "a puppet device subscribes two hundred times, and publishes what is too long", Observe: "the answers",
-				Requirements: []string{"C-28"}, Skip: onlyUDP, Run: checkRefusals,
+				Requirements: []string{"C-28"}, Skip: onlyUDP, Run: checkPolicyRefusals,
 			},
 			{
 				Name: "limits", Text: "nothing longer than the device takes is sent to it",
@@ -231,7 +231,7 @@ func judgeDelivered(r *Recorder, d *target.PuppetDevice, name, what, event strin
 	Equal(r, "C-27", name, fmt.Sprintf("%s of %q", what, event), len(deliveredAs(d, d.Heard(mark), event)), want, lines(d.Packets(mark))...)
 }
 
-func checkRefusals(_ context.Context, e *target.Env, g *target.Group, r *Recorder) error {
+func checkPolicyRefusals(_ context.Context, e *target.Env, g *target.Group, r *Recorder) error {
 	return withPuppetDevice(e, g, r, func(d *target.PuppetDevice, name string) error {
 		refused := 0
 		judge := func(what string, wire []byte) {

@@ -36,7 +36,7 @@ func sendingSuite() Suite {
 			{
 				Name: "lossy", Text: "only what is missing is sent again, lost acknowledgements are survived and old ones ignored",
 				Provoke: "a puppet device loses a fifth of chunks and acknowledgements, and repeats an old one", Observe: "the image that arrives, and how many chunks it took",
-				Requirements: []string{"C-43"}, Skip: onlyOTA3, Run: checkSentOverLoss,
+				Requirements: []string{"C-43", "C-44"}, Skip: onlyOTA3, Run: checkSentOverLoss,
 			},
 			{
 				Name: "finish", Text: "Finish comes when all is in, its answer is acknowledged at once, and success is what the device says when it is back",
@@ -183,7 +183,7 @@ func checkSentOverLoss(_ context.Context, e *target.Env, g *target.Group, r *Rec
 		}
 		t.d.Run(5 * time.Minute)
 		Equal(r, "C-43", name, "the image has arrived as it is", bytes.Equal(t.data, image), true, last(t.d.Packets(mark))...)
-		Equal(r, "C-43", name, "requests that came too early", strings.Join(t.early, ", "), "", last(t.d.Packets(mark))...)
+		Equal(r, "C-44", name, "requests that came too early", strings.Join(t.early, ", "), "", last(t.d.Packets(mark))...)
 		r.Measure(limit{"C-43", "chunks sent, of those of the image, at 20 % loss of chunks and acknowledgements", "%", 200, false},
 			name, int64(outcome.Packets)*100/int64(max(t.count, 1)))
 		return nil

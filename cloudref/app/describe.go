@@ -165,6 +165,10 @@ func readDescribe(r *reader, c *Config) *Describe {
 // block by block. Any ACK makes it go on with the next block (PDC-3.3).
 func (d *Device) receiveDescribePost(now clock.Instant, m coap.Message, out *Out) {
 	post, err := pdc.ParseDescribePost(m)
+	if d.c.Faults.Describes.NeedsToken && len(m.Token) == 0 {
+		out.answer(m, coap.Message{Code: coap.BadRequest})
+		return
+	}
 	if err != nil {
 		d.refuse(m, err, out)
 		return
@@ -175,6 +179,9 @@ func (d *Device) receiveDescribePost(now clock.Instant, m coap.Message, out *Out
 		return
 	}
 	slot := &d.busy().posts[postSlot(post.Flags)]
+	if d.c.Faults.Describes.ForgetsBlocks {
+		*slot = coap.Assembler{}
+	}
 	body, progress := slot.Add(now, m, []byte{byte(post.Flags)}, describeLimits)
 	if progress == coap.Complete {
 		d.takeDescribe(now, post.Flags, post.Protobuf, body, out)
@@ -202,7 +209,7 @@ func (d *Device) takeDescribe(now clock.Instant, flags pdc.DescribeFlags, protob
 		}
 		return
 	}
-	next, m, err := d.profile.describe.with(flags, protobuf, payload, d.c)
+	next, m, err := d.profile.describe.with(flags, protobuf && !d.c.Faults.Describes.JSONOnly, payload, d.c)
 	if err != nil {
 		return
 	}
@@ -243,7 +250,7 @@ func (d *Device) refine() {
 
 // RequestDescribe asks the device to describe itself again.
 func (d *Device) RequestDescribe(now clock.Instant, ref uint64, out *Out) {
-	if d.profile.dialect.System < pdc.OS3_3 {
+	if d.profile.dialect.System < pdc.OS3_3 || d.c.Faults.Describes.Combined {
 		d.askDescribe(now, ref, pdc.DescribeDefault, out)
 		return
 	}
@@ -259,7 +266,7 @@ func (d *Device) RequestVitals(now clock.Instant, ref uint64, out *Out) {
 
 func (d *Device) askDescribe(now clock.Instant, ref uint64, flags pdc.DescribeFlags, out *Out) {
 	d.enqueue(now, request{
-		ref: ref, kind: pdc.KindDescribeRequest, flags: flags, fetch: new(coap.Fetch),
+		ref: ref, kind: pdc.KindDescribeRequest, flags: flags, fetch: &coap.Fetch{Strict: d.c.Faults.Describes.Strict},
 		message: pdc.DescribeRequest{Token: d.nextToken(), Flags: flags}.Message(d.profile.dialect),
 	}, out)
 }
@@ -294,6 +301,9 @@ func (d *Device) describeResponse(now clock.Instant, i int, m coap.Message, out 
 // fetchNext asks for the next block, with a token of its own (C-18).
 func (d *Device) fetchNext(r *request) {
 	b := r.fetch.Next()
+	if d.c.Faults.Describes.SmallBlocks {
+		b.SZX--
+	}
 	r.message = pdc.DescribeRequest{
 		Token: d.nextToken(), Flags: r.flags,
 		Block: &coap.Block{Num: b.Num, SZX: b.SZX},

@@ -51,6 +51,7 @@ type work struct {
 	flash    *flash
 	posts    [3]coap.Assembler // describe posts being received, by type
 	ledger   coap.Assembler
+	usedIDs  map[uint16]bool // of messages; nil, but for faults
 }
 
 // New returns the state of a device that never said Hello. It holds c for its
@@ -167,7 +168,7 @@ func (d *Device) busy() *work {
 // rest drops d.work if nothing is left in it.
 func (d *Device) rest() {
 	w := d.work
-	if w == nil || len(w.requests) > 0 || w.flash != nil || w.ledger.Deadline() != clock.Never {
+	if w == nil || w.usedIDs != nil || len(w.requests) > 0 || w.flash != nil || w.ledger.Deadline() != clock.Never {
 		return
 	}
 	for i := range w.posts {

@@ -19,6 +19,14 @@ func (d *Device) receivePublish(now clock.Instant, m coap.Message, out *Out) {
 		d.refuse(m, err, out)
 		return
 	}
+	if d.c.Faults.Hears.OldIDs && d.usedID(m) {
+		out.ack(m)
+		return
+	}
+	if d.c.Faults.Events.NeedsPayload && m.LoneMarker {
+		out.answer(m, coap.Message{Code: coap.BadRequest})
+		return
+	}
 	if len(p.Name) > d.profile.dialect.Limits().EventName || len(p.Data) > d.profile.dialect.Limits().Message {
 		out.answer(m, coap.Message{Code: coap.BadRequest})
 		return
@@ -37,6 +45,25 @@ func (d *Device) receivePublish(now clock.Instant, m coap.Message, out *Out) {
 		Name: strings.Clone(p.Name), Data: append([]byte(nil), p.Data...),
 		Content: p.Format, TTL: ttlOf(p.TTL, p.HasTTL), Private: p.Private,
 	})
+}
+
+// swallows is the fault SwallowsGaps: whether the ID before was left out.
+func (d *Device) swallows(m coap.Message) bool {
+	w := d.busy()
+	began, before := w.usedIDs != nil, w.usedIDs[m.ID-1]
+	d.usedID(m)
+	return began && !before
+}
+
+// usedID is the fault OldIDs: whether an event had that ID before, in any session.
+func (d *Device) usedID(m coap.Message) bool {
+	w := d.busy()
+	if w.usedIDs == nil {
+		w.usedIDs = make(map[uint16]bool)
+	}
+	used := w.usedIDs[m.ID]
+	w.usedIDs[m.ID] = true
+	return used
 }
 
 // answerPublish acknowledges an event. One that has a token comes from a later
@@ -125,6 +152,10 @@ func (d *Device) receiveSubscribe(m coap.Message, out *Out) {
 	set, added := d.profile.subs.with(s, d.c)
 	if set == nil {
 		// C-28: a token-less 4.00 is the refusal, never a Reset.
+		if d.c.Faults.Events.ResetRefusals {
+			out.answer(m, coap.Message{Type: coap.Reset})
+			return
+		}
 		out.answer(m, coap.Message{Code: coap.BadRequest})
 		return
 	}
@@ -144,7 +175,7 @@ func (d *Device) Deliver(now clock.Instant, e Event, publisher DeviceID, out *Ou
 		return
 	}
 	format := e.Content
-	if structured {
+	if structured && !d.c.Faults.Events.NoRelabel {
 		format = format.Delivered()
 	}
 	d.deliver(now, 0, e, format, out)
@@ -206,7 +237,7 @@ func (d *Device) refuseEvent(e *Event) *Failure {
 		return d.fail(TooLong, fmt.Sprintf("an event name of %d bytes, at most %d", len(e.Name), limits.EventName))
 	case len(e.Data) > limits.EventData && !d.c.Faults.NoLimits:
 		return d.fail(TooLong, fmt.Sprintf("event data of %d bytes, at most %d", len(e.Data), limits.EventData))
-	case len(e.Data) == 0 && pdc.NeedsData(e.Name):
+	case len(e.Data) == 0 && pdc.NeedsData(e.Name) && !d.c.Faults.Events.NoData:
 		e.Data = []byte("true")
 	}
 	return nil
@@ -225,5 +256,8 @@ func (d *Device) ConfirmClaim(now clock.Instant, out *Out) {
 // address or random characters, as an event of the same name (C-30). A device
 // that did not subscribe to it gets nothing.
 func (d *Device) AnswerRequest(now clock.Instant, name string, answer []byte, out *Out) {
+	if d.c.Faults.Events.NoRequests {
+		return
+	}
 	d.Deliver(now, Event{Name: name, Data: answer, Private: true}, d.id, out)
 }

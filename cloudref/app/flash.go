@@ -156,7 +156,9 @@ func (d *Device) RestoreFlash(now clock.Instant, image *Image, out *Out) {
 
 // mayFlash reports whether the application allows updates or was overruled
 // (C-50).
-func (d *Device) mayFlash() bool { return d.profile.enabled || d.profile.forced }
+func (d *Device) mayFlash() bool {
+	return d.profile.enabled || d.profile.forced || d.c.Faults.Sends.NeverHeld
+}
 
 // announceUpdate tells a device that holds updates back that one waits.
 func (d *Device) announceUpdate(now clock.Instant, out *Out) {

@@ -80,6 +80,10 @@ func (s *legacySender) acknowledged(now clock.Instant, d *Device, m coap.Message
 			d.failFlash(failure, out)
 			return
 		}
+		if d.c.Faults.Sends.Eager {
+			s.state, s.due = sendFast, now
+			return
+		}
 		s.state, s.due = awaitReady, now.Add(legacyReadyWait)
 		if s.begins == legacyBeginsMax-1 {
 			s.due = now.Add(legacyReadyPause)
@@ -128,7 +132,7 @@ func (s *legacySender) response(now clock.Instant, d *Device, m coap.Message, ou
 		}
 		// C-47: an accepted chunk is never sent again; it would be written as
 		// the next.
-		if verdict.OK {
+		if verdict.OK && !(d.c.Faults.Sends.TwiceAccepted && d.work.flash.packets == 1) {
 			s.next++
 			d.progress(now, s.next*legacyChunk, out)
 		}
@@ -249,6 +253,9 @@ func (d *Device) receiveChunkMissed(now clock.Instant, m coap.Message, out *Out)
 	}
 	d.hopeFlash(now)
 	s.asked = true
+	if d.c.Faults.Sends.AllMissing && len(missed.Indices) > 0 {
+		missed.Indices = append([]uint16{0}, missed.Indices...)
+	}
 	for _, i := range missed.Indices {
 		if int(i) < s.count() {
 			s.missing = append(s.missing, int(i))
@@ -265,7 +272,7 @@ func (d *Device) receiveChunkMissed(now clock.Instant, m coap.Message, out *Out)
 // it (C-48).
 func (d *Device) receiveDeviceUpdateDone(now clock.Instant, m coap.Message, out *Out) {
 	out.ack(m)
-	if !d.flashing() {
+	if !d.flashing() || d.c.Faults.Sends.IgnoresDone {
 		return
 	}
 	if _, legacy := d.work.flash.sender.(*legacySender); legacy {

@@ -66,6 +66,9 @@ const (
 
 func newSackSender(data []byte, d *Device) *sackSender {
 	size := min(pdc.MaxChunkSize(d.profile.dialect.Limits().Message), chunkPreferred)
+	if d.c.Faults.Sends.LargeChunks {
+		size = chunkPreferred
+	}
 	return &sackSender{
 		data: data, silence: clock.Never, suspect: clock.Never, rto: rtoMin,
 		geometry: pdc.Geometry{FileSize: uint32(len(data)), ChunkSize: size},
@@ -91,7 +94,9 @@ func (s *sackSender) acknowledged(now clock.Instant, d *Device, m coap.Message, 
 }
 
 func (s *sackSender) response(now clock.Instant, d *Device, m coap.Message, out *Out) bool {
-	out.ack(m)
+	if !d.c.Faults.Hears.SilentResponses {
+		out.ack(m)
+	}
 	s.answer(now, d, m, out)
 	return true
 }
@@ -120,7 +125,7 @@ func (s *sackSender) started(now clock.Instant, d *Device, m coap.Message, out *
 		d.failFlash(d.fail(Unusable, "it wants to go on behind the end of the image"), out)
 		return
 	}
-	if !d.c.Faults.IgnoreOffset {
+	if !d.c.Faults.IgnoreOffset && (!d.c.Faults.Sends.NeverEmpty || r.Offset < s.geometry.FileSize) {
 		s.geometry.Offset = r.Offset // C-41: chunk 1 begins here
 	}
 	s.window, s.next = r.Window, 1
@@ -179,7 +184,13 @@ func (s *sackSender) finished(now clock.Instant, d *Device, m coap.Message, out 
 	case err != nil:
 		d.failFlash(d.fail(Unusable, err.Error()), out)
 	case r.Refused != 0:
+		image := d.work.flash.image
 		d.failFlash(d.refusedFlash(r.Refused, r.Diagnostic), out)
+		if d.c.Faults.Sends.TriesAgain {
+			d.busy().flash = &flash{
+				image: image, stage: FlashInterrupted, patience: now.Add(d.c.RestartPatience), resume: now.Add(d.c.FlashResumeDelay),
+			}
+		}
 	default:
 		// The device applies the image when this response is acknowledged.
 		d.validated(now, out)

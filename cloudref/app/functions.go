@@ -2,6 +2,7 @@ package app
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/muster/muster/protocol/clock"
 	"github.com/muster/muster/protocol/coap"
@@ -86,10 +87,16 @@ func (d *Device) variableResult(r *request, m coap.Message) (Result, *Failure) {
 	if err != nil {
 		return Result{}, d.fail(Unusable, err.Error())
 	}
+	if d.c.Faults.Calls.NeedsValue && len(answer.Payload) == 0 {
+		return Result{}, d.fail(Unusable, "it has no value")
+	}
 	if _, err := pdc.DecodeVariable(r.known, answer.Payload); err != nil {
 		return Result{}, d.fail(Unusable, err.Error())
 	}
 	value := append([]byte(nil), answer.Payload...)
+	if d.c.Faults.Calls.LittleEndianInt && r.known == pdc.VariableInt {
+		slices.Reverse(value)
+	}
 	if d.c.Faults.BigEndianDouble && r.known == pdc.VariableDouble {
 		for i := range 4 {
 			value[i], value[7-i] = value[7-i], value[i]

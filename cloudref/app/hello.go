@@ -35,6 +35,9 @@ func (d *Device) receiveHello(now clock.Instant, udp bool, m coap.Message, out *
 		// identity comes from the key; the Hello only confirms it.
 		out.effect(HelloRefused{Reason: fmt.Sprintf("a Hello in the name of device %x", hello.DeviceID)})
 		return
+	case d.c.Faults.Hears.StrictHello && len(m.Payload) > helloMax(udp):
+		out.effect(HelloRefused{Reason: "a Hello that is too long"})
+		return
 	case udp && len(hello.DeviceID) == 0:
 		out.effect(HelloRefused{Reason: "a Hello without a device id"})
 		return
@@ -46,6 +49,14 @@ func (d *Device) receiveHello(now clock.Instant, udp bool, m coap.Message, out *
 	if hello.Flags&pdc.HelloDescribe == 0 {
 		d.askDescribe(now, 0, pdc.DescribeDefault, out)
 	}
+}
+
+// helloMax is the size in bytes of the longest Hello that is known.
+func helloMax(udp bool) int {
+	if udp {
+		return 32
+	}
+	return 20
 }
 
 // begin replaces what an earlier Hello began: subscriptions are replaced, not

@@ -27,13 +27,21 @@ func (d *Device) receiveLedger(now clock.Instant, m coap.Message, out *Out) {
 		out.answer(m, response(m, coap.NotFound))
 		return
 	}
-	body, progress := d.busy().ledger.Add(now, m, request.RequestTag, ledgerLimits)
+	tag := request.RequestTag
+	if d.c.Faults.Ledgers.MixesTags {
+		tag = nil
+	}
+	body, progress := d.busy().ledger.Add(now, m, tag, ledgerLimits)
 	switch progress {
 	case coap.Complete:
 		d.answerLedger(m, body, out)
 	case coap.Partial, coap.Repeated:
 		// C-52: any other code would abort the device's request.
-		out.answer(m, response(m, coap.Continue))
+		code := coap.Continue
+		if d.c.Faults.Ledgers.NoContinue {
+			code = coap.Changed
+		}
+		out.answer(m, response(m, code))
 	case coap.TooLarge:
 		out.answer(m, response(m, coap.EntityTooLarge))
 	default:
@@ -55,7 +63,11 @@ func (d *Device) answerLedger(m coap.Message, body []byte, out *Out) {
 	if call.Method == pdc.LedgerSubscribe && len(call.Ledgers) == 0 {
 		reply.Result = pdc.LedgerOK
 	}
-	out.answer(m, pdc.LedgerResponse{
+	answer := pdc.LedgerResponse{
 		Token: append([]byte(nil), m.Token...), Payload: reply.Append(nil),
-	}.Message(d.profile.dialect))
+	}.Message(d.profile.dialect)
+	if d.c.Faults.Ledgers.Content {
+		answer.Code = coap.Content
+	}
+	out.answer(m, answer)
 }

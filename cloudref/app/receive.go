@@ -12,6 +12,9 @@ import (
 // Whatever the message is, a Confirmable one gets an acknowledgement or an
 // error, never a Reset: a Reset tells a device that its session is gone (C-4).
 func (d *Device) Receive(now clock.Instant, m coap.Message, out *Out) {
+	if d.c.Faults.Hears.SwallowsGaps && !d.profile.dialect.UDP && d.swallows(m) {
+		return
+	}
 	kind := pdc.Classify(m, true)
 	switch {
 	case kind == pdc.KindHello:
@@ -62,6 +65,10 @@ func (d *Device) receiveRequest(now clock.Instant, kind pdc.Kind, m coap.Message
 // receiveUnknown answers a request of a later Device OS (PDC-8.11): with a
 // token it waits for a response, without one an ACK is enough.
 func (d *Device) receiveUnknown(m coap.Message, out *Out) {
+	if d.c.Faults.Hears.ResetUnknown {
+		out.answer(m, coap.Message{Type: coap.Reset})
+		return
+	}
 	if len(m.Token) == 0 {
 		out.ack(m)
 		return
@@ -86,7 +93,7 @@ func (d *Device) receiveGoodbye(now clock.Instant, m coap.Message, out *Out) {
 	d.abandon(now, "it said goodbye", out)
 	d.away = true
 	goodbye, err := pdc.ParseGoodbye(m)
-	if err != nil {
+	if err != nil || d.c.Faults.Hears.BlindGoodbye {
 		out.effect(Offline{Reason: "said goodbye"})
 		return
 	}
@@ -95,6 +102,9 @@ func (d *Device) receiveGoodbye(now clock.Instant, m coap.Message, out *Out) {
 
 func (d *Device) receiveTimeRequest(now clock.Instant, m coap.Message, out *Out) {
 	request, err := pdc.ParseTimeRequest(m)
+	if d.c.Faults.Hears.AnyTimeToken {
+		request.Token, err = []byte{0}, nil // the codec makes no other
+	}
 	if err != nil {
 		d.refuse(m, err, out)
 		return
@@ -107,7 +117,7 @@ func (d *Device) receiveTimeRequest(now clock.Instant, m coap.Message, out *Out)
 	if d.c.Faults.TimeWithOption {
 		answer.Options = append(answer.Options, coap.Uint(coap.ContentFormat, 42))
 	}
-	answer.Token = append([]byte(nil), answer.Token...)
+	answer.Token = append([]byte(nil), m.Token...)
 	out.answer(m, answer)
 }
 

@@ -78,7 +78,7 @@ func (d *Device) pump(_ clock.Instant, out *Out) {
 	}
 	for i := range d.work.requests {
 		r := &d.work.requests[i]
-		if r.stage != queued || d.flashing() && heldDuringFlash(r.kind) {
+		if r.stage != queued || d.flashing() && heldDuringFlash(r.kind) && !d.c.Faults.Sends.Noisy {
 			continue
 		}
 		d.launch(r, out)
@@ -138,7 +138,7 @@ func (d *Device) Acknowledged(now clock.Instant, tag uint32, m coap.Message, out
 	r := &d.work.requests[i]
 	r.stage = acknowledged
 	switch {
-	case m.Code != coap.Empty:
+	case m.Code != coap.Empty && (len(m.Token) > 0 || !d.c.Faults.Calls.WaitsOn):
 		d.respond(now, i, m, out)
 	case !expectsResponse(r.kind):
 		d.complete(i, nil, out)
@@ -167,11 +167,24 @@ func (d *Device) response(now clock.Instant, m coap.Message, out *Out) {
 	if d.flashResponse(now, m, out) {
 		return
 	}
-	out.ack(m)
-	if r := d.requestByToken(m.Token); r != nil && r.stage != queued {
+	if !d.c.Faults.Hears.SilentResponses {
+		out.ack(m)
+	}
+	if d.c.Faults.Calls.OldestCall && d.work != nil {
+		d.answerOldest(now, m, out)
+		return
+	}
+	if r := d.requestByToken(m.Token); r != nil && r.stage != queued && (r.stage == acknowledged || !d.c.Faults.Calls.NeedsAck) {
 		i := slices.IndexFunc(d.work.requests, func(o request) bool {
 			return o.tag == r.tag && o.ref == r.ref && slices.Equal(o.message.Token, m.Token)
 		})
+		d.respond(now, i, m, out)
+	}
+}
+
+// answerOldest is the fault OldestCall.
+func (d *Device) answerOldest(now clock.Instant, m coap.Message, out *Out) {
+	if i := slices.IndexFunc(d.work.requests, func(r request) bool { return r.stage != queued }); i >= 0 {
 		d.respond(now, i, m, out)
 	}
 }
@@ -191,7 +204,7 @@ func (d *Device) resultOf(r *request, m coap.Message) (Result, *Failure) {
 	if !coap.IsSuccess(m.Code) {
 		f := d.fail(Refused, "")
 		f.Code = m.Code
-		if r.kind == pdc.KindVariableRequest && m.Code == coap.NotFound {
+		if r.kind == pdc.KindVariableRequest && m.Code == coap.NotFound && !d.c.Faults.Calls.NotFoundIsRefused {
 			f.Reason, f.Detail = NoSuchName, "it described another list before"
 		}
 		return Result{}, f

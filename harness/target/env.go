@@ -69,6 +69,15 @@ type DeviceConfig = device.Config
 // DeviceFaults are what devices do wrong on purpose.
 type DeviceFaults = device.Faults
 
+// CloudFaults are what the cloud does wrong on purpose with messages.
+type CloudFaults = app.Faults
+
+// SendFaults are those of its updates.
+type SendFaults = app.SendFaults
+
+// LedgerFaults are those of its ledgers.
+type LedgerFaults = app.LedgerFaults
+
 // UpdateFaults are what devices do wrong while they are updated.
 type UpdateFaults = device.UpdateFaults
 

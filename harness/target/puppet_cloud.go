@@ -73,6 +73,7 @@ func (e *Env) NewPuppetCloud(p *profile.Profile, runSeed uint64, craft Stagecraf
 	}
 	c.Peer = peer.NewCloud(pc)
 	c.place = c.Net.Attach(c.Peer, virtualCloud)
+	c.place.SetAccess(&latency)
 	c.place.Listen(cloudref.PortTCP)
 	c.fleet = c.simulated(c.happened, fleet.Spec{Config: config, ID: c.id, NVRAM: craft.Memory})
 	return c, nil

@@ -104,6 +104,7 @@ func (e *Env) NewPuppetDevice(p *profile.Profile, runSeed uint64, bend func(*pee
 	}
 	d.Peer = peer.NewDevice(c)
 	d.place = d.Net.Attach(d.Peer, virtualDevice)
+	d.place.SetAccess(&latency)
 	return d, nil
 }
 

@@ -61,6 +61,10 @@ var (
 var virtualEpoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // newStage returns a stage whose network is kept as evidence of the run.
+// latency is that of puppets: a party that answers each answer must not make time
+// stand still.
+var latency = vnet.Access{Up: vnet.Link{Delay: time.Millisecond}, Down: vnet.Link{Delay: time.Millisecond}}
+
 func newStage(kept *evidence.Collector, p *profile.Profile, runSeed uint64) *stage {
 	s := &stage{Profile: p, digest: sha256.New(), id: device.ID{0xe0, 0x0f, 0xce, 0x68, 4: byte(p.Board.Platform), 11: 1}}
 	keys := virtualKeys()
