@@ -9,9 +9,11 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/muster/muster/cloudref/app"
+	"github.com/muster/muster/cloudref/cluster"
 	"github.com/muster/muster/cloudref/endpoint"
 	"github.com/muster/muster/cloudref/hooks"
 	"github.com/muster/muster/cloudref/store"
@@ -37,6 +39,9 @@ type Cloud struct {
 
 	refusals refusals
 	metrics  *metrics
+
+	id    store.NodeID // of this node, zero where there is no other
+	nodes atomic.Pointer[nodes]
 }
 
 // Start runs a cloud until Stop. The error says what to do.
@@ -60,6 +65,12 @@ func Start(ctx context.Context, o Options) (*Cloud, error) {
 		return nil, err
 	}
 	c := &Cloud{o: o, store: st}
+	if st.Conn() != nil {
+		c.id = cluster.NewID()
+		if err := agreeOnKeys(ctx, st, &c.o); err != nil {
+			return nil, errors.Join(err, st.Close())
+		}
+	}
 	c.calls.init()
 	c.safe.init()
 	c.fleet.init()
@@ -79,6 +90,9 @@ func Start(ctx context.Context, o Options) (*Cloud, error) {
 	if err := c.driver.start(c.node); err != nil {
 		return nil, errors.Join(err, st.Close())
 	}
+	if err := c.join(); err != nil {
+		return nil, errors.Join(err, c.Stop())
+	}
 	c.resumeFlashes()
 	c.Own(c.TCP())
 	if err := c.hooks.Start(); err != nil {
@@ -92,6 +106,9 @@ func openStore(ctx context.Context, o Options) (*store.Store, error) {
 	case o.Memory:
 		return store.NewMemory(), nil
 	case o.NATS != "":
+		if err := o.needSessionKey(); err != nil {
+			return nil, err
+		}
 		return store.Open(ctx, store.Config{URL: o.NATS, KeyFile: o.keyFile(), Warn: o.Log})
 	case o.Dir != "":
 		return store.Open(ctx, store.Config{Dir: o.storeDir(), SyncAlways: o.SyncAlways, Warn: o.Log})
@@ -106,7 +123,7 @@ const queueMax = 256
 
 func (c *Cloud) startNode(ctx context.Context) error {
 	config := endpoint.Config{
-		Store: c.store, Rand: rand.Reader, Seed: randomSeed(), KeepSecrets: c.o.KeepSecrets,
+		Store: c.store, Node: c.id, Rand: rand.Reader, Seed: randomSeed(), KeepSecrets: c.o.KeepSecrets,
 		WallClock:    func(at clock.Instant) time.Time { return c.o.Clock.Start().Add(time.Duration(at)) },
 		Observe:      c.observe,
 		Along:        c.along,
@@ -138,12 +155,13 @@ func (c *Cloud) startNode(ctx context.Context) error {
 // a cloud with the same state is back.
 func (c *Cloud) Stop() error {
 	c.hooks.Stop()
+	err := c.leave()
 	c.driver.stop()
 	c.safe.stop()
 	c.fleet.stop()
 	c.calls.cancel()
 	c.events.close()
-	return c.store.Close()
+	return errors.Join(err, c.store.Close())
 }
 
 // UDP and TCP return the addresses that the cloud listens on, the zero AddrPort

@@ -47,10 +47,30 @@ func register(t *testing.T, c *Cloud, owner store.AccountID, list ...*puppet) {
 // background runs a puppet until the test ends.
 func background(t *testing.T, p *puppet) {
 	t.Helper()
-	var stop atomic.Bool
+	t.Cleanup(inBackground(p))
+}
+
+// inBackground runs a puppet until stop.
+func inBackground(p *puppet) (stop func()) {
+	var over atomic.Bool
 	var done sync.WaitGroup
-	done.Go(func() { p.run(time.Minute, stop.Load) })
-	t.Cleanup(func() { stop.Store(true); done.Wait() })
+	done.Go(func() { p.run(time.Minute, over.Load) })
+	return func() { over.Store(true); done.Wait() }
+}
+
+// nextEvent waits for the next event of a stream.
+func nextEvent(t *testing.T, s *Stream) Event {
+	t.Helper()
+	select {
+	case e, open := <-s.C:
+		if !open {
+			t.Fatalf("the stream ended: %v", s.Err())
+		}
+		return e
+	case <-time.After(20 * time.Second):
+		t.Fatal("no event")
+	}
+	return Event{}
 }
 
 // Everything that a caller can do, over real sockets.

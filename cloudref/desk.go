@@ -178,9 +178,11 @@ func account(ctx context.Context, st *store.Store, username string) (store.Accou
 	if a, known := st.AccountByName(username); known {
 		return a.ID, nil
 	}
-	a := &store.Account{Username: username, Created: time.Now()}
-	if _, err := rand.Read(a.ID[:]); err != nil {
-		return a.ID, fmt.Errorf("cloud: making an account: %w", err)
+	a := &store.Account{ID: st.NamedAccount(username), Username: username, Created: time.Now()}
+	if _, taken := st.Account(a.ID); taken { // under another name by now
+		if _, err := rand.Read(a.ID[:]); err != nil {
+			return a.ID, fmt.Errorf("cloud: making an account: %w", err)
+		}
 	}
 	if err := st.PutAccount(ctx, a); err != nil {
 		return a.ID, fmt.Errorf("cloud: making an account: %w", err)

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/muster/muster/cloudref/endpoint"
 	"github.com/muster/muster/cloudref/store"
 	"github.com/muster/muster/protocol/clock"
 )
@@ -90,10 +89,4 @@ func (c *Cloud) ClaimCode(ctx context.Context, owner store.AccountID, valid time
 		return "", err
 	}
 	return code, c.store.PutClaimCode(ctx, code, owner, time.Now().Add(valid))
-}
-
-// Status returns what the cloud knows of a device right now.
-func (c *Cloud) Status(id store.DeviceID) endpoint.Status {
-	st, _ := c.node.Status(id)
-	return st
 }

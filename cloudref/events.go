@@ -130,7 +130,10 @@ func (c *Cloud) publish(ctx context.Context, p api.Publication) error {
 		Name: e.Name, Data: e.Data, Content: e.Content, TTL: e.TTL, Published: time.Now(),
 		Device: p.Device, Owner: p.Owner, Product: p.Product,
 	}
-	op := store.Append(store.Event{Account: p.Owner, Device: p.Device, At: told.Published, Body: endpoint.AppendEvent(nil, e)})
+	op := store.Append(store.Event{
+		Account: p.Owner, Device: p.Device, At: told.Published, Body: endpoint.AppendEvent(nil, e),
+		Node: c.id, Product: uint16(p.Product),
+	})
 	if err := c.store.Do(ctx, append(c.hookCalls(&told), op)...); err != nil {
 		return fmt.Errorf("cloud: the event was not stored: %w", err)
 	}
@@ -175,8 +178,15 @@ func (c *Cloud) observe(o endpoint.Observation) {
 		c.metrics.events.WithLabelValues("device").Inc()
 		c.events.emit(c.told(&o, o.Event)) // its webhooks are in the store already
 	case endpoint.Online:
+		c.announce(o)
 		c.stream(o, pdc.EventStatus, []byte(pdc.StatusOnline))
+	case endpoint.Adopted:
+		c.announce(o)
+		go c.resumeFlashOf(o.Device) // not with the device locked
+	case endpoint.Ended:
+		c.announce(o)
 	case endpoint.Offline:
+		c.announce(o)
 		c.stream(o, pdc.EventStatus, []byte(pdc.StatusOffline))
 	case endpoint.Refused:
 		write, unwritten := c.refusals.note(o, time.Now())
@@ -226,6 +236,7 @@ func (c *Cloud) streamAs(o endpoint.Observation, core, name string, data []byte)
 		})
 	}
 	c.events.emit(e)
+	c.tell(e)
 }
 
 // refusal names the device and what to do.

@@ -22,8 +22,21 @@ func (c *Cloud) Flash(ctx context.Context, id store.DeviceID, data []byte, progr
 	if err != nil {
 		return err
 	}
-	if _, err := c.store.PutImage(ctx, image.Data); err != nil {
+	stored, err := c.store.PutImage(ctx, image.Data)
+	if err != nil {
 		return fmt.Errorf("cloud: storing the image: %w", err)
+	}
+	if node, elsewhere := c.elsewhere(id); elsewhere {
+		return c.flashThere(ctx, node, id, stored, progress)
+	}
+	return c.flashHere(ctx, id, data, progress)
+}
+
+// flashHere flashes a device of this node with an image that is stored.
+func (c *Cloud) flashHere(ctx context.Context, id store.DeviceID, data []byte, progress func(app.FlashProgress)) error {
+	image, err := app.ParseImage(data)
+	if err != nil {
+		return err
 	}
 	done := make(chan error, 1)
 	end := func(err error) {
@@ -64,19 +77,30 @@ func (c *Cloud) Flash(ctx context.Context, id store.DeviceID, data []byte, progr
 // resumeFlashes goes on with the transfers that the last stop of the cloud cut
 // off.
 func (c *Cloud) resumeFlashes() {
+	for id, image := range c.node.PendingImages() {
+		c.resumeFlash(id, image)
+	}
+}
+
+// resumeFlashOf goes on with the transfer to a device that came from another node.
+func (c *Cloud) resumeFlashOf(id store.DeviceID) {
+	if image, pending := c.node.PendingImage(id); pending {
+		c.resumeFlash(id, image)
+	}
+}
+
+func (c *Cloud) resumeFlash(id store.DeviceID, image store.ImageID) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	for id, image := range c.node.PendingImages() {
-		data, err := c.store.Image(ctx, image)
-		if err == nil {
-			var parsed *app.Image
-			if parsed, err = app.ParseImage(data); err == nil {
-				c.node.Command(id, func(now clock.Instant, d *app.Device, out *app.Out) { d.RestoreFlash(now, parsed, out) })
-				continue
-			}
+	data, err := c.store.Image(ctx, image)
+	if err == nil {
+		var parsed *app.Image
+		if parsed, err = app.ParseImage(data); err == nil {
+			c.node.Command(id, func(now clock.Instant, d *app.Device, out *app.Out) { d.RestoreFlash(now, parsed, out) })
+			return
 		}
-		if !errors.Is(err, store.ErrNotFound) {
-			c.o.Log(fmt.Sprintf("device %s: its update cannot go on: %v", id, err))
-		}
+	}
+	if !errors.Is(err, store.ErrNotFound) {
+		c.o.Log(fmt.Sprintf("device %s: its update cannot go on: %v", id, err))
 	}
 }

@@ -42,6 +42,9 @@ func (c *Cloud) makeLogin(ctx context.Context, rest *api.Server, account store.A
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return "", err
 	}
+	if first, err := c.firstLogin(ctx); err != nil || !first {
+		return "", err
+	}
 	token, err = rest.IssueToken(ctx, account, 0)
 	if err != nil {
 		return "", err

@@ -236,3 +236,13 @@ func (p *puppet) resume(addr netip.AddrPort) error {
 func (p *puppet) publish(name, data string) coap.Message {
 	return pdc.Publish{Private: true, Name: name, Data: []byte(data)}.Message(p.dia)
 }
+
+// deliveries are the data of the events of that name that it heard.
+func (p *puppet) deliveries(name string) (list []string) {
+	for _, m := range p.heard {
+		if e, err := pdc.ParseEventDelivery(m); err == nil && e.Name == name {
+			list = append(list, string(e.Data))
+		}
+	}
+	return list
+}

@@ -1,6 +1,9 @@
 package endpoint
 
 import (
+	"context"
+	"errors"
+
 	"github.com/muster/muster/cloudref/app"
 	"github.com/muster/muster/cloudref/store"
 	"github.com/muster/muster/protocol/clock"
@@ -105,6 +108,55 @@ func (n *Node) PendingImages() map[store.DeviceID]store.ImageID {
 		d.mu.Unlock()
 	}
 	return pending
+}
+
+// PendingImage returns the image that a device was getting when its transfer was
+// cut off.
+func (n *Node) PendingImage(id store.DeviceID) (store.ImageID, bool) {
+	d := n.index.device(id)
+	if d == nil {
+		return store.ImageID{}, false
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.app.FlashPending()
+}
+
+// Holds reports whether this node has a session of the device.
+func (n *Node) Holds(id store.DeviceID) bool {
+	d := n.index.device(id)
+	if d == nil {
+		return false
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.current != nil
+}
+
+// StoredStatus returns what the store knows of a device that this node does not
+// hold.
+func (n *Node) StoredStatus(ctx context.Context, id store.DeviceID) (Status, error) {
+	var parts [2][]byte
+	for i, part := range []store.Part{partSession, partDescribe} {
+		state, err := n.c.Store.App(ctx, id, part)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return Status{Device: id, Heard: -1}, err
+		}
+		parts[i] = state.Value
+	}
+	d := n.newDevice(id)
+	d.restoreApp(parts[:])
+	return d.status(), nil
+}
+
+// Pass gives an event that another node has stored to the devices of the account
+// that want it, and are here.
+func (n *Node) Pass(owner store.AccountID, e app.Event, publisher store.DeviceID) {
+	if publisher != (store.DeviceID{}) && (pdc.Requested(e.Name) != pdc.NothingRequested || reserved(e.Name)) {
+		return // between that device and its node
+	}
+	n.deliver(owner, e, publisher)
+	n.c.Wake()
 }
 
 // HalfOpen returns the number of handshakes under way.

@@ -34,6 +34,10 @@ type Config struct {
 	// WallClock returns the time of day at an Instant of this run. Required.
 	WallClock func(clock.Instant) time.Time
 
+	// Node names this node in a cloud of several that share Store's state: sessions
+	// are then found and adopted when a record of them arrives. Zero: it is alone.
+	Node store.NodeID
+
 	// HalfOpenMax bounds the handshakes under way. 8192.
 	HalfOpenMax int
 	// HalfOpenPerAddress bounds those of one IP address. 256: many devices may
@@ -217,6 +221,8 @@ const (
 	Refused                     // a connection was refused; Detail says what to do
 	Ended                       // the session is over
 	Stray                       // a record of a session that nobody has; Device is what it claims
+	Adopted                     // a session that another node had is here now
+	Left                        // the session is at another node now
 )
 
 // SessionInfo describes a session.

@@ -25,6 +25,8 @@ type Counts struct {
 	Restored           atomic.Uint64 // sessions found in the store at the start
 	Unrestored         atomic.Uint64 // sessions in the store that could not be used
 	Moved              atomic.Uint64 // sessions that changed their address
+	Adopted            atomic.Uint64 // sessions taken over from other nodes
+	Left               atomic.Uint64 // sessions that other nodes took over
 	Malformed          atomic.Uint64 // messages that are not CoAP
 	Rejected           atomic.Uint64 // Resets from devices
 	Unstored           atomic.Uint64 // answers held back because the store failed

@@ -39,6 +39,11 @@ type device struct {
 	inbox   []job
 
 	stranger *stranger // nil, but for one that is not registered yet
+
+	// In a cloud of several nodes:
+	loaded  bool           // app is as the store has it
+	loading bool           // it is being read
+	lostAt  store.Revision // of the last session that another node stored
 }
 
 // A session is one secured connection of a device.
@@ -59,6 +64,12 @@ type session struct {
 	stored    bool // in the store
 	restored  bool // nothing was received since the node started
 	moved     bool // the last record was marked as moved
+
+	// In a cloud of several nodes: the revisions of its record and of its progress,
+	// and what has to be written when the progress is.
+	revision, progress store.Revision
+	progressing        bool
+	waiting            []func()
 }
 
 func (s *session) udp() bool { return s.stream == 0 }
@@ -236,7 +247,15 @@ func (d *device) follow(s *session, from transport.Packet, a dtls.Arrival) {
 
 // writeSession stores the session as it is now.
 func (d *device) writeSession(s *session) {
-	d.n.c.Store.Write([]store.Op{store.PutSession(s.record(0))}, func(error) {})
+	ops := []store.Op{store.PutSession(s.record(0))}
+	if d.n.clustered() {
+		ops[0] = ops[0].If(s.revision)
+	}
+	d.n.c.Store.Write(ops, func(err error) {
+		if err == nil && d.n.clustered() {
+			d.n.later(d, func(now clock.Instant, d *device, w *work) { d.wrote(now, s, ops[0].Revision, w) })
+		}
+	})
 }
 
 // strayed handles a record that did not prove itself. Nothing happens, but for
@@ -349,6 +368,10 @@ func (d *device) exchanged(now clock.Instant, s *session, e *coap.Event, w *work
 	case coap.Received:
 		if d.stranger != nil {
 			d.introduce(now, s, e, w)
+			return
+		}
+		if d.n.clustered() && !d.loaded {
+			d.load(s, e)
 			return
 		}
 		d.message(now, s, e.Message, w)
@@ -472,7 +495,11 @@ func (d *device) forget(now clock.Instant, s *session, w *work) {
 	}
 	d.current = nil
 	if s.written {
-		d.n.c.Store.Write([]store.Op{store.DropSession(d.id)}, func(error) {})
+		drop := store.DropSession(d.id)
+		if d.n.clustered() && s.revision != 0 {
+			drop = drop.If(s.revision) // it may be another node's by now
+		}
+		d.n.c.Store.Write([]store.Op{drop}, func(error) {})
 	}
 	d.app.Lost(now, &w.app)
 	d.goOffline(now, "its session ended")

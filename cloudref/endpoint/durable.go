@@ -75,6 +75,10 @@ func (d *device) store(h *heldOut) {
 		// The store may call back at once, with the device still locked.
 		d.n.later(d, func(now clock.Instant, d *device, w *work) {
 			h.done, h.err = true, err
+			if err == nil && d.n.clustered() && h.greets() && h.session.udp() {
+				h.session.progress = ops[1].Revision
+				d.wrote(now, h.session, ops[0].Revision, w)
+			}
 			d.releaseHeld(now, w)
 		})
 	})
@@ -88,6 +92,9 @@ func (d *device) ops(h *heldOut) []store.Op {
 		case s.udp():
 			ops = append(ops, store.PutSession(s.record(d.n.c.Reservation)))
 			s.written = true
+			if d.n.clustered() {
+				ops = append(ops, d.n.progressOf(s))
+			}
 		case replaced != nil && replaced.written:
 			ops = append(ops, store.DropSession(d.id))
 		}
@@ -136,7 +143,7 @@ func (s *session) record(reserve uint64) *store.Session {
 	b = appendAddrPort(b, *s.local)
 	b = appendAddrPort(b, s.peer)
 	return &store.Session{
-		Device: s.device.id, CID: s.id, Key: s.key, Reserved: state.SendLimit,
+		Device: s.device.id, CID: s.id, Key: s.key, Reserved: state.SendLimit, Node: s.device.n.c.Node,
 		Top: state.WindowTop, Window: state.Window, Record: b,
 	}
 }
@@ -261,10 +268,14 @@ func (d *device) keepWindow(s *session) {
 }
 
 func (d *device) writeProgress(s *session, limit uint64, state *dtls.State, then func(clock.Instant, error, *work)) {
-	op := store.Reserve(store.Progress{
+	ops := []store.Op{store.Reserve(store.Progress{
 		Device: d.id, CID: s.id, Reserved: limit, Top: state.WindowTop, Window: state.Window,
-	})
-	d.n.c.Store.Write([]store.Op{op}, func(err error) {
+	})}
+	if d.n.clustered() {
+		d.writeProgressIfOurs(s, ops, then)
+		return
+	}
+	d.n.c.Store.Write(ops, func(err error) {
 		d.n.later(d, func(now clock.Instant, d *device, w *work) {
 			then(now, err, w)
 		})

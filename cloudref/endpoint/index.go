@@ -47,6 +47,15 @@ func (x *index) device(id store.DeviceID) *device {
 	return x.devices[id]
 }
 
+// forget removes a device that has nothing to be remembered for.
+func (x *index) forget(d *device) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.devices[d.id] == d {
+		delete(x.devices, d.id)
+	}
+}
+
 // localOf returns the one pointer for an address of the cloud: there are few.
 func (x *index) localOf(a netip.AddrPort) *netip.AddrPort {
 	x.localMu.Lock()

@@ -28,6 +28,7 @@ type Node struct {
 	half    halfOpen
 	streams streams
 	probes  probes
+	others  others
 	scratch sync.Pool // of *work
 
 	gateMu  sync.Mutex
@@ -59,6 +60,11 @@ func New(ctx context.Context, c Config) (*Node, error) {
 		n.server = n.serverConfig()
 	}
 	n.c.Store.OnRevoke(n.revoked)
+	if n.clustered() {
+		n.others.init()
+		n.c.Store.OnChange(n.Reroute)
+		return n, n.c.Store.FollowSessions(ctx, n.learn)
+	}
 	if n.c.Faults.ForgetSessions {
 		return n, nil
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"net/netip"
 
 	"github.com/muster/muster/cloudref/app"
 	"github.com/muster/muster/cloudref/store"
@@ -70,31 +71,46 @@ func (n *Node) restoreSession(stored *store.Session) {
 	n.counts.Restored.Add(1)
 }
 
-// thaw makes a session of its stored form. It sends nothing until sequence
-// numbers behind the stored reservation are reserved.
-func (d *device) thaw(stored *store.Session, rewind bool) (*session, error) {
-	rest := stored.Record
+// thawed reads the stored form of a session, and the last address of its device.
+func thawed(stored *store.Session) (state dtls.State, peer netip.AddrPort, err error) {
+	state, _, peer, err = parseRecord(stored.Record)
+	return state, peer, err
+}
+
+// parseRecord reads what session.record wrote.
+func parseRecord(rest []byte) (state dtls.State, local, peer netip.AddrPort, err error) {
 	if len(rest) < 2 {
-		return nil, dtls.ErrState
+		return state, local, peer, dtls.ErrState
 	}
 	size := int(binary.BigEndian.Uint16(rest))
 	if rest = rest[2:]; len(rest) < size {
-		return nil, dtls.ErrState
+		return state, local, peer, dtls.ErrState
 	}
-	state, err := dtls.ParseState(rest[:size])
+	if state, err = dtls.ParseState(rest[:size]); err != nil {
+		return state, local, peer, err
+	}
+	local, rest, ok := parseAddrPort(rest[size:])
+	if ok {
+		peer, rest, ok = parseAddrPort(rest)
+	}
+	if !ok || len(rest) != 0 {
+		return state, local, peer, dtls.ErrState
+	}
+	return state, local, peer, nil
+}
+
+// thaw makes a session of its stored form. It sends nothing until sequence
+// numbers behind the stored reservation are reserved.
+func (d *device) thaw(stored *store.Session, rewind bool) (*session, error) {
+	state, local, peer, err := parseRecord(stored.Record)
 	if err != nil {
 		return nil, err
 	}
-	rest = rest[size:]
-	s := &session{device: d, key: stored.Key, id: stored.CID, greetBy: clock.Never, written: true, stored: true, restored: true}
-	local, rest, ok := parseAddrPort(rest)
-	if !ok {
-		return nil, dtls.ErrState
+	s := &session{
+		device: d, key: stored.Key, id: stored.CID, peer: peer, greetBy: clock.Never,
+		written: true, stored: true, restored: true, revision: stored.Revision, progress: stored.Progress,
 	}
 	s.local = d.n.index.localOf(local)
-	if s.peer, rest, ok = parseAddrPort(rest); !ok || len(rest) != 0 {
-		return nil, dtls.ErrState
-	}
 	state.SendLimit = max(state.SendLimit, stored.Reserved)
 	state.WindowTop, state.Window = stored.Top, stored.Window
 	if rewind {

@@ -151,7 +151,8 @@ func (n *Node) deliver(owner store.AccountID, e app.Event, publisher store.Devic
 // storedEvent is an event as the store keeps it.
 func (n *Node) storedEvent(d *device, e app.Event) store.Event {
 	return store.Event{
-		Account: n.ownerOf(d.id), Device: d.id, At: n.c.WallClock(max(d.heard, 0)), Body: AppendEvent(nil, e),
+		Account: n.ownerOf(d.id), Device: d.id, At: n.c.WallClock(max(d.heard, 0)), Body: AppendEvent(nil, e), Node: n.c.Node,
+		Product: d.app.LastHello().ProductID, Version: d.app.LastHello().ProductVersion,
 	}
 }
 

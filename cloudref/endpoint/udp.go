@@ -162,7 +162,7 @@ func (n *Node) protected(now clock.Instant, h dtls.Header, p transport.Packet, w
 	if n.half.takeProtected(now, h, p, w) {
 		return
 	}
-	if s == nil {
+	if s == nil && !n.adopt(now, h, p) {
 		// A record that only looks like one of a session that is known must not
 		// make its device drop it.
 		n.unknown(now, h, p, w)

@@ -84,6 +84,9 @@ type filter struct {
 type backend interface {
 	write(w write, done func(Revision, error))
 	read(b bucket, key string, done func(entry, error))
+	// latest is read that never misses a write that was acknowledged, by whatever
+	// process. It costs more.
+	latest(b bucket, key string, done func(entry, error))
 
 	// scan yields at least every entry whose key matches the pattern (as a NATS
 	// subject does: "*" is one token, ">" all that follows) and that exists during the

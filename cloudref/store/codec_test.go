@@ -62,7 +62,7 @@ func TestRecordsOfANewerVersion(t *testing.T) {
 			return err
 		},
 	} {
-		if err := parse([]byte{2, 0, 0}); !errors.Is(err, ErrNewer) {
+		if err := parse([]byte{3, 0, 0}); !errors.Is(err, ErrNewer) {
 			t.Errorf("%s: got %v, want ErrNewer", name, err)
 		}
 		if err := parse(nil); err == nil {
@@ -104,6 +104,8 @@ func TestMerge(t *testing.T) {
 // TestStoredForms pins the bytes on disk: a change is a new version.
 func TestStoredForms(t *testing.T) {
 	s := Session{CID: CID{1, 2, 3, 4, 5, 6, 7, 8}, Key: Fingerprint{0: 0xaa, 31: 0xbb}, Reserved: 0x40, Top: 0x30, Window: 0x21, Record: []byte("rec")}
+	young := s
+	young.Node = NodeID{9, 10}
 	p := Progress{CID: CID{1, 2, 3, 4, 5, 6, 7, 8}, Reserved: 0x80, Top: 0x70, Window: 3}
 	e := Event{At: time.UnixMilli(0x18f00000001).UTC(), Body: []byte("body")}
 	for name, form := range map[string]struct {
@@ -112,6 +114,8 @@ func TestStoredForms(t *testing.T) {
 	}{
 		"session": {s.append(nil), "01 0102030405060708 aa000000000000000000000000000000000000000000000000000000000000bb" +
 			" 0000000000000040 0000000000000030 0000000000000021 726563"},
+		"session of a node": {young.append(nil), "02 0102030405060708 aa000000000000000000000000000000000000000000000000000000000000bb" +
+			" 0000000000000040 0000000000000030 0000000000000021 090a000000000000 726563"},
 		"progress": {p.append(nil), "01 0102030405060708 0000000000000080 0000000000000070 0000000000000003"},
 		"event":    {e.append(nil), "01 0000018f00000001 626f6479"},
 	} {

@@ -107,7 +107,7 @@ func parseDevice(id DeviceID, e entry) (*Device, error) {
 
 // checkVersion says whether b can be a record of the given version, of at least
 // n bytes.
-func checkVersion(what string, b []byte, version byte, n int) error { //nolint:unparam // kinds of record change one by one; so far none has
+func checkVersion(what string, b []byte, version byte, n int) error {
 	switch {
 	case len(b) == 0:
 		return fmt.Errorf("store: %s record: empty", what)

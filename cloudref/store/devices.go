@@ -130,7 +130,10 @@ func (s *Store) putDevice(op *Op, done func(Revision, error)) {
 	}
 	value := op.device.append(make([]byte, 0, 512), h)
 	s.backend.write(op.write(bucketDevices, h.id.String(), value), func(r Revision, err error) {
-		revoked := s.dir.release(h, err == nil)
+		if err != nil {
+			r = 0
+		}
+		revoked := s.dir.release(h, r)
 		done(r, err)
 		if revoked {
 			s.onRevoke(h.id)

@@ -11,9 +11,10 @@ type keyID [16]byte
 
 func (f Fingerprint) id() keyID { return keyID(f[:16]) }
 
-// A row is what the directory knows of one device: 72 bytes and no pointer, as
+// A row is what the directory knows of one device: 80 bytes and no pointer, as
 // there may be millions.
 type row struct {
+	at    Revision // of the record that it was made from
 	id    DeviceID
 	owner uint32 // index into directory.owners; 0: nobody
 	flags DeviceFlags
@@ -172,9 +173,9 @@ func (d *directory) hold(h head) error {
 	return nil
 }
 
-// release ends a hold, and if the write succeeded makes it the truth. It
-// reports whether the device lost a key by it, or became denied.
-func (d *directory) release(h head, done bool) (revoked bool) {
+// release ends a hold, and if the write succeeded, with a revision, makes it the
+// truth. It reports whether the device lost a key by it, or became denied.
+func (d *directory) release(h head, at Revision) (revoked bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, f := range h.keys {
@@ -188,23 +189,43 @@ func (d *directory) release(h head, done bool) (revoked bool) {
 			delete(d.held, f.id())
 		}
 	}
-	if !done {
+	if at == 0 {
 		return false
 	}
-	if at, ok := d.byID[h.id]; ok {
-		denied := h.flags&Denied != 0 && d.rows[at].flags&Denied == 0
-		revoked = denied || d.rows[at].losesKey(h)
+	revoked, _ = d.become(h, at)
+	return revoked
+}
+
+// become makes h the truth, unless something newer is known. It reports whether the
+// device lost a key by it or became denied, and whether anything changed.
+func (d *directory) become(h head, at Revision) (revoked, changed bool) {
+	if row, ok := d.byID[h.id]; ok {
+		if d.rows[row].at >= at {
+			return false, false
+		}
+		denied := h.flags&Denied != 0 && d.rows[row].flags&Denied == 0
+		revoked = denied || d.rows[row].losesKey(h)
 	}
 	d.set(h)
-	return revoked
+	d.rows[d.byID[h.id]].at = at
+	return revoked, true
+}
+
+// learn takes in a device that another process wrote, see become.
+func (d *directory) learn(h head, at Revision) (revoked, changed bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.become(h, at)
 }
 
 // add enters a device that was read from disk. It reports whether a key of it
 // was left out because an earlier device has it.
-func (d *directory) add(h head) (shared bool) {
+func (d *directory) add(h head, at Revision) (shared bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.set(h)
+	shared = d.set(h)
+	d.rows[d.byID[h.id]].at = at
+	return shared
 }
 
 func (d *directory) set(h head) (shared bool) {

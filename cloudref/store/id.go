@@ -58,6 +58,15 @@ type CID [8]byte
 // String returns the connection id as 16 hexadecimal digits.
 func (c CID) String() string { return hex.EncodeToString(c[:]) }
 
+// A NodeID names one process of a cloud that has several. Zero: there is one.
+type NodeID [8]byte
+
+// String returns the id as 16 hexadecimal digits.
+func (n NodeID) String() string { return hex.EncodeToString(n[:]) }
+
+// ParseNodeID reads 16 hexadecimal digits of either case.
+func ParseNodeID(s string) (n NodeID, err error) { return n, parseHex(n[:], s, "a node id") }
+
 // A Fingerprint is the SHA-256 of a public key in SubjectPublicKeyInfo form.
 // Zero stands for "no key".
 type Fingerprint [sha256.Size]byte

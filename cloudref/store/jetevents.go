@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -20,6 +21,12 @@ func (j *jet) appendEvent(e Event, done func(Revision, error)) {
 	msg := &nats.Msg{
 		Subject: eventSubjectOf(&e),
 		Data:    e.append(make([]byte, 0, eventHeadLen+len(e.Body))),
+	}
+	if e.Node != (NodeID{}) {
+		msg.Header = nats.Header{headerNode: {e.Node.String()}}
+		if e.Product != 0 {
+			msg.Header[headerProduct] = []string{fmt.Sprintf("%d.%d", e.Product, e.Version)}
+		}
 	}
 	j.requests.send(msg, func(m *nats.Msg, err error) {
 		if err != nil {
@@ -92,5 +99,13 @@ func eventOf(m jetstream.Msg) (e Event, err error) {
 		return e, err
 	}
 	e.Sequence = meta.Sequence.Stream
+	if node := m.Headers().Get(headerNode); node != "" {
+		if e.Node, err = ParseNodeID(node); err != nil {
+			return e, err
+		}
+		if _, err := fmt.Sscanf(m.Headers().Get(headerProduct), "%d.%d", &e.Product, &e.Version); err != nil {
+			e.Product, e.Version = 0, 0 // none
+		}
+	}
 	return e, e.parse(m.Data())
 }

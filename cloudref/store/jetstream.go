@@ -40,6 +40,8 @@ const (
 	headerSequence  = "Nats-Sequence"
 	headerOperation = "KV-Operation"
 	operationDelete = "DEL"
+	headerNode      = "Muster-Node"
+	headerProduct   = "Muster-Product"
 )
 
 // A jet is the backend in JetStream, embedded or not.

@@ -1,6 +1,8 @@
 package store
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -96,10 +98,61 @@ func (j *jet) read(b bucket, key string, done func(entry, error)) {
 		if err == nil && m.Header.Get(headerOperation) == operationDelete {
 			err = ErrNotFound
 		}
+		if errors.Is(err, ErrNotFound) && j.embedded == nil {
+			j.latest(b, key, done) // a replica may lag behind what was just made
+			return
+		}
 		if err != nil {
 			done(entry{}, err)
 			return
 		}
 		done(entry{key: key, value: m.Data, revision: sequenceOf(m)}, nil)
 	})
+}
+
+// latest asks the leader of the stream, which no replica is ahead of.
+func (j *jet) latest(b bucket, key string, done func(entry, error)) {
+	if j.embedded != nil {
+		j.read(b, key, done)
+		return
+	}
+	request, err := json.Marshal(map[string]string{"last_by_subj": j.subject(b, key)})
+	if err != nil {
+		done(entry{}, err)
+		return
+	}
+	msg := &nats.Msg{Subject: "$JS.API.STREAM.MSG.GET." + bucketStream + b.String(), Data: request}
+	j.requests.send(msg, func(m *nats.Msg, err error) {
+		if err != nil {
+			done(entry{}, err)
+			return
+		}
+		done(parseStored(key, m.Data))
+	})
+}
+
+// codeNoMessage is JetStream's for a subject that nobody wrote to.
+const codeNoMessage = 10037
+
+// parseStored reads an answer of the leader.
+func parseStored(key string, b []byte) (entry, error) {
+	var answer struct {
+		Error   *apiError `json:"error"`
+		Message struct {
+			Sequence uint64 `json:"seq"`
+			Header   []byte `json:"hdrs"`
+			Data     []byte `json:"data"`
+		} `json:"message"`
+	}
+	switch err := json.Unmarshal(b, &answer); {
+	case err != nil:
+		return entry{}, fmt.Errorf("%w: it answered %.80q", ErrUnavailable, b)
+	case answer.Error != nil && answer.Error.ErrCode == codeNoMessage:
+		return entry{}, ErrNotFound
+	case answer.Error != nil:
+		return entry{}, fmt.Errorf("%w: %s", ErrUnavailable, answer.Error.Description)
+	case bytes.Contains(answer.Message.Header, []byte(headerOperation+": "+operationDelete)):
+		return entry{}, ErrNotFound
+	}
+	return entry{key: key, value: answer.Message.Data, revision: Revision(answer.Message.Sequence)}, nil
 }

@@ -37,7 +37,7 @@ func (s *Store) load(ctx context.Context) error {
 }
 
 func (s *Store) loadAccounts(ctx context.Context) error {
-	return s.backend.scan(ctx, bucketAccounts, ">", func(e entry) error {
+	err := s.backend.scan(ctx, bucketAccounts, ">", func(e entry) error {
 		a, err := parseAccount(e)
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -50,6 +50,10 @@ func (s *Store) loadAccounts(ctx context.Context) error {
 		s.report.Accounts = len(s.accounts)
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	return s.watch(ctx, bucketAccounts, s.learnAccount)
 }
 
 func (s *Store) loadDevices(ctx context.Context) error {
@@ -63,13 +67,16 @@ func (s *Store) loadDevices(ctx context.Context) error {
 			s.count(func(r *Report) { r.Unreadable++ })
 			return nil
 		}
-		if s.dir.add(h) {
+		if s.dir.add(h, e.revision) {
 			s.count(func(r *Report) { r.SharedKeys++ })
 		}
 		return nil
 	})
 	s.count(func(r *Report) { r.Devices = s.dir.size() })
-	return err
+	if err != nil {
+		return err
+	}
+	return s.watch(ctx, bucketDevices, s.learnDevice)
 }
 
 // loadClaims removes claim codes that expired. Those that were used are kept

@@ -90,6 +90,8 @@ func (m *memory) read(b bucket, key string, done func(entry, error)) {
 	}
 }
 
+func (m *memory) latest(b bucket, key string, done func(entry, error)) { m.read(b, key, done) }
+
 func (m *memory) scan(ctx context.Context, b bucket, pattern string, yield func(entry) error) error {
 	m.mu.Lock()
 	var all []entry

@@ -80,8 +80,8 @@ func DropApp(id DeviceID, part Part) Op { return Op{kind: opDropApp, id: id, par
 func Append(e Event) Op { return Op{kind: opAppend, id: e.Device, event: e} }
 
 // If makes the op conditional: it fails with [ErrConflict] unless the record
-// still has revision r. A zero r asks that the record not exist. Events and
-// reservations cannot be conditional.
+// still has revision r. A zero r asks that the record not exist. Events cannot be
+// conditional.
 func (op Op) If(r Revision) Op {
 	op.cas, op.expect = true, r
 	return op

@@ -122,18 +122,3 @@ func openDir(ctx context.Context, c Config) (*jet, error) {
 	j.requests.space = &space{dir: c.Dir, free: c.FreeBytesMin}
 	return j, nil
 }
-
-func openURL(ctx context.Context, c Config) (*jet, error) {
-	if c.KeyFile == "" {
-		return nil, errors.New("store: a cluster needs a key file: make one with NewKeyFile and give every node a copy")
-	}
-	key, err := readKey(c.KeyFile)
-	if err != nil {
-		return nil, fmt.Errorf("store: %w", err)
-	}
-	j, err := connect(ctx, c, dialURL(c.URL), key)
-	if err != nil {
-		return nil, fmt.Errorf("store: NATS at %s: %w", redact(c.URL), err)
-	}
-	return j, nil
-}

@@ -81,11 +81,18 @@ type Session struct {
 	// and the bitmap of the 64 below it. They may lag behind.
 	Top, Window uint64
 
+	// Node is the node that has the session, in a cloud of several.
+	Node NodeID
+
 	// Record is opaque, at most 4 KiB: the protocol's own state (which holds
 	// the session's secrets) and what the endpoint adds.
 	Record []byte
 
 	Revision Revision
+	// Progress is the revision of the progress that was merged, zero if there was
+	// none. A node that [Reserve]s only if it is still this one never uses sequence
+	// numbers that another node has reserved for the same session.
+	Progress Revision
 }
 
 // Progress is the part of a session that changes while it is used. Writing it
@@ -117,6 +124,10 @@ type Event struct {
 	Device  DeviceID  // who published it; zero for the API
 	At      time.Time // when, to the millisecond
 	Body    []byte    // opaque, at most 256 KiB: name, data and the rest
+
+	// For the other nodes of a cloud of several, and not kept by one that is alone:
+	Node             NodeID // that stored it
+	Product, Version uint16 // of the device's firmware, or the product of the API
 
 	// Sequence numbers the events of a store in the order they were stored,
 	// from 1. Append ignores it.

@@ -7,13 +7,14 @@ import (
 
 // The plain text of a session record, before it is sealed:
 //
-//	0   1   version, 1
+//	0   1   version: 1, or 2 where there is a node
 //	1   8   connection id
 //	9   32  fingerprint of the device key
 //	41  8   Reserved, big-endian
 //	49  8   Top
 //	57  8   Window
-//	65  …   Record
+//	65  8   node, of version 2
+//	73  …   Record; of version 1 at 65
 //
 // A progress record, which is not sealed as nothing in it is secret:
 //
@@ -23,36 +24,55 @@ import (
 //	17  8   Top
 //	25  8   Window
 const (
-	sessionVersion  = 1
-	sessionHeadLen  = 65
+	sessionVersion  = 2
+	sessionHeadLen  = 73
+	sessionHeadLen1 = 65
 	progressVersion = 1
 	progressLen     = 33
 )
 
 func (s *Session) append(b []byte) []byte {
-	b = append(b, sessionVersion)
+	version := byte(1)
+	if s.Node != (NodeID{}) {
+		version = sessionVersion
+	}
+	b = append(b, version)
 	b = append(b, s.CID[:]...)
 	b = append(b, s.Key[:]...)
 	b = binary.BigEndian.AppendUint64(b, s.Reserved)
 	b = binary.BigEndian.AppendUint64(b, s.Top)
 	b = binary.BigEndian.AppendUint64(b, s.Window)
+	if version == sessionVersion {
+		b = append(b, s.Node[:]...)
+	}
 	return append(b, s.Record...)
 }
 
 // parseSession decodes the plain text b. The result aliases it.
 func parseSession(id DeviceID, b []byte) (*Session, error) {
-	if err := checkVersion("session", b, sessionVersion, sessionHeadLen); err != nil {
-		return nil, err
+	first := len(b) >= sessionHeadLen1 && b[0] == 1
+	if !first {
+		if err := checkVersion("session", b, sessionVersion, sessionHeadLen); err != nil {
+			return nil, err
+		}
 	}
-	return &Session{
+	s := &Session{
 		Device:   id,
 		CID:      CID(b[1:9]),
 		Key:      Fingerprint(b[9:41]),
 		Reserved: binary.BigEndian.Uint64(b[41:]),
 		Top:      binary.BigEndian.Uint64(b[49:]),
 		Window:   binary.BigEndian.Uint64(b[57:]),
-		Record:   b[sessionHeadLen:],
-	}, nil
+	}
+	if first {
+		s.Record = b[sessionHeadLen1:]
+	} else {
+		s.Node, s.Record = NodeID(b[sessionHeadLen1:]), b[sessionHeadLen:]
+		if s.Node == (NodeID{}) {
+			return nil, fmt.Errorf("store: session record: malformed")
+		}
+	}
+	return s, nil
 }
 
 func (p *Progress) append(b []byte) []byte {

@@ -15,6 +15,7 @@ type Store struct {
 	sealer   *sealer // nil in memory
 	dir      *directory
 	onRevoke func(DeviceID)
+	onChange func(DeviceID)
 
 	onCallDropped func(hook DeviceID)
 
@@ -46,6 +47,7 @@ func newStore(ctx context.Context, b backend, sealer *sealer) (*Store, error) {
 		sealer:   sealer,
 		dir:      newDirectory(),
 		onRevoke: func(DeviceID) {},
+		onChange: func(DeviceID) {},
 		accounts: map[AccountID]*Account{},
 		names:    map[username]AccountID{},
 

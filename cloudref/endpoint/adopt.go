@@ -1,0 +1,286 @@
+package endpoint
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/muster/muster/cloudref/app"
+	"github.com/muster/muster/cloudref/store"
+	"github.com/muster/muster/protocol/clock"
+	"github.com/muster/muster/protocol/coap"
+	"github.com/muster/muster/protocol/dtls"
+	"github.com/muster/muster/protocol/link"
+	"github.com/muster/muster/transport"
+)
+
+// How a session moves from one node to another:
+//
+//	record arrives -> its session is read, and opens the record
+//	  -> progress written, if it is still the one that was read
+//	  -> session written, if it is still the one that was read
+//	  -> application state read -> the session is here; the record goes to it
+//
+// The first write keeps the node that had the session from reserving more
+// sequence numbers, so no two nodes ever use one twice. The second tells that
+// node, and all others, whose the session is; it forgets its own without a word
+// to the device.
+
+// clustered reports whether there are other nodes.
+func (n *Node) clustered() bool { return n.c.Node != store.NodeID{} }
+
+// learn takes in what the store says of a session.
+func (n *Node) learn(id store.DeviceID, s *store.Session, at store.Revision) {
+	if s == nil || s.Node == n.c.Node {
+		n.others.forget(id, at)
+		return
+	}
+	state, peer, err := thawed(s)
+	if err != nil {
+		n.counts.Unrestored.Add(1)
+		return
+	}
+	o := other{cid: state.ReadCID, peer: peer, revision: at}
+	n.others.set(id, o)
+	if d := n.index.device(id); d != nil {
+		n.later(d, func(now clock.Instant, d *device, w *work) {
+			d.lostAt = max(d.lostAt, at)
+			d.elsewhere(now, at, w)
+		})
+	}
+}
+
+// Elsewhere says that a device is connected to another node, newer than here.
+func (n *Node) Elsewhere(id store.DeviceID) {
+	if d := n.index.device(id); d != nil {
+		n.later(d, func(now clock.Instant, d *device, w *work) {
+			if d.current != nil && !d.current.udp() { // of those over UDP the store tells
+				d.elsewhere(now, math.MaxUint64, w)
+			}
+		})
+	}
+}
+
+// elsewhere forgets the session of a device that another node has now. The device
+// is told nothing, and nothing is written: both are the other node's.
+func (d *device) elsewhere(now clock.Instant, at store.Revision, w *work) {
+	s := d.current
+	if s == nil || s.udp() && (s.revision >= at || !s.stored) {
+		return
+	}
+	d.n.counts.Left.Add(1)
+	d.n.index.remove(s)
+	if !s.udp() {
+		d.n.streams.drop(s.stream)
+		w.out.Close(s.stream)
+	}
+	d.current, d.online, d.loaded = nil, false, false
+	d.app.Lost(now, &w.app)
+	w.app.Save = 0
+	d.applied(now, nil, w)
+	d.n.router.remove(d)
+	d.app = app.New(app.DeviceID(d.id), &d.n.app)
+	d.n.observe(now, d, Observation{What: Left, Detail: "another node has the session", Session: s.info(false)})
+	if d.fresh == nil {
+		d.n.index.forget(d)
+	}
+}
+
+// wrote notes the revision of the session's record, as this node wrote it.
+func (d *device) wrote(now clock.Instant, s *session, at store.Revision, w *work) {
+	s.revision = max(s.revision, at)
+	if s == d.current && s.stored && d.lostAt > s.revision {
+		d.elsewhere(now, d.lostAt, w)
+	}
+}
+
+// load reads the application state of a device whose first message has come: it may
+// have been at another node. The message waits.
+func (d *device) load(s *session, e *coap.Event) {
+	if d.loading {
+		s.link.Forget(e.Message) // it is being read; the device sends again
+		return
+	}
+	d.loading = true
+	wire := append([]byte(nil), e.Wire...)
+	d.n.c.Store.ReadParts(d.id, []store.Part{partSession, partDescribe}, func(parts [][]byte, err error) {
+		d.n.later(d, func(now clock.Instant, d *device, w *work) {
+			d.loading = false
+			m, parseErr := coap.Parse(wire)
+			if parseErr != nil {
+				panic(fmt.Sprintf("endpoint: a message that was read before: %v", parseErr))
+			}
+			if err != nil {
+				s.link.Forget(m) // it is sent again, and then it is tried again
+				return
+			}
+			d.loaded = true
+			d.restoreApp(parts)
+			if s == d.current || s == d.fresh {
+				d.message(now, s, m, w)
+				d.applied(now, s, w)
+			}
+		})
+	})
+}
+
+// restoreApp takes over the application state as it was stored.
+func (d *device) restoreApp(parts [][]byte) {
+	if len(parts[0]) == 0 {
+		return
+	}
+	if d.n.c.Faults.ForgetState {
+		parts[1] = nil
+	}
+	a, err := app.Restore(app.DeviceID(d.id), &d.n.app, parts[0], parts[1])
+	if err != nil {
+		d.n.counts.Unrestored.Add(1)
+		return
+	}
+	d.app = a
+}
+
+// adopt takes over the session that a record is of, if another node has it. It
+// reports whether one has.
+func (n *Node) adopt(now clock.Instant, h dtls.Header, p transport.Packet) bool {
+	if !n.clustered() || n.c.Faults.ForgetSessions {
+		return false
+	}
+	id, known := n.others.find(h, p.Peer)
+	if !known {
+		return false
+	}
+	p.Data = append([]byte(nil), p.Data...)
+	marked := h.Type == dtls.TypeMovedCID || h.Type == dtls.TypeMovedTrailer
+	if a := n.others.join(now, id, arrived{packet: p, marked: marked}); a != nil {
+		n.readSession(now, a)
+	}
+	return true
+}
+
+// adoptionTries bounds how often a session that changes while it is adopted is read
+// again.
+const adoptionTries = 5
+
+func (n *Node) readSession(now clock.Instant, a *adoption) {
+	a.tries++
+	n.c.Store.ReadSession(a.id, func(stored *store.Session, err error) {
+		if err != nil || !n.opens(now, stored, n.others.first(a).packet.Data) {
+			n.others.end(now, a, true)
+			return
+		}
+		n.takeOver(now, a, stored)
+	})
+}
+
+// opens reports whether a datagram is of a session. Otherwise anybody who saw a
+// connection id could move sessions from node to node.
+func (n *Node) opens(now clock.Instant, stored *store.Session, datagram []byte) bool {
+	s, err := n.newDevice(stored.Device).thaw(stored, false)
+	if err != nil {
+		return false
+	}
+	out := link.Out{Ciphers: dtls.NewCiphers(1)}
+	return s.link.Receive(now, append([]byte(nil), datagram...), &out).Authentic
+}
+
+// takeOver writes that the session is this node's, and reserves sequence numbers.
+func (n *Node) takeOver(now clock.Instant, a *adoption, stored *store.Session) {
+	d := n.device(a.id)
+	s, err := d.thaw(stored, n.c.Faults.RewindSequence)
+	if err != nil {
+		n.others.end(now, a, true)
+		return
+	}
+	record := s.record(n.c.Reservation) // sets what is reserved, for the progress too
+	progress := []store.Op{n.progressOf(s).If(stored.Progress)}
+	n.c.Store.Write(progress, func(err error) {
+		if err != nil {
+			n.tryAgain(now, a, err)
+			return
+		}
+		s.progress = progress[0].Revision
+		ops := []store.Op{store.PutSession(record).If(stored.Revision)}
+		n.c.Store.Write(ops, func(err error) {
+			if err != nil {
+				n.tryAgain(now, a, err)
+				return
+			}
+			s.revision = ops[0].Revision
+			n.c.Store.ReadParts(a.id, []store.Part{partSession, partDescribe}, func(parts [][]byte, err error) {
+				n.later(d, func(now clock.Instant, d *device, w *work) { d.arrive(now, s, a, parts, err, w) })
+			})
+		})
+	})
+}
+
+// tryAgain reads the session again where somebody else has changed it, or gives up.
+func (n *Node) tryAgain(now clock.Instant, a *adoption, err error) {
+	if errors.Is(err, store.ErrConflict) && a.tries < adoptionTries {
+		n.readSession(now, a)
+		return
+	}
+	// The device sends again, and then it is tried again.
+	n.others.end(now, a, false)
+}
+
+// arrive makes an adopted session the device's own.
+func (d *device) arrive(now clock.Instant, s *session, a *adoption, parts [][]byte, err error, w *work) {
+	queue := d.n.others.end(now, a, false)
+	d.n.others.forget(d.id, s.revision+1)
+	if d.current != nil || err != nil || d.lostAt > s.revision {
+		return // a handshake was faster, or another node; or it is read again with the next record
+	}
+	d.loaded = true
+	d.restoreApp(parts)
+	d.current = s
+	s.link.Reserve(s.reserved, &w.send)
+	d.n.index.add(s)
+	d.reroute()
+	d.n.counts.Adopted.Add(1)
+	d.n.observe(now, d, Observation{What: Adopted, Session: s.info(true)})
+	for _, x := range queue {
+		d.receive(now, s, x.packet.Data, x.packet, x.marked, w)
+	}
+	d.flush(now, s, w)
+}
+
+// progressOf is what this node has reserved of a session.
+func (n *Node) progressOf(s *session) store.Op {
+	state := s.link.DTLS().Export()
+	return store.Reserve(store.Progress{
+		Device: s.device.id, CID: s.id, Reserved: s.reserved, Top: state.WindowTop, Window: state.Window,
+	})
+}
+
+// writeProgressIfOurs writes the progress of a session if no other node did. One
+// write follows the other, as each must name the one before.
+func (d *device) writeProgressIfOurs(s *session, ops []store.Op, then func(clock.Instant, error, *work)) {
+	write := func() {
+		ops[0] = ops[0].If(s.progress)
+		d.n.c.Store.Write(ops, func(err error) {
+			d.n.later(d, func(now clock.Instant, d *device, w *work) {
+				s.progressing = false
+				if err == nil {
+					s.progress = ops[0].Revision
+				}
+				if errors.Is(err, store.ErrConflict) {
+					d.elsewhere(now, math.MaxUint64, w)
+				}
+				then(now, err, w)
+				if len(s.waiting) > 0 {
+					next := s.waiting[0]
+					s.waiting = s.waiting[1:]
+					s.progressing = true
+					next()
+				}
+			})
+		})
+	}
+	if s.progressing {
+		s.waiting = append(s.waiting, write)
+		return
+	}
+	s.progressing = true
+	write()
+}

@@ -1,0 +1,246 @@
+package cloudref
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+
+	"github.com/muster/muster/cloudref/app"
+)
+
+// startNATS runs a NATS server with JetStream until the test ends.
+func startNATS(t *testing.T, o server.Options) *server.Server {
+	t.Helper()
+	o.Host, o.Port, o.NoSigs, o.NoLog = "127.0.0.1", server.RANDOM_PORT, true, true
+	o.StoreDir = t.TempDir()
+	s, err := server.NewServer(&o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	if !s.ReadyForConnections(20 * time.Second) {
+		t.Fatal("the NATS server does not start")
+	}
+	return s
+}
+
+// startNodes starts a cloud of several nodes, whose data directories have the same
+// keys.
+func startNodes(t *testing.T, n int, url string) []*Cloud {
+	t.Helper()
+	var all []*Cloud
+	first := t.TempDir()
+	for i := range n {
+		dir := first
+		if i > 0 {
+			dir = t.TempDir()
+			copyKeys(t, first, dir)
+		}
+		all = append(all, startCloud(t, Options{Dir: dir, NATS: url, TCP: anyPort}))
+	}
+	eventually(t, "all nodes know one another", func() bool {
+		for _, c := range all {
+			if c.Nodes() != n {
+				return false
+			}
+		}
+		return true
+	})
+	return all
+}
+
+func copyKeys(t *testing.T, from, to string) {
+	t.Helper()
+	for _, file := range []string{fileECKey, fileRSAKey, "session.key"} {
+		if err := writeSecret(filepath.Join(to, file), must(os.ReadFile(filepath.Join(from, file)))); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// eventually waits for something that other processes and goroutines bring about.
+func eventually(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for range 3000 {
+		if is() {
+			return
+		}
+		<-tick.C
+	}
+	t.Fatalf("never: %s", what)
+}
+
+// A device moves between two nodes: nothing of it is lost, and both are one cloud
+// to those who use it.
+func TestTwoNodes(t *testing.T) {
+	nats := startNATS(t, server.Options{JetStream: true})
+	nodes := startNodes(t, 2, nats.ClientURL())
+	a, b := nodes[0], nodes[1]
+	owner := must(a.Account(t.Context(), "alice"))
+	if other := must(b.Account(t.Context(), "alice")); other != owner {
+		t.Fatalf("one name, two accounts: %v and %v", owner, other)
+	}
+	p, q := newPuppet(1, &a.o.ECKey.PublicKey), newPuppet(2, &a.o.ECKey.PublicKey)
+	register(t, a, owner, p)
+	register(t, b, owner, q)
+	eventually(t, "each node knows what the other registered", func() bool {
+		_, one := a.store.Identity(q.id)
+		_, two := b.store.Identity(p.id)
+		return one && two
+	})
+	streams := []*Stream{a.Subscribe(owner, ""), b.Subscribe(owner, "")}
+	for i, x := range []*puppet{p, q} {
+		if err := x.dial(nodes[i].UDP()); err != nil {
+			t.Fatal(err)
+		}
+		if err := x.connect(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// Events, stored and not, are seen at both nodes, once.
+	for _, s := range streams {
+		wantEvent(t, s, "spark/status", "online")
+		wantEvent(t, s, "spark/status", "online")
+	}
+	if !p.say(p.publish("news", "1"), 10*time.Second) {
+		t.Fatal("no acknowledgement")
+	}
+	if err := b.Publish(t.Context(), owner, app.Event{Name: "news", Data: []byte("2")}); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range streams {
+		got := map[string]int{}
+		for range 2 {
+			e := nextEvent(t, s)
+			got[e.Name+string(e.Data)]++
+		}
+		if len(got) != 2 {
+			t.Errorf("heard %v", got)
+		}
+	}
+	if !q.run(10*time.Second, func() bool { return len(q.deliveries("news")) == 2 }) {
+		t.Errorf("the device at the other node heard %v", q.deliveries("news"))
+	}
+	// A command finds its device at the other node.
+	stop := inBackground(p)
+	got, err := b.Call(t.Context(), p.id, "double", "12345")
+	if err != nil || got != 10 {
+		t.Errorf("called from the other node: %d, %v", got, err)
+	}
+	var failure *app.Failure
+	if _, err := b.Call(t.Context(), p.id, "tea", ""); !errors.As(err, &failure) || failure.Reason != app.NoSuchName {
+		t.Errorf("got %v", err)
+	}
+	if st := b.Status(p.id); !st.Online || st.Transport != "udp" || st.Peer == "" || len(st.Describe.Application.Functions) != 1 || st.Hello.System != 6200 {
+		t.Errorf("the other node says %+v", st)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	if _, err := b.Call(ctx, p.id, "never", ""); err == nil {
+		t.Error("a call without a function")
+	}
+	cancel()
+	stop()
+
+	// The device moves: no handshake, no sequence twice, its state is there.
+	for round, to := range []*Cloud{b, a, b} {
+		if err := p.resume(to.UDP()); err != nil {
+			t.Fatal(err)
+		}
+		if !p.say(p.publish("news", fmt.Sprint("moved", round)), 30*time.Second) {
+			t.Fatalf("round %d: no acknowledgement: %v", round, p.ended)
+		}
+		from := a
+		if to == a {
+			from = b
+		}
+		eventually(t, "the node that it left knows", func() bool {
+			return !from.node.Holds(p.id) && from.Status(p.id).Online
+		})
+		stop := inBackground(p)
+		for _, c := range nodes {
+			if got, err := c.Call(t.Context(), p.id, "double", "123"); err != nil || got != 6 {
+				t.Errorf("round %d: %d, %v", round, got, err)
+			}
+		}
+		stop()
+	}
+	if p.shakes != 1 || p.back != 0 {
+		t.Errorf("%d handshakes, %d sequences that were used before", p.shakes, p.back)
+	}
+	if !p.run(10*time.Second, func() bool { return len(p.deliveries("news")) >= 2 }) {
+		t.Error("its subscription is lost")
+	}
+	// What one node removes is removed at the other.
+	if err := a.store.RemoveDevice(t.Context(), p.id); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "its session ends at the other node", func() bool { return !b.node.Holds(p.id) })
+	if adopted := a.node.Counts().Adopted.Load() + b.node.Counts().Adopted.Load(); adopted != 3 {
+		t.Errorf("%d sessions were adopted", adopted)
+	}
+}
+
+// A forged record with the right connection id moves nothing.
+func TestForgedRecordMovesNoSession(t *testing.T) {
+	nats := startNATS(t, server.Options{JetStream: true})
+	nodes := startNodes(t, 2, nats.ClientURL())
+	owner := must(nodes[0].Account(t.Context(), "alice"))
+	p := newPuppet(1, &nodes[0].o.ECKey.PublicKey)
+	register(t, nodes[0], owner, p)
+	if err := p.dial(nodes[0].UDP()); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.connect(); err != nil {
+		t.Fatal(err)
+	}
+	forger := newPuppet(2, nil)
+	if err := forger.dial(nodes[1].UDP()); err != nil {
+		t.Fatal(err)
+	}
+	cid := p.link.DTLS().Export().WriteCID
+	record := append([]byte{25, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 0x7f, 0}, cid.Bytes()...)
+	record = append(record, 0, 32)
+	forger.send([][]byte{append(record, make([]byte, 32)...)})
+	eventually(t, "it has arrived", func() bool { return nodes[1].node.Counts().Datagrams.Load() > 0 })
+	if !p.say(p.publish("temp", "1"), 10*time.Second) || !nodes[0].node.Holds(p.id) || nodes[1].node.Holds(p.id) {
+		t.Error("a forged record moved the session")
+	}
+}
+
+// What is wrong with NATS, or with the keys, is told with what to do.
+func TestNATSMessages(t *testing.T) {
+	plain := startNATS(t, server.Options{})
+	closed := startNATS(t, server.Options{JetStream: true, Username: "muster", Password: "sesame"})
+	open := startNATS(t, server.Options{JetStream: true})
+	first := startNodes(t, 1, open.ClientURL())[0]
+	otherKeys := t.TempDir()
+	if err := writeSecret(filepath.Join(otherKeys, "session.key"), must(os.ReadFile(filepath.Join(first.o.Dir, "session.key")))); err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct{ dir, url, want string }{
+		"nobody there":     {t.TempDir(), "nats://127.0.0.1:1", "no NATS server answers there"},
+		"no JetStream":     {t.TempDir(), plain.ClientURL(), "nats-server -js"},
+		"no password":      {t.TempDir(), closed.ClientURL(), "put user and password"},
+		"no URL":           {t.TempDir(), "nats://127.0.0.1:port", "correct the URL"},
+		"other session":    {t.TempDir(), open.ClientURL(), "copy it from the data directory of a node"},
+		"other cloud keys": {otherKeys, open.ClientURL(), "copy cloud-udp.pem, cloud-tcp.pem and session.key"},
+	} {
+		c, err := Start(t.Context(), Options{Dir: test.dir, NATS: test.url, UDP: anyPort})
+		if err == nil {
+			_ = c.Stop()
+		}
+		if err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "sesame") {
+			t.Errorf("%s: %v, want %q", name, err, test.want)
+		}
+	}
+}
