@@ -26,6 +26,33 @@ import (
 // node, and all others, whose the session is; it forgets its own without a word
 // to the device.
 
+// A place is what a node must know of a device that may be at another.
+type place struct {
+	loaded  bool           // the application state is as the store has it
+	loading bool           // it is being read
+	lostAt  store.Revision // of the last session that another node stored
+}
+
+// place returns it, making it if need be. In a cloud of one node it is not asked
+// for.
+func (d *device) place() *place { return d.n.others.place(d) }
+
+// An owned says which records of a session in the store are this node's.
+type owned struct {
+	revision    store.Revision // of the session
+	progress    store.Revision // of its progress
+	progressing bool           // progress is being written
+	waiting     []func()       // what has to be written then
+}
+
+// ours returns it, making it if need be.
+func (s *session) ours() *owned {
+	if s.owned == nil {
+		s.owned = new(owned)
+	}
+	return s.owned
+}
+
 // clustered reports whether there are other nodes.
 func (n *Node) clustered() bool { return n.c.Node != store.NodeID{} }
 
@@ -44,7 +71,7 @@ func (n *Node) learn(id store.DeviceID, s *store.Session, at store.Revision) {
 	n.others.set(id, o)
 	if d := n.index.device(id); d != nil {
 		n.later(d, func(now clock.Instant, d *device, w *work) {
-			d.lostAt = max(d.lostAt, at)
+			d.place().lostAt = max(d.place().lostAt, at)
 			d.elsewhere(now, at, w)
 		})
 	}
@@ -65,7 +92,7 @@ func (n *Node) Elsewhere(id store.DeviceID) {
 // is told nothing, and nothing is written: both are the other node's.
 func (d *device) elsewhere(now clock.Instant, at store.Revision, w *work) {
 	s := d.current
-	if s == nil || s.udp() && (s.revision >= at || !s.stored) {
+	if s == nil || s.udp() && (s.ours().revision >= at || !s.stored) {
 		return
 	}
 	d.n.counts.Left.Add(1)
@@ -74,7 +101,7 @@ func (d *device) elsewhere(now clock.Instant, at store.Revision, w *work) {
 		d.n.streams.drop(s.stream)
 		w.out.Close(s.stream)
 	}
-	d.current, d.online, d.loaded = nil, false, false
+	d.current, d.online, d.place().loaded = nil, false, false
 	d.app.Lost(now, &w.app)
 	w.app.Save = 0
 	d.applied(now, nil, w)
@@ -83,29 +110,30 @@ func (d *device) elsewhere(now clock.Instant, at store.Revision, w *work) {
 	d.n.observe(now, d, Observation{What: Left, Detail: "another node has the session", Session: s.info(false)})
 	if d.fresh == nil {
 		d.n.index.forget(d)
+		d.n.others.leave(d)
 	}
 }
 
 // wrote notes the revision of the session's record, as this node wrote it.
 func (d *device) wrote(now clock.Instant, s *session, at store.Revision, w *work) {
-	s.revision = max(s.revision, at)
-	if s == d.current && s.stored && d.lostAt > s.revision {
-		d.elsewhere(now, d.lostAt, w)
+	s.ours().revision = max(s.ours().revision, at)
+	if s == d.current && s.stored && d.place().lostAt > s.ours().revision {
+		d.elsewhere(now, d.place().lostAt, w)
 	}
 }
 
 // load reads the application state of a device whose first message has come: it may
 // have been at another node. The message waits.
 func (d *device) load(s *session, e *coap.Event) {
-	if d.loading {
+	if d.place().loading {
 		s.link.Forget(e.Message) // it is being read; the device sends again
 		return
 	}
-	d.loading = true
+	d.place().loading = true
 	wire := append([]byte(nil), e.Wire...)
 	d.n.c.Store.ReadParts(d.id, []store.Part{partSession, partDescribe}, func(parts [][]byte, err error) {
 		d.n.later(d, func(now clock.Instant, d *device, w *work) {
-			d.loading = false
+			d.place().loading = false
 			m, parseErr := coap.Parse(wire)
 			if parseErr != nil {
 				panic(fmt.Sprintf("endpoint: a message that was read before: %v", parseErr))
@@ -114,7 +142,7 @@ func (d *device) load(s *session, e *coap.Event) {
 				s.link.Forget(m) // it is sent again, and then it is tried again
 				return
 			}
-			d.loaded = true
+			d.place().loaded = true
 			d.restoreApp(parts)
 			if s == d.current || s == d.fresh {
 				d.message(now, s, m, w)
@@ -199,14 +227,14 @@ func (n *Node) takeOver(now clock.Instant, a *adoption, stored *store.Session) {
 			n.tryAgain(now, a, err)
 			return
 		}
-		s.progress = progress[0].Revision
+		s.ours().progress = progress[0].Revision
 		ops := []store.Op{store.PutSession(record).If(stored.Revision)}
 		n.c.Store.Write(ops, func(err error) {
 			if err != nil {
 				n.tryAgain(now, a, err)
 				return
 			}
-			s.revision = ops[0].Revision
+			s.ours().revision = ops[0].Revision
 			n.c.Store.ReadParts(a.id, []store.Part{partSession, partDescribe}, func(parts [][]byte, err error) {
 				n.later(d, func(now clock.Instant, d *device, w *work) { d.arrive(now, s, a, parts, err, w) })
 			})
@@ -227,11 +255,11 @@ func (n *Node) tryAgain(now clock.Instant, a *adoption, err error) {
 // arrive makes an adopted session the device's own.
 func (d *device) arrive(now clock.Instant, s *session, a *adoption, parts [][]byte, err error, w *work) {
 	queue := d.n.others.end(now, a, false)
-	d.n.others.forget(d.id, s.revision+1)
-	if d.current != nil || err != nil || d.lostAt > s.revision {
+	d.n.others.forget(d.id, s.ours().revision+1)
+	if d.current != nil || err != nil || d.place().lostAt > s.ours().revision {
 		return // a handshake was faster, or another node; or it is read again with the next record
 	}
-	d.loaded = true
+	d.place().loaded = true
 	d.restoreApp(parts)
 	d.current = s
 	s.link.Reserve(s.reserved, &w.send)
@@ -257,30 +285,30 @@ func (n *Node) progressOf(s *session) store.Op {
 // write follows the other, as each must name the one before.
 func (d *device) writeProgressIfOurs(s *session, ops []store.Op, then func(clock.Instant, error, *work)) {
 	write := func() {
-		ops[0] = ops[0].If(s.progress)
+		ops[0] = ops[0].If(s.ours().progress)
 		d.n.c.Store.Write(ops, func(err error) {
 			d.n.later(d, func(now clock.Instant, d *device, w *work) {
-				s.progressing = false
+				s.ours().progressing = false
 				if err == nil {
-					s.progress = ops[0].Revision
+					s.ours().progress = ops[0].Revision
 				}
 				if errors.Is(err, store.ErrConflict) {
 					d.elsewhere(now, math.MaxUint64, w)
 				}
 				then(now, err, w)
-				if len(s.waiting) > 0 {
-					next := s.waiting[0]
-					s.waiting = s.waiting[1:]
-					s.progressing = true
+				if len(s.ours().waiting) > 0 {
+					next := s.ours().waiting[0]
+					s.ours().waiting = s.ours().waiting[1:]
+					s.ours().progressing = true
 					next()
 				}
 			})
 		})
 	}
-	if s.progressing {
-		s.waiting = append(s.waiting, write)
+	if s.ours().progressing {
+		s.ours().waiting = append(s.ours().waiting, write)
 		return
 	}
-	s.progressing = true
+	s.ours().progressing = true
 	write()
 }

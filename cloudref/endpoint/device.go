@@ -37,13 +37,6 @@ type device struct {
 	unsaved app.Parts // changed, but the store failed
 	timer   timerSlot
 	inbox   []job
-
-	stranger *stranger // nil, but for one that is not registered yet
-
-	// In a cloud of several nodes:
-	loaded  bool           // app is as the store has it
-	loading bool           // it is being read
-	lostAt  store.Revision // of the last session that another node stored
 }
 
 // A session is one secured connection of a device.
@@ -65,11 +58,8 @@ type session struct {
 	restored  bool // nothing was received since the node started
 	moved     bool // the last record was marked as moved
 
-	// In a cloud of several nodes: the revisions of its record and of its progress,
-	// and what has to be written when the progress is.
-	revision, progress store.Revision
-	progressing        bool
-	waiting            []func()
+	stranger *stranger // nil, but for a device that is not registered yet
+	owned    *owned    // nil in a cloud of one node
 }
 
 func (s *session) udp() bool { return s.stream == 0 }
@@ -249,7 +239,7 @@ func (d *device) follow(s *session, from transport.Packet, a dtls.Arrival) {
 func (d *device) writeSession(s *session) {
 	ops := []store.Op{store.PutSession(s.record(0))}
 	if d.n.clustered() {
-		ops[0] = ops[0].If(s.revision)
+		ops[0] = ops[0].If(s.ours().revision)
 	}
 	d.n.c.Store.Write(ops, func(err error) {
 		if err == nil && d.n.clustered() {
@@ -366,11 +356,11 @@ func (d *device) exchanged(now clock.Instant, s *session, e *coap.Event, w *work
 	}
 	switch e.Kind {
 	case coap.Received:
-		if d.stranger != nil {
+		if s.stranger != nil {
 			d.introduce(now, s, e, w)
 			return
 		}
-		if d.n.clustered() && !d.loaded {
+		if d.n.clustered() && !d.place().loaded {
 			d.load(s, e)
 			return
 		}
@@ -496,8 +486,8 @@ func (d *device) forget(now clock.Instant, s *session, w *work) {
 	d.current = nil
 	if s.written {
 		drop := store.DropSession(d.id)
-		if d.n.clustered() && s.revision != 0 {
-			drop = drop.If(s.revision) // it may be another node's by now
+		if d.n.clustered() && s.ours().revision != 0 {
+			drop = drop.If(s.ours().revision) // it may be another node's by now
 		}
 		d.n.c.Store.Write([]store.Op{drop}, func(error) {})
 	}

@@ -76,7 +76,7 @@ func (d *device) store(h *heldOut) {
 		d.n.later(d, func(now clock.Instant, d *device, w *work) {
 			h.done, h.err = true, err
 			if err == nil && d.n.clustered() && h.greets() && h.session.udp() {
-				h.session.progress = ops[1].Revision
+				h.session.ours().progress = ops[1].Revision
 				d.wrote(now, h.session, ops[0].Revision, w)
 			}
 			d.releaseHeld(now, w)

@@ -361,15 +361,16 @@ func (n *Node) secured(now clock.Instant, hs *handshake, e *dtls.Event, w *work)
 	key := store.FingerprintOf(e.PeerSPKI)
 	identity, known := n.c.Store.Identify(key)
 	var d *device
+	var unknown *stranger
 	switch {
 	case (known && identity.Flags&store.Denied == 0) || n.c.Faults.AcceptUnknownKey:
 		d = n.device(identity.Device)
 	case !known && n.welcome():
-		d = n.newStranger(e.PeerSPKI, store.DeviceID{})
+		d, unknown = n.newDevice(store.DeviceID{}), newStranger(e.PeerSPKI, store.DeviceID{})
 	default:
 		return // the key was revoked a moment ago
 	}
-	s := &session{device: d, local: n.index.localOf(hs.local), peer: hs.peer, key: key}
+	s := &session{device: d, local: n.index.localOf(hs.local), peer: hs.peer, key: key, stranger: unknown}
 	e.Session.SetDeviceID(identity.Device)
 	e.Session.SetFaults(n.c.RecordFaults)
 	s.link = link.OverDTLS(e.Session, n.exchange(&coap.CloudUDP))
@@ -381,7 +382,7 @@ func (n *Node) secured(now clock.Instant, hs *handshake, e *dtls.Event, w *work)
 		if n.c.KeepSecrets {
 			info.DTLS = e.Secrets
 		}
-		if d.stranger == nil {
+		if unknown == nil {
 			n.observe(now, d, Observation{What: Secured, Session: info})
 		}
 	})

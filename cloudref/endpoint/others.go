@@ -19,6 +19,7 @@ type others struct {
 	byCID  map[dtls.CID]store.DeviceID
 	byPeer map[netip.AddrPort]store.DeviceID // of sessions without connection id
 
+	places   map[*device]*place
 	adopting map[store.DeviceID]*adoption
 	failed   map[store.DeviceID]clock.Instant // when its last adoption failed
 }
@@ -46,7 +47,27 @@ type arrived struct {
 func (x *others) init() {
 	x.rows, x.byCID = make(map[store.DeviceID]other), make(map[dtls.CID]store.DeviceID)
 	x.byPeer = make(map[netip.AddrPort]store.DeviceID)
+	x.places = make(map[*device]*place)
 	x.adopting, x.failed = make(map[store.DeviceID]*adoption), make(map[store.DeviceID]clock.Instant)
+}
+
+// place returns the place of a device, see [device.place].
+func (x *others) place(d *device) *place {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	p := x.places[d]
+	if p == nil {
+		p = new(place)
+		x.places[d] = p
+	}
+	return p
+}
+
+// leave forgets the place of a device that is not here any more.
+func (x *others) leave(d *device) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	delete(x.places, d)
 }
 
 // set enters a session, unless something newer is known.

@@ -108,7 +108,10 @@ func (d *device) thaw(stored *store.Session, rewind bool) (*session, error) {
 	}
 	s := &session{
 		device: d, key: stored.Key, id: stored.CID, peer: peer, greetBy: clock.Never,
-		written: true, stored: true, restored: true, revision: stored.Revision, progress: stored.Progress,
+		written: true, stored: true, restored: true,
+	}
+	if d.n.clustered() {
+		s.owned = &owned{revision: stored.Revision, progress: stored.Progress}
 	}
 	s.local = d.n.index.localOf(local)
 	state.SendLimit = max(state.SendLimit, stored.Reserved)

@@ -37,16 +37,15 @@ func (n *Node) trust(id lightssl.DeviceID, spki []byte) bool {
 	return !taken || identity.Device == store.DeviceID(id)
 }
 
-// newStranger returns a device for the session of a stranger.
-func (n *Node) newStranger(spki []byte, id store.DeviceID) *device {
-	d := n.newDevice(id)
-	d.stranger = &stranger{spki: append([]byte(nil), spki...), id: id}
-	return d
+// newStranger returns what there is to know of a stranger. Its session hangs on a
+// new device.
+func newStranger(spki []byte, id store.DeviceID) *stranger {
+	return &stranger{spki: append([]byte(nil), spki...), id: id}
 }
 
 // introduce takes the Hello of a stranger.
 func (d *device) introduce(now clock.Instant, s *session, e *coap.Event, w *work) {
-	x := d.stranger
+	x := s.stranger
 	if x.asked {
 		return // it waits for the store
 	}
@@ -93,7 +92,7 @@ func (d *device) handOver(s *session, hello []byte) {
 	own := d.n.device(d.id)
 	moved := &session{
 		device: own, link: s.link, local: s.local, peer: s.peer, stream: s.stream,
-		key: store.FingerprintOf(d.stranger.spki), id: s.id,
+		key: store.FingerprintOf(s.stranger.spki), id: s.id,
 	}
 	d.n.jobs.put(own, func(now clock.Instant, own *device, w *work) {
 		own.begin(now, moved, w)

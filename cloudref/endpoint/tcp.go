@@ -248,10 +248,11 @@ func (st *stream) close(w *work) {
 // e.Rest and must be a Hello.
 func (st *stream) established(e *lightssl.Event) {
 	d := st.n.device(store.DeviceID(e.DeviceID))
+	var unknown *stranger
 	if st.isStranger(e) {
-		d = st.n.newStranger(e.SPKI, store.DeviceID(e.DeviceID))
+		d, unknown = st.n.newDevice(store.DeviceID(e.DeviceID)), newStranger(e.SPKI, store.DeviceID(e.DeviceID))
 	}
-	s := &session{device: d, local: st.n.index.localOf(st.local), peer: st.peer, stream: st.id}
+	s := &session{device: d, local: st.n.index.localOf(st.local), peer: st.peer, stream: st.id, stranger: unknown}
 	s.link = link.OverLightSSL(e.Session, st.n.exchange(&coap.CloudTCP))
 	st.session = s
 	rest := append([]byte(nil), e.Rest...)
@@ -261,7 +262,7 @@ func (st *stream) established(e *lightssl.Event) {
 	// together.
 	st.n.jobs.put(d, func(now clock.Instant, d *device, w *work) {
 		d.begin(now, s, w)
-		if d.stranger != nil {
+		if unknown != nil {
 			d.receive(now, s, rest, transport.Packet{}, false, w)
 			return
 		}
