@@ -83,7 +83,10 @@ func (r replier) Reply(ctx context.Context, h *store.Hook, call *hooks.Call, rep
 	at := time.Now()
 	ops := make([]store.Op, 0, len(replies))
 	for _, reply := range replies {
-		ops = append(ops, store.Append(store.Event{Account: h.Account, At: at, Body: endpoint.AppendEvent(nil, replyEvent(reply))}))
+		ops = append(ops, store.Append(store.Event{
+			Account: h.Account, At: at, Body: endpoint.AppendEvent(nil, replyEvent(reply)),
+			Node: r.c.id, Product: uint16(h.Product), Version: call.Version, To: call.Device,
+		}))
 	}
 	if err := r.c.store.Do(ctx, ops...); err != nil {
 		return fmt.Errorf("cloud: the answer to a webhook was not stored: %w", err)

@@ -7,11 +7,14 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"strings"
 	"time"
 
+	"github.com/muster/muster/cloudref/api"
 	"github.com/muster/muster/cloudref/app"
 	"github.com/muster/muster/cloudref/cluster"
 	"github.com/muster/muster/cloudref/endpoint"
+	"github.com/muster/muster/cloudref/hooks"
 	"github.com/muster/muster/cloudref/store"
 	"github.com/muster/muster/protocol/clock"
 )
@@ -107,12 +110,26 @@ func (n *nodes) follow(e store.Event) {
 		return // of a newer version
 	}
 	event.Data = append([]byte(nil), event.Data...)
-	n.cloud.node.Pass(e.Account, event, e.Device)
+	answers := e.To != (store.DeviceID{})
+	switch {
+	case answers && strings.HasPrefix(event.Name, hooks.SentPrefix):
+		// For people only.
+	case answers && e.Product != 0:
+		// The owner of the hook need not be that of the device.
+		if n.cloud.node.Holds(e.To) {
+			n.cloud.node.Command(e.To, func(now clock.Instant, d *app.Device, out *app.Out) { d.Deliver(now, event, app.DeviceID{}, out) })
+		}
+	default:
+		n.cloud.node.Pass(e.Account, event, e.Device)
+	}
 	told := Event{
 		Name: event.Name, Data: event.Data, Content: event.Content, TTL: event.TTL, Published: e.At,
 		Device: e.Device, Owner: e.Account, Product: store.ProductID(e.Product), Version: e.Version,
 	}
-	if e.Device != (store.DeviceID{}) {
+	switch {
+	case answers:
+		told.Device, told.Core = e.To, api.CoreInternal
+	case e.Device != (store.DeviceID{}):
 		told.Product = n.cloud.store.ProductOf(e.Device, e.Product)
 	}
 	n.cloud.events.emit(told)

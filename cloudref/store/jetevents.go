@@ -24,6 +24,9 @@ func (j *jet) appendEvent(e Event, done func(Revision, error)) {
 	}
 	if e.Node != (NodeID{}) {
 		msg.Header = nats.Header{headerNode: {e.Node.String()}}
+		if e.To != (DeviceID{}) {
+			msg.Header[headerTo] = []string{e.To.String()}
+		}
 		if e.Product != 0 {
 			msg.Header[headerProduct] = []string{fmt.Sprintf("%d.%d", e.Product, e.Version)}
 		}
@@ -102,6 +105,9 @@ func eventOf(m jetstream.Msg) (e Event, err error) {
 	if node := m.Headers().Get(headerNode); node != "" {
 		if e.Node, err = ParseNodeID(node); err != nil {
 			return e, err
+		}
+		if to, err := ParseDeviceID(m.Headers().Get(headerTo)); err == nil {
+			e.To = to
 		}
 		if _, err := fmt.Sscanf(m.Headers().Get(headerProduct), "%d.%d", &e.Product, &e.Version); err != nil {
 			e.Product, e.Version = 0, 0 // none

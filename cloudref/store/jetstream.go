@@ -42,6 +42,7 @@ const (
 	operationDelete = "DEL"
 	headerNode      = "Muster-Node"
 	headerProduct   = "Muster-Product"
+	headerTo        = "Muster-To"
 )
 
 // A jet is the backend in JetStream, embedded or not.

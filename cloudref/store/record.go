@@ -126,8 +126,9 @@ type Event struct {
 	Body    []byte    // opaque, at most 256 KiB: name, data and the rest
 
 	// For the other nodes of a cloud of several, and not kept by one that is alone:
-	Node             NodeID // that stored it
-	Product, Version uint16 // of the device's firmware, or the product of the API
+	Node             NodeID   // that stored it
+	Product, Version uint16   // of the device's firmware, or the product of the API
+	To               DeviceID // which device it answers; zero for none
 
 	// Sequence numbers the events of a store in the order they were stored,
 	// from 1. Append ignores it.
