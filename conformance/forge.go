@@ -84,7 +84,8 @@ type forged struct {
 	established bool
 	deaf        bool // does not acknowledge
 	heard       []heard
-	top         uint64 // highest record sequence of the cloud
+	top         uint64        // highest record sequence of the cloud
+	since       clock.Instant // when the session began
 }
 
 // heard is a message that a forged device took from a record.
@@ -153,7 +154,7 @@ func (f *forged) finished(replies []peer.RawDatagram) bool {
 		if verify, sequence, ok := f.verifyData(r.Data); ok && string(verify) == string(f.WantFinished()) {
 			f.final = append(f.final, r.Data)
 			f.top = max(f.top, sequence)
-			f.established = true
+			f.established, f.since = true, f.w.Now()
 			return true
 		}
 	}
@@ -190,6 +191,11 @@ func (f *forged) online() error {
 	if err := f.secure(); err != nil {
 		return err
 	}
+	return f.greet()
+}
+
+// greet says Hello.
+func (f *forged) greet() error {
 	id := f.tell(f.w.Hello().Message(f.w.Profile.Dialect()).Append(nil))
 	if !f.acknowledged(id) {
 		return errors.New("the cloud does not acknowledge the forged device's Hello")

@@ -26,5 +26,6 @@ func Suites() []Suite {
 		sendingSuite(),
 		tcpSuite(),
 		dtlsSuite(),
+		recordsSuite(),
 	}
 }

@@ -53,7 +53,9 @@ func (m *Mutant) Profiles() []string {
 func All() []Mutant {
 	return slices.Concat(
 		handshakeMutants, pubsubMutants, functionsMutants, variablesMutants, otaMutants, resumeMutants,
-		sessionMutants, hostileMutants, timersMutants, networkMutants, tcpMutants, dtlsMutants, deviceMutants, receivingMutants, cloudMutants, sendingMutants,
+		sessionMutants, hostileMutants, timersMutants, networkMutants,
+		tcpMutants, dtlsMutants, recordsMutants,
+		deviceMutants, receivingMutants, cloudMutants, sendingMutants,
 	)
 }
 

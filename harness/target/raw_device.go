@@ -30,7 +30,7 @@ type RawDevice struct {
 	store  *store.Store
 	adjust func(*CloudConfig)
 	refs   uint64
-	seed   uint64
+	taken  map[string]int // events, by name
 }
 
 // NewRawDevice returns a puppet in the place of a device of the profile, and a
@@ -40,7 +40,7 @@ func (e *Env) NewRawDevice(p *profile.Profile, runSeed uint64, adjust func(*Clou
 	if err := e.need(VirtualTime); err != nil {
 		return nil, err
 	}
-	d := &RawDevice{stage: newStage(e.kept(), p, runSeed), Raw: new(peer.Raw), seed: runSeed}
+	d := &RawDevice{stage: newStage(e.kept(), p, runSeed), Raw: new(peer.Raw), taken: make(map[string]int)}
 	d.adjust = func(c *CloudConfig) {
 		if adjust != nil {
 			adjust(c)
@@ -60,6 +60,9 @@ func (e *Env) NewRawDevice(p *profile.Profile, runSeed uint64, adjust func(*Clou
 func (d *RawDevice) observe(o endpoint.Observation) {
 	if o.What == endpoint.Secured && o.Session.DTLS != nil {
 		d.wire.decoder.AddSecrets(*o.Session.DTLS)
+	}
+	if o.What == endpoint.Published {
+		d.taken[o.Event.Name]++
 	}
 }
 
@@ -198,3 +201,6 @@ func (d *RawDevice) Event(name string, data []byte) {
 		a.SendEvent(now, ref, app.Event{Name: name, Data: data, Private: true}, out)
 	})
 }
+
+// Taken counts how often the cloud took an event of that name from the device.
+func (d *RawDevice) Taken(name string) int { return d.taken[name] }

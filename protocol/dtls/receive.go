@@ -83,7 +83,7 @@ func (s *Session) receiveRecord(r *record, out *Out, a *Arrival) {
 	t, content, newest, why := s.open(out.Ciphers, r)
 	if why != DropNone {
 		out.dropped(why)
-		if why == DropTag && s.faults&FaultAlertBadRecord != 0 {
+		if (why == DropTag || why == DropInner) && s.faults&FaultAlertBadRecord != 0 {
 			s.alert(AlertFatal, BadRecordMAC, out)
 		}
 		return
