@@ -121,7 +121,7 @@ var dtlsMutants = []Mutant{
 		Run: []string{"dtls"}, Fails: []string{"dtls/weak-hellos"},
 	},
 	{
-		Name: "cloud/strict-hello", Text: "refuses a ClientHello with an extension that it does not know",
+		Name: "cloud/strict-client-hello", Text: "refuses a ClientHello with an extension that it does not know",
 		Breaks: []string{"R-38"}, Cloud: server(dtls.ServerFaults{StrictHello: true}),
 		Run: []string{"dtls"}, Fails: []string{"dtls/odd-hellos"},
 	},
