@@ -156,6 +156,13 @@ func (t Tool) Write(ctx context.Context, board Target, w Write, leave bool, tell
 	return nil
 }
 
+// Leave has the board leave DFU mode and start. Releases of dfu-util differ in how
+// to say only that, so a few bytes are read on the way.
+func (t Tool) Leave(ctx context.Context, board Target) error {
+	_, err := t.Read(ctx, board, Region{Configuration, 0, 4}, true)
+	return err
+}
+
 func leaving(leave bool) string {
 	if leave {
 		return ":leave"

@@ -93,6 +93,10 @@ func TestReadAndWrite(t *testing.T) {
 	if entries, _ := os.ReadDir(tool.Scratch); len(entries) != 0 {
 		t.Errorf("left behind: %v", entries)
 	}
+	m.left = false
+	if err := tool.Leave(ctx, boron); err != nil || !m.left {
+		t.Errorf("leaving: %v, %v", err, m.left)
+	}
 	if version, err := tool.Version(ctx); err != nil || version != "0.11" {
 		t.Errorf("version %q, %v", version, err)
 	}
