@@ -12,20 +12,19 @@ type Capability string
 
 // The capabilities of clouds.
 const (
-	CloudUDP      Capability = "udp"           // devices get in by DTLS over UDP
-	CloudTCP      Capability = "tcp"           // devices get in by AES over TCP
-	Resume        Capability = "resume"        // sessions go on behind a lost connection
-	ConnectionID  Capability = "connection-id" // records name their session
-	Functions     Capability = "functions"     // calls a function of a device when asked to
-	VariableReads Capability = "variables"     // reads a variable of a device when asked to
-	CloudPublish  Capability = "publish"       // publishes events of an account when asked to
-	EventStream   Capability = "stream"        // tells the events of an account
-	Updates       Capability = "ota"           // sends firmware when asked to
-	ClaimCodes    Capability = "claims"        // gives claim codes
-	Registration  Capability = "register"      // takes the keys of new devices during the run
-	Restarts      Capability = "restart"       // can be stopped and started by the harness
-	TwoAccounts   Capability = "two-accounts"  // devices of two accounts take part
-	VirtualTime   Capability = "virtual-time"  // runs inside the harness, in virtual time
+	CloudUDP      Capability = "udp"          // devices get in by DTLS over UDP
+	CloudTCP      Capability = "tcp"          // devices get in by AES over TCP
+	Resume        Capability = "resume"       // sessions go on behind a lost connection
+	Functions     Capability = "functions"    // calls a function of a device when asked to
+	VariableReads Capability = "variables"    // reads a variable of a device when asked to
+	CloudPublish  Capability = "publish"      // publishes events of an account when asked to
+	EventStream   Capability = "stream"       // tells the events of an account
+	Updates       Capability = "ota"          // sends firmware when asked to
+	ClaimCodes    Capability = "claims"       // gives claim codes
+	Registration  Capability = "register"     // takes the keys of new devices during the run
+	Restarts      Capability = "restart"      // can be stopped and started by the harness
+	TwoAccounts   Capability = "two-accounts" // devices of two accounts take part
+	VirtualTime   Capability = "virtual-time" // runs inside the harness, in virtual time
 )
 
 // The capabilities of devices besides.
@@ -44,7 +43,6 @@ var capabilityTexts = map[Capability]string{
 	CloudUDP:      "lets devices in by DTLS over UDP",
 	CloudTCP:      "lets devices in by AES over TCP",
 	Resume:        "goes on with a session behind a lost connection",
-	ConnectionID:  "uses connection ids from Device OS 3.1 on",
 	Functions:     "functions of a device are called",
 	VariableReads: "variables of a device are read",
 	CloudPublish:  "events of an account are published by the cloud",

@@ -166,7 +166,6 @@ const probeTime = 6 * time.Second
 
 // probeCloud asks a cloud for what its API offers, and for what cannot be.
 func (e *Env) probeCloud(ctx context.Context, d *Device, p *Probe) {
-	e.probeConnectionID(p)
 	if e.service == nil {
 		return
 	}
@@ -232,36 +231,6 @@ func (e *Env) streams(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	return nil
-}
-
-// extensionCID is the extension of connection ids.
-const extensionCID = 254
-
-// probeConnectionID looks at the handshakes so far.
-func (e *Env) probeConnectionID(p *Probe) {
-	offered, given := 0, 0
-	for _, g := range e.groups {
-		if g.Absent != "" || g.Transport != "udp" || g.System < pdc.OS3_1 {
-			continue
-		}
-		for _, packet := range g.Devices[0].Packets(Mark{}) {
-			for i := range packet.Records {
-				for _, h := range packet.Records[i].Handshake {
-					if h.Hello == nil {
-						continue
-					}
-					if _, has := h.Hello.Extension(extensionCID); has && packet.Direction == trace.Up {
-						offered++
-					} else if has {
-						given++
-					}
-				}
-			}
-		}
-	}
-	if offered > 0 {
-		e.found(p, ConnectionID, given > 0, fmt.Sprintf("offered in %d ClientHellos, given in %d answers", offered, given))
-	}
 }
 
 // nonsense names what no device and no cloud has.

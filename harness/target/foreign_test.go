@@ -1,0 +1,381 @@
+package target
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/muster/muster/cloudref"
+	"github.com/muster/muster/cloudref/api"
+	"github.com/muster/muster/cloudref/endpoint"
+	"github.com/muster/muster/cloudref/store"
+	"github.com/muster/muster/harness/report"
+	"github.com/muster/muster/sim/device"
+	"github.com/muster/muster/sim/fleet"
+	"github.com/muster/muster/sim/profile"
+)
+
+// A foreignCloud is a reference cloud of which the harness knows only what it would
+// know of any other.
+type foreignCloud struct {
+	spec  *CloudSpec
+	token string
+}
+
+// aForeignCloud runs a cloud that knows one device of each profile. api, if not
+// nil, stands between the harness and the API.
+func aForeignCloud(t *testing.T, adjust func(*endpoint.Config), front func(http.Handler) http.Handler, profiles ...string) *foreignCloud {
+	t.Helper()
+	dir := t.TempDir()
+	any := netip.MustParseAddrPort("127.0.0.1:0")
+	cloud, err := cloudref.Start(t.Context(), cloudref.Options{UDP: any, TCP: any, Adjust: adjust, AnswerTimeout: 5 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	account, err := cloud.Account(t.Context(), "carol@example.org")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &foreignCloud{spec: &CloudSpec{
+		UDP: cloud.UDP().String(), TCP: cloud.TCP().String(), Devices: filepath.Join(dir, "fleet"),
+		Keys: []string{pemFile(t, dir, "ec.pem", cloud.PublicKeyUDP()), pemFile(t, dir, "rsa.pem", cloud.PublicKeyTCP())},
+	}}
+	registerFleet(t, cloud, account, f.spec.Devices, profiles)
+	server := cloud.API(api.Config{})
+	if f.token, err = server.IssueToken(t.Context(), account, time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	handler := http.Handler(server)
+	if front != nil {
+		handler = front(server)
+	}
+	web := httptest.NewServer(handler)
+	f.spec.API = &APISpec{URL: web.URL, Token: Secret{File: filepath.Join(dir, "token")}}
+	if err := os.WriteFile(f.spec.API.Token.File, []byte(f.token+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		web.CloseClientConnections()
+		web.Close()
+		if err := cloud.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return f
+}
+
+func pemFile(t *testing.T, dir, name string, der []byte) string {
+	path := filepath.Join(dir, name)
+	if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// registerFleet makes devices as "muster fleet --keys-out" does.
+func registerFleet(t *testing.T, cloud *cloudref.Cloud, account store.AccountID, dir string, profiles []string) {
+	keys := fleet.NewKeys(0)
+	var list []fleet.Member
+	var tcp []device.ID
+	for i, name := range profiles {
+		p, err := profile.Lookup(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := fleet.Member{ID: fleet.ID(77, i), Profile: p}
+		if list = append(list, m); !p.Board.UDP {
+			tcp = append(tcp, m.ID)
+		}
+	}
+	if err := errors.Join(keys.MakeRSA(t.Context(), tcp, nil), keys.Save(dir, list)); err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range list {
+		r := cloudref.Registration{ID: store.DeviceID(m.ID), Name: m.ID.String(), Owner: account}
+		if r.P256 = keys.Public(m.ID); !m.Profile.Board.UDP {
+			r.P256, r.RSA = nil, r.P256
+		}
+		if err := cloud.Register(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// start brings devices to the cloud.
+func (f *foreignCloud) start(t *testing.T) *Env {
+	t.Helper()
+	e, err := Start(t.Context(), Options{Devices: 10, Spec: &Spec{Cloud: f.spec}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := e.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return e
+}
+
+// probed returns what was found of a capability.
+func probed(t *testing.T, p Probe, c Capability) report.Capability {
+	t.Helper()
+	for _, one := range p.Capabilities {
+		if one.Name == string(c) {
+			return one
+		}
+	}
+	return report.Capability{}
+}
+
+const patient = 30 * time.Second
+
+func TestForeignCloud(t *testing.T) {
+	t.Parallel()
+	e := aForeignCloud(t, nil, nil, "boron@6.2.0", "photon@3.1.0", "electron@1.4.4").start(t)
+	p := e.Probe(t.Context(), patient)
+	for _, c := range []Capability{CloudUDP, CloudTCP, Functions, VariableReads, CloudPublish, EventStream} {
+		if one := probed(t, p, c); one.Probed != yes {
+			t.Errorf("%s: %+v", c, one)
+		}
+	}
+	if len(p.Canaries) != 0 || p.Asked != 4 {
+		t.Errorf("%d nonsense cases, said yes to %q", p.Asked, p.Canaries)
+	}
+	for _, d := range e.Devices() {
+		tryForeign(t, e, d)
+	}
+	for _, c := range []Capability{Restarts, VirtualTime, Registration, ClaimCodes, TwoAccounts} {
+		if e.Lacks(c) == "" {
+			t.Errorf("%s: a foreign cloud lacks nothing", c)
+		}
+	}
+	if e.Lacks(Functions) != "" || e.Lacks(Strangers) != "" {
+		t.Error("it lacks too much")
+	}
+}
+
+// tryForeign does with a device all that goes through the API, and looks at the
+// wire.
+func tryForeign(t *testing.T, e *Env, d *Device) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if got, err := e.Call(ctx, d, FunctionSum, "abc"); err != nil || got != Sum("abc") {
+		t.Errorf("%s: call: %d, %v", d, got, err)
+	}
+	for name, want := range d.Variables() {
+		if got, err := e.Read(ctx, d, name); err != nil || fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("%s: %s is %v, want %v; %v", d, name, got, want, err)
+		}
+	}
+	stream := e.Subscribe(0, "foreign/")
+	defer stream.Close()
+	if err := d.Publish(ctx, "foreign/event", []byte("data")); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case ev := <-stream.C:
+		if ev.Device.String() != d.Hex() || ev.Name != "foreign/event" || string(ev.Data) != "data" {
+			t.Errorf("%s: the stream says %+v", d, ev)
+		}
+	case <-ctx.Done():
+		t.Errorf("%s: the stream says nothing", d)
+	}
+	mark := d.Mark()
+	if err := e.Publish(ctx, 0, SubscribedTo+"foreign", []byte("down")); err != nil {
+		t.Error(err)
+	}
+	if _, err := d.Await(ctx, mark, func(e *Event) bool { return e.Kind == EventReceived }); err != nil {
+		t.Errorf("%s: %v", d, err)
+	}
+	sealed, messages := 0, 0
+	for _, packet := range d.Packets(Mark{}) {
+		for i := range packet.Records {
+			if packet.Records[i].Message != nil {
+				messages++
+			} else if packet.Records[i].State != 0 && packet.Records[i].Handshake == nil && packet.Records[i].Problem != "" {
+				sealed++
+			}
+		}
+	}
+	if sealed > 0 || messages < 10 {
+		t.Errorf("%s: %d messages could be read, and %d records not", d, messages, sealed)
+	}
+}
+
+func TestForeignCloudUpdates(t *testing.T) {
+	t.Parallel()
+	e := aForeignCloud(t, nil, nil, "boron@6.2.0").start(t)
+	e.Probe(t.Context(), patient)
+	d := e.Devices()[0]
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	told := make(chan struct{}, 1000)
+	if err := e.Flash(ctx, d, Image(d, 9000), func(Progress) { told <- struct{}{} }); err != nil {
+		t.Fatal(err)
+	}
+	if len(told) == 0 {
+		t.Error("no progress was told")
+	}
+	if err := e.Flash(ctx, d, []byte("no image"), nil); err == nil {
+		t.Error("an image that is none was sent")
+	} else if _, refused := Refusal(err); !refused {
+		t.Errorf("not a refusal: %v", err)
+	}
+}
+
+// TestForeignCloudOverOne has a cloud of which one key is known only.
+func TestForeignCloudOverOne(t *testing.T) {
+	t.Parallel()
+	f := aForeignCloud(t, nil, nil, "boron@6.2.0", "photon@3.1.0")
+	f.spec.Keys = f.spec.Keys[1:]
+	e := f.start(t)
+	if e.Probe(t.Context(), patient); e.Lacks(CloudTCP) != "" || !strings.Contains(e.Lacks(CloudUDP), "--cloud-key") {
+		t.Errorf("udp: %q, tcp: %q", e.Lacks(CloudUDP), e.Lacks(CloudTCP))
+	}
+	absent := 0
+	for _, g := range e.Groups() {
+		if g.Absent != "" {
+			absent++
+		}
+	}
+	if absent != 1 || len(e.Devices()) != 1 {
+		t.Errorf("%d groups are absent, %d devices take part", absent, len(e.Devices()))
+	}
+}
+
+// TestSilentCloud has a cloud that takes everything and says nothing.
+func TestSilentCloud(t *testing.T) {
+	t.Parallel()
+	f := aForeignCloud(t, nil, nil, "boron@6.2.0", "photon@3.1.0")
+	udp, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer udp.Close()
+	tcp, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tcp.Close()
+	f.spec.UDP, f.spec.TCP = udp.LocalAddr().String(), tcp.Addr().String()
+	e := f.start(t)
+	p := e.Probe(t.Context(), 3*time.Second)
+	for _, c := range []Capability{CloudUDP, CloudTCP} {
+		if one := probed(t, p, c); !one.Contradicts() || !strings.Contains(one.Text, "127.0.0.1") {
+			t.Errorf("%s: %+v", c, one)
+		}
+	}
+	if len(e.Devices()) != 0 {
+		t.Error("devices take part that cannot")
+	}
+}
+
+// TestCloudWithoutConnectionIDs has a cloud with one feature less, which devices from
+// 3.1 on insist on.
+func TestCloudWithoutConnectionIDs(t *testing.T) {
+	t.Parallel()
+	f := aForeignCloud(t, func(c *endpoint.Config) { c.ServerFaults.Extensions = []uint16{0xff01, 0x0b, 0x13, 0x14} }, nil,
+		"boron@2.3.1", "boron@6.2.0")
+	e := f.start(t)
+	p := e.Probe(t.Context(), 5*time.Second)
+	if one := probed(t, p, CloudUDP); one.Probed != yes || one.Text != "1 of 2 devices got in" {
+		t.Errorf("%+v", one)
+	}
+	if len(e.Devices()) != 2 {
+		t.Error("devices that are refused do not take part: their checks would be silent")
+	}
+}
+
+// TestDeclaredToLack has a cloud that is declared to lack what it has.
+func TestDeclaredToLack(t *testing.T) {
+	t.Parallel()
+	f := aForeignCloud(t, nil, nil, "boron@6.2.0")
+	e, err := Start(t.Context(), Options{Devices: 1, Spec: &Spec{Cloud: f.spec, Capabilities: map[Capability]bool{Functions: false}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = e.Stop() }()
+	if one := probed(t, e.Probe(t.Context(), patient), Functions); !one.Contradicts() {
+		t.Errorf("%+v", one)
+	}
+	if e.Lacks(Functions) == "" {
+		t.Error("what is declared to be lacking is asked for")
+	}
+}
+
+// TestAPIWithoutRoutes has an API of which half is missing.
+func TestAPIWithoutRoutes(t *testing.T) {
+	t.Parallel()
+	e := aForeignCloud(t, nil, func(all http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodPost {
+				http.Error(w, "Cannot POST "+r.URL.Path, http.StatusNotFound)
+				return
+			}
+			all.ServeHTTP(w, r)
+		})
+	}, "boron@6.2.0").start(t)
+	e.Probe(t.Context(), patient)
+	if e.Lacks(Functions) == "" || e.Lacks(CloudPublish) == "" || e.Lacks(VariableReads) != "" || e.Lacks(EventStream) != "" {
+		t.Errorf("functions: %q, publish: %q, variables: %q, stream: %q",
+			e.Lacks(Functions), e.Lacks(CloudPublish), e.Lacks(VariableReads), e.Lacks(EventStream))
+	}
+	usage := new(Usage)
+	if _, err := e.View(e.Groups()[0], usage).Call(t.Context(), e.Devices()[0], FunctionSum, ""); err == nil || len(usage.Missing()) != 1 {
+		t.Errorf("%v, %v", err, usage.Missing())
+	}
+}
+
+// TestAPIThatSaysYes has an API that agrees to everything.
+func TestAPIThatSaysYes(t *testing.T) {
+	t.Parallel()
+	e := aForeignCloud(t, nil, func(http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = w.Write([]byte(`{"ok":true,"return_value":1,"result":"yes"}`))
+		})
+	}, "boron@6.2.0").start(t)
+	if p := e.Probe(t.Context(), patient); len(p.Canaries) != p.Asked-1 { // its variable has a type that nonsense has not
+		t.Errorf("of %d nonsense cases it said yes to %q", p.Asked, p.Canaries)
+	}
+}
+
+func TestTokensStaySecret(t *testing.T) {
+	t.Parallel()
+	f := aForeignCloud(t, nil, nil, "boron@6.2.0")
+	f.spec.API.URL = "http://127.0.0.1:1" // nobody is there
+	e := f.start(t)
+	_, err := e.Call(t.Context(), &Device{ID: e.Devices()[0].ID}, FunctionSum, "")
+	if err == nil || strings.Contains(err.Error(), f.token) {
+		t.Errorf("%v", err)
+	}
+	f.spec.API.Token = Secret{Env: "MUSTER_TEST_NO_SUCH_VARIABLE"}
+	var spec *SpecError
+	if _, err := Start(t.Context(), Options{Spec: &Spec{Cloud: f.spec}}); !errors.As(err, &spec) {
+		t.Errorf("a token that is not there: %v", err)
+	}
+}
+
+func TestPrivateKeyIsNoCloudKey(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	der, err := x509.MarshalPKCS8PrivateKey(virtualKeys().cloudEC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &CloudSpec{UDP: "127.0.0.1", Devices: dir, Keys: []string{pemFile(t, dir, "key.pem", der)}}
+	if _, err := Start(t.Context(), Options{Spec: &Spec{Cloud: c}}); err == nil || !strings.Contains(err.Error(), "private") {
+		t.Errorf("%v", err)
+	}
+}
