@@ -27,5 +27,6 @@ func Suites() []Suite {
 		tcpSuite(),
 		dtlsSuite(),
 		recordsSuite(),
+		restoreSuite(),
 	}
 }

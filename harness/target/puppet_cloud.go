@@ -28,6 +28,8 @@ type PuppetCloud struct {
 	place *vnet.Node
 	fleet *fleet.Virtual
 	log   []logged
+
+	config *DeviceConfig
 }
 
 // A Stagecraft is what a PuppetCloud has besides the faults of the run. Zero
@@ -56,6 +58,7 @@ func (e *Env) NewPuppetCloud(p *profile.Profile, runSeed uint64, craft Stagecraf
 	}
 	c := &PuppetCloud{stage: newStage(e.kept(), p, runSeed)}
 	config := c.deviceConfig(runSeed)
+	c.config = config
 	if craft.Device != nil {
 		craft.Device(config)
 	}
@@ -220,4 +223,28 @@ func (c *PuppetCloud) LoseNetwork() {
 			d.StreamClosed(now, out)
 		}
 	})
+}
+
+// Reboot stops the device as if its process had been killed, and starts it again
+// with what it remembers. edit and remember, if not nil, change its configuration
+// and its memory meanwhile.
+func (c *PuppetCloud) Reboot(edit func(*DeviceConfig), remember func(*DeviceMemory)) error {
+	c.Suspend()
+	var stored []byte
+	c.Device(func(_ clock.Instant, d *SimulatedDevice, _ *SimulatedOut) { stored = d.NVRAM().Append(nil) })
+	memory, err := device.ParseNVRAM(stored)
+	if err != nil {
+		return err
+	}
+	config := *c.config
+	if edit != nil {
+		edit(&config)
+	}
+	if remember != nil {
+		remember(memory)
+	}
+	c.fleet.Replace(0, &config, memory)
+	c.Run(0)
+	c.PowerOn()
+	return nil
 }

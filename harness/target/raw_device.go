@@ -1,6 +1,7 @@
 package target
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/rsa"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"github.com/muster/muster/cloudref/store"
 	"github.com/muster/muster/harness/peer"
 	"github.com/muster/muster/protocol/clock"
+	"github.com/muster/muster/protocol/seed"
 	"github.com/muster/muster/sim/profile"
 	"github.com/muster/muster/transport"
 	"github.com/muster/muster/transport/vnet"
@@ -200,6 +202,32 @@ func (d *RawDevice) Event(name string, data []byte) {
 	d.command(func(now clock.Instant, ref uint64, a *app.Device, out *app.Out) {
 		a.SendEvent(now, ref, app.Event{Name: name, Data: data, Private: true}, out)
 	})
+}
+
+// Neighbour registers another device and returns its id. Its key is nobody's.
+func (d *RawDevice) Neighbour() ([12]byte, error) {
+	id := d.id
+	id[11]++
+	record := &store.Device{ID: store.DeviceID(id), Name: "neighbour", Owner: virtualOwner, P256: mustSPKI(&seed.P256(seed.Bytes(3, "virtual/device")).PublicKey)}
+	if err := d.store.Do(context.Background(), store.PutDevice(record)); err != nil {
+		return id, fmt.Errorf("target: registering: %w", err)
+	}
+	return id, nil
+}
+
+// Rekey registers another key for the device in place of its own.
+func (d *RawDevice) Rekey() error {
+	record, err := d.store.Device(context.Background(), store.DeviceID(d.id))
+	if err != nil {
+		return fmt.Errorf("target: finding the device: %w", err)
+	}
+	record.P256 = mustSPKI(&seed.P256(seed.Bytes(4, "virtual/device")).PublicKey)
+	if err := d.store.Do(context.Background(), store.PutDevice(record)); err != nil {
+		return fmt.Errorf("target: registering: %w", err)
+	}
+	d.cloud.Do(d.node.Run)
+	d.Run(0)
+	return nil
 }
 
 // Taken counts how often the cloud took an event of that name from the device.

@@ -127,7 +127,7 @@ func (s *stage) reference(runSeed uint64, observe func(endpoint.Observation), ad
 	}
 	config := endpoint.Config{
 		Store: st, ECKey: keys.cloudEC, RSAKey: keys.cloudRSA, Seed: runSeed, Rand: seed.Bytes(runSeed, "virtual/cloud"),
-		KeepSecrets: true, Observe: observe, App: app.Config{Epoch: virtualEpoch.Unix()},
+		KeepSecrets: true, ClassicStale: true, Observe: observe, App: app.Config{Epoch: virtualEpoch.Unix()},
 		WallClock: func(at clock.Instant) time.Time { return virtualEpoch.Add(time.Duration(at)) },
 	}
 	adjust(&config)

@@ -30,6 +30,8 @@ type Faults struct {
 	// ResumeForever keeps a session whatever happens to it, against
 	// and R-79.
 	ResumeForever bool
+	// AnySession restores a session of another size, key or server, against R-78.
+	AnySession bool
 	// EarlyOnline does not wait for acknowledgements, against D-5.
 	EarlyOnline bool
 

@@ -49,6 +49,7 @@ func (d *Device) restore() bool {
 	switch {
 	case s == nil || !d.prof.Board.UDP:
 		return false
+	case d.faults().AnySession:
 	case s.Size != d.prof.SessionSize(),
 		s.Server != crc32.ChecksumIEEE([]byte(d.cfg.Server)),
 		s.Keys != d.keysChecksum():
