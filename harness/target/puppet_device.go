@@ -127,6 +127,8 @@ func (d *PuppetDevice) observe(o endpoint.Observation) {
 		d.note(o, "refused", nil)
 	case endpoint.Application:
 		d.effect(o)
+	default:
+		// Nothing that a check asks for.
 	}
 }
 
