@@ -132,6 +132,7 @@ func TestWeight(t *testing.T) {
 				should = r.ID
 			case requirements.Must:
 				must = r.ID
+			default: // is not needed
 			}
 		}
 	}
@@ -203,11 +204,13 @@ targets:
 		{"of another target", strings.ReplaceAll(known, "lab", "field"), map[string]report.Verdict{"a/fails": report.Fail}, report.ExitBaseline, "not in the baseline"},
 		{
 			"by requirement and version", strings.ReplaceAll(known, "check: a/fails", `id: R-1, device-os: ">= 6", transport: udp`),
-			map[string]report.Verdict{"a/fails": report.Fail, "b/fails": report.Fail}, report.ExitClean, "",
+			map[string]report.Verdict{"a/fails": report.Fail, "b/fails": report.Fail},
+			report.ExitClean, "",
 		},
 		{
 			"of another version", strings.ReplaceAll(known, "check: a/fails", `check: a/fails, device-os: "< 6"`),
-			map[string]report.Verdict{"a/fails": report.Fail}, report.ExitBaseline, "not in the baseline",
+			map[string]report.Verdict{"a/fails": report.Fail},
+			report.ExitBaseline, "not in the baseline",
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {

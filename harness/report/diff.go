@@ -159,11 +159,19 @@ func (d *Diff) measurements(k resultKey, a, b *Result) {
 		m := &a.Measurements[i]
 		for j := range b.Measurements {
 			n := &b.Measurements[j]
-			if n.Name == m.Name && n.Median != m.Median {
+			if n.Name == m.Name && moved(m.Median, n.Median) {
 				d.Numbers = append(d.Numbers, NumberChange{k.check + ": " + m.Name, k.deviceOS, k.transport, m.Unit, m.Median, n.Median})
 			}
 		}
 	}
+}
+
+// moved reports whether a value changed by more than half a percent: signatures have
+// a byte or two more or less from run to run.
+func moved(a, b int64) bool {
+	const perMille = 5
+	change := b - a
+	return max(change, -change)*1000 > perMille*max(a, -a)
 }
 
 func (d *Diff) ledger(a, b *Run) {
@@ -175,7 +183,7 @@ func (d *Diff) ledger(a, b *Run) {
 	for _, row := range b.Ledger {
 		// Only what has a budget has to stay: the rest depends on what was done.
 		before, ok := old[key{row.Phase, row.DeviceOS, row.Transport}]
-		if ok && row.Budget > 0 && before.Total.Median != row.Total.Median {
+		if ok && row.Budget > 0 && moved(int64(before.Total.Median), int64(row.Total.Median)) {
 			d.Numbers = append(d.Numbers, NumberChange{
 				"ledger: " + row.Phase, row.DeviceOS, row.Transport, "B", int64(before.Total.Median), int64(row.Total.Median),
 			})

@@ -58,3 +58,23 @@ func TestCompareOfEquals(t *testing.T) {
 		t.Errorf("%+v", d)
 	}
 }
+
+func TestTerminalSaysWhatWasNotJudged(t *testing.T) {
+	run := runOf(Result{Suite: "s", Check: "c", Verdict: Fail, Deviation: &Deviation{Owner: "ann"}})
+	run.Capabilities = []Capability{{Name: "udp", Declared: "yes", Probed: "no", Text: "nothing came back"}}
+	run.Omissions = []Omission{{What: "unsupported", Reason: "no API", Checks: 7}}
+	run.Flakes = &FlakeBudget{Allowed: 1, Used: 2}
+	run.Baseline = &Baseline{Name: "known.yaml", Differences: []Difference{{Check: "s/d", Expected: Pass, Actual: Fail, Text: "not in the baseline"}}}
+	var b strings.Builder
+	if err := run.WriteTerminal(&b, false); err != nil {
+		t.Fatal(err)
+	}
+	for _, says := range []string{
+		"nothing came back", "7 × unsupported: no API", "2 results passed only when tried again, of 1",
+		"known.yaml: 1 results deviate as expected, 1 differences", "s/d: expected pass, was fail: not in the baseline",
+	} {
+		if !strings.Contains(b.String(), says) {
+			t.Errorf("%q is not in\n%s", says, &b)
+		}
+	}
+}

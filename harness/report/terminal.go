@@ -18,7 +18,11 @@ func (r *Run) WriteTerminal(w io.Writer, colour bool) error {
 	p := &printer{w: w, colour: colour}
 	p.failures(r)
 	p.ledger(r)
+	p.capabilities(r)
 	p.matrix(r)
+	p.omissions(r)
+	p.flakes(r)
+	p.baseline(r)
 	p.summary(r)
 	return p.err
 }
