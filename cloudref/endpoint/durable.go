@@ -1,8 +1,10 @@
 package endpoint
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"fmt"
 
 	"github.com/muster/muster/cloudref/app"
 	"github.com/muster/muster/cloudref/store"
@@ -108,11 +110,25 @@ func (d *device) ops(h *heldOut) []store.Op {
 	if h.save&app.SaveDescribe != 0 {
 		ops = append(ops, store.PutApp(d.id, partDescribe, d.app.AppendState(app.SaveDescribe, nil)))
 	}
-	for _, e := range h.publish {
-		ops = append(ops, store.Append(d.n.storedEvent(d, e)))
-		ops = append(ops, d.n.c.Along(d.n.fill(max(d.heard, 0), d, Observation{What: Published, Event: e}))...)
+	for i, e := range h.publish {
+		name := d.nameOfEvent(h, i)
+		ops = append(ops, store.Append(d.n.storedEvent(d, e)).Once(name))
+		for j, op := range d.n.c.Along(d.n.fill(max(d.heard, 0), d, Observation{What: Published, Event: e})) {
+			ops = append(ops, op.Once(fmt.Sprintf("%s.%d", name, j)))
+		}
 	}
 	return ops
+}
+
+// nameOfEvent names an event that a device publishes by the message that carries it:
+// the device sends that again if it hears nothing, to this node or to another.
+func (d *device) nameOfEvent(h *heldOut, i int) string {
+	if !d.n.clustered() || len(h.replies) == 0 || h.session == nil {
+		return ""
+	}
+	e := &h.publish[i]
+	sum := sha256.Sum256(append([]byte(e.Name+"\x00"), e.Data...))
+	return fmt.Sprintf("%s.%s.%d.%d.%x", d.id, h.session.id, h.replies[0].To.ID, i, sum[:8])
 }
 
 // accept makes the session of an accepted Hello the current one. The one before

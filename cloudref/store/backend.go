@@ -94,7 +94,8 @@ type backend interface {
 	// it was changed. An error from yield ends the scan and is returned.
 	scan(ctx context.Context, b bucket, pattern string, yield func(entry) error) error
 
-	appendEvent(e Event, done func(Revision, error))
+	// once, if not empty, names the event: see Op.Once.
+	appendEvent(e Event, once string, done func(Revision, error))
 	// follow calls fn with every event from sequence number from on (0: only
 	// those to come), in order, until stop is called.
 	follow(f filter, from uint64, fn func(Event)) (stop func(), err error)
@@ -105,7 +106,7 @@ type backend interface {
 	watch(ctx context.Context, b bucket, fn func(e entry, deleted bool)) (stop func(), err error)
 
 	// appendCall adds a call to the queue.
-	appendCall(key string, value []byte, done func(Revision, error))
+	appendCall(key string, value []byte, once string, done func(Revision, error))
 	// serveCalls hands the calls of the queue to fn, each to one of all who serve,
 	// until stop is called. fn may be called on many goroutines.
 	serveCalls(atOnce int, fn func(Delivery)) (stop func(), err error)

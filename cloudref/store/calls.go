@@ -48,7 +48,7 @@ func (s *Store) putCall(op *Op, done func(Revision, error)) {
 		done(0, fmt.Errorf("call of %d bytes: %w", len(op.value), ErrTooLarge))
 		return
 	}
-	s.backend.appendCall(op.id.String(), op.value, func(r Revision, err error) {
+	s.backend.appendCall(op.id.String(), op.value, op.once, func(r Revision, err error) {
 		if errors.Is(err, ErrQueueFull) {
 			s.onCallDropped(op.id)
 			err = nil

@@ -38,21 +38,23 @@ func callConfig(c Config) jetstream.StreamConfig {
 		Discard:              jetstream.DiscardNew,
 		DiscardNewPerSubject: true,
 		MaxMsgsPerSubject:    CallsMax,
-		Duplicates:           duplicateWindow,
+		Duplicates:           c.duplicates(),
 	}
 }
 
 // codeStoreFailed is JetStream's for a stream, or a subject in it, that is full.
 const codeStoreFailed = 10077
 
-func (j *jet) appendCall(key string, value []byte, done func(Revision, error)) {
+func (j *jet) appendCall(key string, value []byte, once string, done func(Revision, error)) {
 	if s := j.requests.space; s != nil {
 		if err := s.check(time.Now()); err != nil {
 			done(0, err)
 			return
 		}
 	}
-	j.requests.send(&nats.Msg{Subject: callSubject + key, Data: value}, func(m *nats.Msg, err error) {
+	msg := &nats.Msg{Subject: callSubject + key, Data: value}
+	j.once(msg, once)
+	j.requests.send(msg, func(m *nats.Msg, err error) {
 		if err != nil {
 			done(0, err)
 			return

@@ -11,7 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-func (j *jet) appendEvent(e Event, done func(Revision, error)) {
+func (j *jet) appendEvent(e Event, once string, done func(Revision, error)) {
 	if s := j.requests.space; s != nil {
 		if err := s.check(time.Now()); err != nil {
 			done(0, err)
@@ -31,6 +31,7 @@ func (j *jet) appendEvent(e Event, done func(Revision, error)) {
 			msg.Header[headerProduct] = []string{fmt.Sprintf("%d.%d", e.Product, e.Version)}
 		}
 	}
+	j.once(msg, once)
 	j.requests.send(msg, func(m *nats.Msg, err error) {
 		if err != nil {
 			done(0, err)
@@ -38,6 +39,17 @@ func (j *jet) appendEvent(e Event, done func(Revision, error)) {
 		}
 		done(parseAck(m.Data))
 	})
+}
+
+// once names a message, where copies of it may be sent.
+func (j *jet) once(msg *nats.Msg, name string) {
+	if name == "" || j.embedded != nil {
+		return
+	}
+	if msg.Header == nil {
+		msg.Header = nats.Header{}
+	}
+	msg.Header[nats.MsgIdHdr] = []string{name}
 }
 
 func eventSubjectOf(e *Event) string {

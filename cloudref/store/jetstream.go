@@ -168,8 +168,17 @@ func eventConfig(c Config) jetstream.StreamConfig {
 		Discard:     jetstream.DiscardOld,
 		Compression: jetstream.S2Compression,
 		AllowDirect: true,
-		Duplicates:  duplicateWindow,
+		Duplicates:  c.duplicates(),
 	}
+}
+
+// duplicates is how long copies are told by their names. A cluster may not answer
+// although it has stored something, and takes no time to start.
+func (c Config) duplicates() time.Duration {
+	if c.URL != "" {
+		return 2 * time.Minute
+	}
+	return duplicateWindow
 }
 
 // needStream makes a stream if there is none. One that is there keeps what an
@@ -189,8 +198,8 @@ func (j *jet) needStream(ctx context.Context, want jetstream.StreamConfig) error
 		len(have.Subjects) != 1 || have.Subjects[0] != want.Subjects[0] {
 		return errors.New("a stream of this name exists that is not ours")
 	}
-	if want.MaxAge != 0 && (have.MaxAge != want.MaxAge || have.MaxBytes != want.MaxBytes) {
-		have.MaxAge, have.MaxBytes = want.MaxAge, want.MaxBytes
+	if want.MaxAge != 0 && (have.MaxAge != want.MaxAge || have.MaxBytes != want.MaxBytes || have.Duplicates != want.Duplicates) {
+		have.MaxAge, have.MaxBytes, have.Duplicates = want.MaxAge, want.MaxBytes, want.Duplicates
 		_, err = j.js.UpdateStream(ctx, have)
 	}
 	return err

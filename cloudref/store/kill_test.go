@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"flag"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -21,6 +22,9 @@ const (
 	killDevices = 40
 )
 
+// kills is for those who want to be sure: hundreds.
+var kills = flag.Int("kills", 0, "how often TestKill kills a process; 0: as often as a test should")
+
 // TestKill kills a process that writes, at random points, and checks that
 // nothing it was told is durable is missing and that no reserved sequence
 // number went back.
@@ -34,11 +38,14 @@ func TestKill(t *testing.T) {
 	dir := t.TempDir()
 	told := acknowledged{}
 	rounds := killRounds
-	if testing.Short() {
+	switch {
+	case *kills > 0:
+		rounds = *kills
+	case testing.Short():
 		rounds = 3
 	}
 	// A slow machine gets more rounds, and longer ones, until each kind was told.
-	for round := 0; round < rounds || round < killRounds && told.lacks(); round++ {
+	for round := 0; round < rounds || round < max(rounds, killRounds) && told.lacks(); round++ {
 		delay := time.Duration(10+rng.IntN(150)+100*max(0, round-rounds+1)) * time.Millisecond
 		told.collect(t, runAndKill(t, dir, delay))
 		s := mustOpen(t, Config{Dir: dir})
@@ -46,6 +53,11 @@ func TestKill(t *testing.T) {
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
+	}
+	s := mustOpen(t, Config{Dir: dir})
+	told.verifyCalls(t, s)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
 	}
 	for kind, n := range told.counts() {
 		t.Logf("%c: %d acknowledged", kind, n)
@@ -104,7 +116,10 @@ type ackKey struct {
 type acknowledged map[ackKey]uint64
 
 func (a acknowledged) counts() map[rune]int {
-	n := map[rune]int{ackDevice: 0, ackReserve: 0, ackSession: 0, ackApp: 0, ackEvent: 0, ackImage: 0}
+	n := map[rune]int{ackDevice: 0, ackReserve: 0, ackSession: 0, ackApp: 0, ackEvent: 0, ackImage: 0, ackCall: 0, ackMade: 0}
+	for _, k := range killKinds {
+		n[k.kind] = 0
+	}
 	for key := range a {
 		n[key.kind]++
 	}
@@ -180,6 +195,14 @@ func (a acknowledged) verify(t *testing.T, s *Store, round int) {
 			if data, err := s.Image(ctx, imageIDOf(key.device)); err == nil {
 				got = binary.BigEndian.Uint64(data)
 			}
+		case ackCall, ackMade:
+			got = value // see verifyCalls
+		default:
+			for _, k := range killKinds {
+				if k.kind == key.kind {
+					got = k.get(ctx, s, key.device)
+				}
+			}
 		}
 		if got < value {
 			t.Errorf("round %d: %c %d: got %d, but %d was acknowledged", round, key.kind, key.device, got, value)
@@ -240,6 +263,8 @@ func killChild(t *testing.T, dir string) {
 			tell(ackImage, i, uint64(i))
 		}
 	}()
+	killPeople(s, start, tell)
+	killCalls(s, start, tell)
 	tokens := make(chan bool, 300)
 	write := func(kind rune, device int, value uint64, op Op) {
 		tokens <- true

@@ -134,7 +134,7 @@ func (f filter) admits(e *Event) bool {
 	return (f.account == nil || *f.account == e.Account) && (f.device == nil || *f.device == e.Device)
 }
 
-func (m *memory) appendEvent(e Event, done func(Revision, error)) {
+func (m *memory) appendEvent(e Event, _ string, done func(Revision, error)) {
 	m.mu.Lock()
 	if m.closed {
 		m.mu.Unlock()
@@ -188,7 +188,7 @@ func (m *memory) watch(context.Context, bucket, func(entry, bool)) (func(), erro
 	return func() {}, nil // nobody else writes
 }
 
-func (m *memory) appendCall(key string, value []byte, done func(Revision, error)) {
+func (m *memory) appendCall(key string, value []byte, _ string, done func(Revision, error)) {
 	done(m.calls.append(key, value))
 }
 

@@ -38,6 +38,7 @@ type Op struct {
 	reserve Progress
 	value   []byte
 	event   Event
+	once    string
 
 	// Revision is set before the batch completes: the revision of the record
 	// written, the sequence number of the event appended.
@@ -84,5 +85,13 @@ func Append(e Event) Op { return Op{kind: opAppend, id: e.Device, event: e} }
 // conditional.
 func (op Op) If(r Revision) Op {
 	op.cas, op.expect = true, r
+	return op
+}
+
+// Once names an event or a call, so that a copy that is stored under the same name
+// within two minutes changes nothing: whoever was not told that the first was
+// stored stores it again. It has an effect in a cluster only.
+func (op Op) Once(name string) Op {
+	op.once = name
 	return op
 }

@@ -181,7 +181,7 @@ func (s *Store) start(op *Op, done func(Revision, error)) {
 			done(0, fmt.Errorf("event of %d bytes: %w", len(op.event.Body), ErrTooLarge))
 			return
 		}
-		s.backend.appendEvent(op.event, done)
+		s.backend.appendEvent(op.event, op.once, done)
 	case opCall:
 		s.putCall(op, done)
 	default:
