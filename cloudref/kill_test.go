@@ -141,6 +141,7 @@ type killPuppet struct {
 	*puppet
 	confirmed map[string]bool
 	count     int
+	prefix    string // of the names of its events
 }
 
 // live is the life of a device until the cloud is gone. In odd rounds it resumes
@@ -168,7 +169,7 @@ func (p *killPuppet) live(t *testing.T, addr netip.AddrPort, round int, stop *at
 	}
 	for !stop.Load() {
 		p.count++
-		name := fmt.Sprintf("temp/%d", p.count)
+		name := fmt.Sprintf("%stemp/%d", p.prefix, p.count)
 		id := p.post(p.publish(name, "x"))
 		if p.run(10*time.Second, func() bool { return p.acked[id] || stop.Load() }); p.acked[id] {
 			p.confirmed[name] = true

@@ -48,15 +48,20 @@ func numberOf(data json.RawMessage) uint64 {
 func numbered(n uint64) json.RawMessage { return json.RawMessage(fmt.Sprintf(`{"n":%d}`, n)) }
 
 var killKinds = []killKind{
-	{'a', []bucket{bucketAccounts},
+	{
+		'a',
+		[]bucket{bucketAccounts},
 		func(ctx context.Context, s *Store, i int, n uint64) error {
 			return s.PutAccount(ctx, &Account{ID: killAccount(i), Username: fmt.Sprint("user", i), Created: killTime(n)})
 		},
 		func(_ context.Context, s *Store, i int) uint64 {
 			a, _ := s.AccountByName(fmt.Sprint("user", i))
 			return uint64(max(0, a.Created.Unix()))
-		}},
-	{'u', []bucket{bucketUsers},
+		},
+	},
+	{
+		'u',
+		[]bucket{bucketUsers},
 		func(ctx context.Context, s *Store, i int, n uint64) error {
 			return s.PutUser(ctx, &User{Account: killAccount(i), PasswordHash: fmt.Sprint(n)})
 		},
@@ -67,8 +72,11 @@ var killKinds = []killKind{
 			}
 			n, _ := strconv.ParseUint(u.PasswordHash, 10, 64)
 			return n
-		}},
-	{'t', []bucket{bucketTokens},
+		},
+	},
+	{
+		't',
+		[]bucket{bucketTokens},
 		func(ctx context.Context, s *Store, i int, n uint64) error {
 			return s.PutToken(ctx, &Token{Hash: killToken(i), Account: killAccount(i), Kind: AccessToken, Created: killTime(n)})
 		},
@@ -78,8 +86,11 @@ var killKinds = []killKind{
 				return 0
 			}
 			return uint64(t.Created.Unix())
-		}},
-	{'c', []bucket{bucketClients},
+		},
+	},
+	{
+		'c',
+		[]bucket{bucketClients},
 		func(ctx context.Context, s *Store, i int, n uint64) error {
 			return s.PutClient(ctx, &Client{ID: fmt.Sprint("client-", i), Account: killAccount(i), Created: killTime(n)})
 		},
@@ -89,8 +100,11 @@ var killKinds = []killKind{
 				return 0
 			}
 			return uint64(c.Created.Unix())
-		}},
-	{'k', []bucket{bucketClaims},
+		},
+	},
+	{
+		'k',
+		[]bucket{bucketClaims},
 		func(ctx context.Context, s *Store, i int, n uint64) error {
 			err := s.PutClaimCode(ctx, killCode(i), killAccount(i), time.Now().Add(time.Hour))
 			if errors.Is(err, ErrConflict) {
@@ -103,8 +117,11 @@ var killKinds = []killKind{
 				return 0
 			}
 			return 1 << 63
-		}},
-	{'p', []bucket{bucketProducts},
+		},
+	},
+	{
+		'p',
+		[]bucket{bucketProducts},
 		func(ctx context.Context, s *Store, i int, n uint64) error {
 			_, err := s.products.upsert(ctx, killProduct(i), func(p *Product) error {
 				p.ID, p.Slug, p.Created = killProduct(i), fmt.Sprint("product-", i), killTime(n)
@@ -118,8 +135,11 @@ var killKinds = []killKind{
 				return 0
 			}
 			return uint64(p.Created.Unix())
-		}},
-	{'m', []bucket{bucketMembers},
+		},
+	},
+	{
+		'm',
+		[]bucket{bucketMembers},
 		func(ctx context.Context, s *Store, i int, n uint64) error {
 			_, err := s.UpdateMember(ctx, deviceID(i), func(m *Member) error {
 				m.Product, m.Joined = killProduct(1), killTime(n)
@@ -127,8 +147,13 @@ var killKinds = []killKind{
 			})
 			return err
 		},
-		func(_ context.Context, s *Store, i int) uint64 { return uint64(max(0, s.Member(deviceID(i)).Joined.Unix())) }},
-	{'h', []bucket{bucketHooks},
+		func(_ context.Context, s *Store, i int) uint64 {
+			return uint64(max(0, s.Member(deviceID(i)).Joined.Unix()))
+		},
+	},
+	{
+		'h',
+		[]bucket{bucketHooks},
 		func(ctx context.Context, s *Store, i int, n uint64) error {
 			_, err := s.hooks.upsert(ctx, killHook(i), func(h *Hook) error {
 				h.ID, h.Account, h.Event, h.Created, h.Spec = killHook(i), killAccount(1), "x", killTime(n), numbered(n)
@@ -142,8 +167,11 @@ var killKinds = []killKind{
 				return 0
 			}
 			return numberOf(h.Spec)
-		}},
-	{'l', []bucket{bucketLedgers, bucketLedgerData},
+		},
+	},
+	{
+		'l',
+		[]bucket{bucketLedgers, bucketLedgerData},
 		func(ctx context.Context, s *Store, i int, n uint64) error {
 			_, err := s.ledgers.upsert(ctx, killLedger(i), func(l *Ledger) error {
 				l.Key, l.Scope, l.Direction = killLedger(i), "Owner", "Downstream"
@@ -166,8 +194,11 @@ var killKinds = []killKind{
 				return 0
 			}
 			return numberOf(x.Data)
-		}},
-	{'v', []bucket{bucketVitals},
+		},
+	},
+	{
+		'v',
+		[]bucket{bucketVitals},
 		func(ctx context.Context, s *Store, i int, n uint64) error {
 			return s.AddVitals(ctx, deviceID(i), Vitals{At: time.Now(), Payload: numbered(n)})
 		},
@@ -177,7 +208,8 @@ var killKinds = []killKind{
 				return 0
 			}
 			return numberOf(list[len(list)-1].Payload)
-		}},
+		},
+	},
 }
 
 // killElsewhere are the buckets whose records TestKill writes in other ways, with

@@ -1,0 +1,363 @@
+package cloudref
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/muster/muster/protocol/dtls"
+	"github.com/muster/muster/protocol/seed"
+)
+
+// kills is for those who want to be sure: hundreds.
+var kills = flag.Int("kills", 0, "how often TestKillCommand kills a cloud; 0: as often as a test should")
+
+const (
+	killCommandRounds  = 6
+	killCommandDevices = 8
+)
+
+// A promise is something that the API has acknowledged, and how it is seen that it
+// was kept.
+type promise struct {
+	what string
+	kept func(k *killBench) bool
+}
+
+// A killBench is a cloud that is killed and started again on one data directory, on
+// the same ports, and people who use its API.
+type killBench struct {
+	t        *testing.T
+	dir      string
+	udp      string
+	http     string
+	token    string
+	password string
+	process  *process
+	number   atomic.Uint64
+
+	mu       sync.Mutex
+	promises map[string]promise // the last of each name
+	hook     counter            // calls of the webhook
+}
+
+// start starts the cloud and waits until it serves.
+func (k *killBench) start() {
+	k.t.Helper()
+	k.process = startProcess(k.t, childArgs{Kind: "cloud", Args: []string{
+		"--data", k.dir, "--udp", k.udp, "--tcp", "", "--http", k.http, "--host", "127.0.0.1", "--sign-up",
+	}})
+	eventually(k.t, "the cloud is up", func() bool {
+		if k.process.cmd.ProcessState != nil {
+			k.t.Fatal("the cloud ended by itself: ", k.process.log)
+		}
+		return strings.Contains(k.process.log.String(), "the cloud is up")
+	})
+	text := k.process.log.String()
+	_, address, _ := strings.Cut(text, " udp=")
+	k.udp, _, _ = strings.Cut(address, " ")
+	k.http = strings.TrimPrefix(apiOf(text), "http://")
+	login := readLogin(k.t, filepath.Join(k.dir, fileLogin))
+	k.token, k.password = login["token"], login["password"]
+}
+
+// call sends a request and returns its answer, status 0 if there is none.
+func (k *killBench) call(method, path, token, body string) (int, map[string]any) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, method, "http://"+k.http+path, strings.NewReader(body))
+	if err != nil {
+		k.t.Error(err)
+		return 0, nil
+	}
+	if token != "" {
+		r.Header.Set("Authorization", "Bearer "+token)
+	}
+	r.Header.Set("Content-Type", "application/json")
+	if strings.Contains(body, "grant_type=") {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	a, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return 0, nil
+	}
+	defer a.Body.Close()
+	b, err := io.ReadAll(a.Body)
+	if err != nil {
+		return 0, nil // killed in the middle: nothing was acknowledged
+	}
+	var o map[string]any
+	if json.Unmarshal(b, &o) != nil {
+		o = map[string]any{"list": string(b)}
+	}
+	return a.StatusCode, o
+}
+
+// promised notes what was acknowledged.
+func (k *killBench) promised(name, what string, kept func(k *killBench) bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.promises[name] = promise{what, kept}
+}
+
+// has reports whether a GET is answered with 200 and holds text.
+func (k *killBench) has(path, text string) bool {
+	status, o := k.call(http.MethodGet, path, k.token, "")
+	b, _ := json.Marshal(o)
+	list, _ := o["list"].(string)
+	return status == http.StatusOK && (strings.Contains(string(b), text) || strings.Contains(list, text))
+}
+
+// The people, each of whom does one thing after another until the cloud is gone.
+// They return false when it is.
+var people = map[string]func(k *killBench, n uint64) bool{
+	"devices": func(k *killBench, n uint64) bool {
+		id := fmt.Sprintf("e00fcafe%016x", n)
+		key := seed.P256(seed.Bytes(n, "provisioned"))
+		body := must(json.Marshal(map[string]string{
+			"deviceID": id, "publicKey": string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: dtls.SPKI(&key.PublicKey)})), "algorithm": "ecc",
+		}))
+		if status, _ := k.call(http.MethodPost, "/v1/provisioning/"+id, k.token, string(body)); status != http.StatusOK {
+			return false
+		}
+		k.promised("device "+id, "a device and its key", func(k *killBench) bool { return k.has("/v1/devices/"+id, id) })
+		name := fmt.Sprint("lamp", n)
+		if status, _ := k.call(http.MethodPut, "/v1/devices/"+id, k.token, `{"name":"`+name+`"}`); status != http.StatusOK {
+			return false
+		}
+		k.promised("name "+id, "a device's name", func(k *killBench) bool { return k.has("/v1/devices/"+id, `"`+name+`"`) })
+		return true
+	},
+	"tokens": func(k *killBench, _ uint64) bool {
+		status, o := k.call(http.MethodPost, "/oauth/token", "", url.Values{
+			"grant_type": {"password"}, "username": {defaultOwner}, "password": {k.password}, "client_id": {"particle"}, "client_secret": {"particle"},
+		}.Encode())
+		token, _ := o["access_token"].(string)
+		if status != http.StatusOK || token == "" {
+			return false
+		}
+		current := func(k *killBench) int {
+			status, _ := k.call(http.MethodGet, "/v1/access_tokens/current", token, "")
+			return status
+		}
+		k.promised("token "+token, "a token", func(k *killBench) bool { return current(k) == http.StatusOK })
+		if token[0] > '7' {
+			return true
+		}
+		if status, _ := k.call(http.MethodDelete, "/v1/access_tokens/"+token, "", ""); status != http.StatusOK {
+			k.mu.Lock()
+			delete(k.promises, "token "+token) // who knows
+			k.mu.Unlock()
+			return false
+		}
+		k.promised("token "+token, "that a token is revoked", func(k *killBench) bool { return current(k) == http.StatusUnauthorized })
+		return true
+	},
+	"users": func(k *killBench, n uint64) bool {
+		name := fmt.Sprintf("u%d@example.org", n)
+		body := `{"username":"` + name + `","password":"sesame"}`
+		if status, _ := k.call(http.MethodPost, "/v1/users", "", body); status != http.StatusOK {
+			return false
+		}
+		k.promised("user "+name, "an account", func(k *killBench) bool {
+			status, _ := k.call(http.MethodPost, "/v1/users", "", body)
+			return status == http.StatusBadRequest // it is taken
+		})
+		return true
+	},
+	"clients": func(k *killBench, n uint64) bool {
+		name := fmt.Sprint("app", n)
+		if status, _ := k.call(http.MethodPost, "/v1/clients", k.token, `{"name":"`+name+`","type":"installed"}`); status != http.StatusOK {
+			return false
+		}
+		k.promised("client "+name, "an OAuth client", func(k *killBench) bool { return k.has("/v1/clients", `"`+name+`"`) })
+		return true
+	},
+	"products": func(k *killBench, n uint64) bool {
+		name := fmt.Sprint("product", n)
+		status, o := k.call(http.MethodPost, "/v1/products", k.token, `{"product":{"name":"`+name+`","platform_id":13}}`)
+		made, _ := o["product"].(map[string]any)
+		if status != http.StatusOK && status != http.StatusCreated || made == nil {
+			return false
+		}
+		path := fmt.Sprintf("/v1/products/%v", made["id"])
+		k.promised("product "+name, "a product", func(k *killBench) bool { return k.has(path, name) })
+		if status, _ := k.call(http.MethodPost, path+"/groups", k.token, `{"name":"g"}`); status/100 != 2 {
+			return false
+		}
+		k.promised("group of "+name, "a group", func(k *killBench) bool { return k.has(path+"/groups", `"g"`) })
+		id := newPuppet(1, nil).id.String()
+		if status, _ := k.call(http.MethodPost, path+"/devices", k.token, `{"id":"`+id+`"}`); status/100 != 2 {
+			return false
+		}
+		k.promised("member", "a product's device", func(k *killBench) bool { return k.has(path+"/devices", id) })
+		return true
+	},
+	"hooks": func(k *killBench, n uint64) bool {
+		name := fmt.Sprint("never/", n)
+		status, _ := k.call(http.MethodPost, "/v1/integrations", k.token, `{"integration_type":"Webhook","event":"`+name+`","url":"http://example.org/"}`)
+		if status != http.StatusCreated {
+			return false
+		}
+		k.promised("hook "+name, "a webhook", func(k *killBench) bool { return k.has("/v1/integrations", `"`+name+`"`) })
+		return true
+	},
+	"events": func(k *killBench, n uint64) bool {
+		name := fmt.Sprint("hooked/api/", n)
+		if status, _ := k.call(http.MethodPost, "/v1/devices/events", k.token, `{"name":"`+name+`","data":"x","private":true}`); status != http.StatusOK {
+			return false
+		}
+		k.promised("event "+name, "a webhook call for an event of the API", func(k *killBench) bool { return k.hook.get(name) > 0 })
+		return true
+	},
+}
+
+// TestKillCommand kills "muster cloud" at random points while devices publish and
+// people use the API, and counts what it had promised.
+func TestKillCommand(t *testing.T) {
+	rounds := killCommandRounds
+	switch {
+	case *kills > 0:
+		rounds = *kills
+	case testing.Short():
+		rounds = 2
+	}
+	k := &killBench{t: t, dir: t.TempDir(), udp: "127.0.0.1:0", http: "127.0.0.1:0", promises: map[string]promise{}}
+	hook := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		b, err := io.ReadAll(io.LimitReader(r.Body, 1<<16))
+		if err == nil {
+			k.hook.add(string(b))
+		}
+	}))
+	defer hook.Close()
+	k.start()
+	if status, o := k.call(http.MethodPost, "/v1/webhooks", k.token,
+		`{"event":"hooked/","url":"`+hook.URL+`","requestType":"POST","body":"{{{PARTICLE_EVENT_NAME}}}","noDefaults":true}`); status != http.StatusCreated {
+		t.Fatal(status, o)
+	}
+	key, err := loadKey(k.dir, fileECKey, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []*killPuppet
+	for n := range killCommandDevices {
+		p := &killPuppet{puppet: newPuppet(n+1, &key.(*ecdsa.PrivateKey).PublicKey), confirmed: map[string]bool{}, prefix: "hooked/"}
+		file := writePEM(t, "PUBLIC KEY", must(x509.MarshalPKIXPublicKey(&p.key.PublicKey)))
+		if _, _, err := execute(t.Context(), "device", "add", p.id.String(), "--key", file, "--data", k.dir); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+	rng := rand.New(rand.NewPCG(1, 0))
+	kept := 0
+	for round := range rounds {
+		if round > 0 {
+			k.start()
+		}
+		k.round(all, round, time.Duration(100+rng.IntN(900))*time.Millisecond)
+		if round%10 == 9 || round == rounds-1 {
+			k.start()
+			kept += k.judge(round)
+			k.process.kill()
+		}
+		for _, p := range all {
+			p.floor = p.highest
+		}
+	}
+	k.judgeDevices(all, kept)
+}
+
+// round is one life of the cloud.
+func (k *killBench) round(all []*killPuppet, round int, life time.Duration) {
+	k.t.Helper()
+	var stop atomic.Bool
+	var wg sync.WaitGroup
+	up := must(netip.ParseAddrPort(k.udp))
+	for _, p := range all {
+		wg.Go(func() { p.live(k.t, up, round, &stop) })
+	}
+	for _, do := range people {
+		wg.Go(func() {
+			for !stop.Load() && do(k, k.number.Add(1)) {
+			}
+		})
+	}
+	time.Sleep(life)
+	k.process.kill()
+	stop.Store(true)
+	wg.Wait()
+}
+
+// judge asks for everything that was promised since the last time.
+func (k *killBench) judge(round int) (kept int) {
+	k.t.Helper()
+	broken := map[string]int{}
+	for name, p := range k.promises {
+		is := p.kept(k)
+		for try := 0; !is && strings.HasPrefix(name, "event ") && try < 600; try++ { // what waits in the queue
+			time.Sleep(50 * time.Millisecond)
+			is = p.kept(k)
+		}
+		if !is {
+			broken[p.what]++
+			continue
+		}
+		kept++
+	}
+	for what, n := range broken {
+		k.t.Errorf("round %d: %s was acknowledged and is missing, %d times", round, what, n)
+	}
+	k.promises = map[string]promise{}
+	return kept
+}
+
+func (k *killBench) judgeDevices(all []*killPuppet, kept int) {
+	k.t.Helper()
+	c, err := Start(k.t.Context(), Options{Dir: k.dir, UDP: anyPort})
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	defer c.Stop()
+	stored := storedEvents(k.t, c)
+	confirmed, missing, again, back, uncalled := 0, 0, 0, 0, 0
+	for _, p := range all {
+		for name := range p.confirmed {
+			confirmed++
+			if !stored[p.id.String()+" "+name] {
+				missing++
+			}
+			for try := 0; k.hook.get(name) == 0 && try < 600; try++ {
+				time.Sleep(50 * time.Millisecond)
+			}
+			if k.hook.get(name) == 0 {
+				uncalled++
+			}
+		}
+		again += p.shakes - 1
+		back += p.back
+	}
+	k.t.Logf("%d things that people made and %d events of devices acknowledged; %d events missing, %d webhook calls missing; %d sessions made anew; %d sequences that went back",
+		kept, confirmed, missing, uncalled, again, back)
+	if missing+again+back+uncalled > 0 {
+		k.t.Error("the cloud broke a promise")
+	}
+	if confirmed < 50 || kept < 50 {
+		k.t.Error("too little happened: the test tests nothing")
+	}
+}
