@@ -20,6 +20,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/text"
 	"github.com/spf13/cobra"
 
+	"github.com/muster/muster/rigs/handle"
 	"github.com/muster/muster/rigs/inventory"
 	"github.com/muster/muster/rigs/serial"
 )
@@ -36,13 +37,17 @@ func Command() *cobra.Command { return command(inventory.Ports) }
 
 // command returns "muster rig" over the ports that look finds.
 func command(look func() ([]inventory.Port, error)) *cobra.Command {
+	return rigCommand(look, &handle.Host{Look: look})
+}
+
+func rigCommand(look func() ([]inventory.Port, error), host *handle.Host) *cobra.Command {
 	rig := &cobra.Command{
 		Use:   "rig",
 		Short: "Finds real boards and reads their consoles",
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	rig.AddCommand(scanCommand(look), consoleCommand(look))
+	rig.AddCommand(scanCommand(look), consoleCommand(look), controlCommand(host), flashCommand(host), provisionCommand(host))
 	return rig
 }
 

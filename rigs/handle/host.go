@@ -141,3 +141,25 @@ func (h *Host) console(port string, speed int) (Console, error) {
 	}
 	return p, nil
 }
+
+// Names returns what Find takes, for shells to complete: serial numbers, and USB
+// paths where they alone tell boards apart.
+func (h *Host) Names() ([]string, error) {
+	all, err := h.seen()
+	if err != nil {
+		return nil, err
+	}
+	count := map[string]int{}
+	for _, s := range all {
+		count[s.Serial]++
+	}
+	var names []string
+	for _, s := range all {
+		if s.Serial != "" && count[s.Serial] == 1 {
+			names = append(names, strings.ToLower(s.Serial))
+		} else {
+			names = append(names, s.Path)
+		}
+	}
+	return names, nil
+}

@@ -1,0 +1,145 @@
+package rigs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/term"
+
+	"github.com/muster/muster/rigs/handle"
+	"github.com/muster/muster/rigs/lease"
+	"github.com/muster/muster/rigs/restapi"
+)
+
+// A usageError says that a command was called wrongly.
+type usageError struct{ err error }
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+
+// Usage marks the error as one of usage.
+func (e *usageError) Usage() {}
+
+// An exitError ends the program with a code, when all has been said.
+type exitError struct{ code int }
+
+func (e *exitError) Error() string { return fmt.Sprintf("exit code %d", e.code) }
+
+// ExitCode returns the exit code.
+func (e *exitError) ExitCode() int { return e.code }
+
+// Exit codes beside 1 for failures and 2 for wrong usage.
+const (
+	exitInconclusive = 3
+	exitInterrupted  = 130
+)
+
+// withBoard does something with a board that nobody else has meanwhile.
+func withBoard(ctx context.Context, host *handle.Host, name, reason string, do func(*handle.Board) error) (err error) {
+	b, err := host.Find(name)
+	if err != nil {
+		return err
+	}
+	l, err := desk().Acquire(ctx, request(b, name, reason))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, l.Release()) }()
+	return do(b)
+}
+
+// withKeptBoard is withBoard for what runs other commands, which take the board
+// under its lease.
+func withKeptBoard(ctx context.Context, host *handle.Host, name, reason string, do func() error) (err error) {
+	b, err := host.Find(name)
+	if err != nil {
+		return err
+	}
+	r := request(b, name, reason)
+	r.TTL, r.Keep, r.Bound = lease.MaxTTL, true, os.Getpid()
+	if _, err := desk().Acquire(ctx, r); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, desk().Release(context.WithoutCancel(ctx), r, false)) }()
+	return do()
+}
+
+func desk() *lease.Desk { return &lease.Desk{Dir: lease.DefaultDir()} }
+
+func request(b *handle.Board, name, reason string) lease.Request {
+	key := "usb-" + b.Path
+	if b.Serial != "" {
+		key = strings.ToLower(b.Serial)
+	}
+	return lease.Request{Key: key, Board: name, Reason: reason}
+}
+
+// ended makes of an error what the command ends with: an interruption is said in
+// one line and has its own exit code.
+func ended(ctx context.Context, w io.Writer, err error) error {
+	if err == nil || ctx.Err() == nil {
+		return err
+	}
+	fmt.Fprintln(w, "muster: interrupted:", err)
+	return &exitError{exitInterrupted}
+}
+
+// cloudData is the data folder of this user's "muster cloud".
+func cloudData() string {
+	if dir := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, "muster", "cloud")
+	}
+	if home, err := os.UserHomeDir(); err == nil {
+		return filepath.Join(home, ".local", "state", "muster", "cloud")
+	}
+	return "muster-cloud"
+}
+
+// api are the flags with which commands reach a cloud's REST API.
+type api struct {
+	url, tokenFile, ca string
+}
+
+func (a *api) cloud() (*restapi.Cloud, error) {
+	file := a.tokenFile
+	if file == "" && os.Getenv(restapi.EnvToken) == "" {
+		// A cloud of this user has left its login for this user.
+		if login := filepath.Join(cloudData(), "login.txt"); readable(login) {
+			file = login
+		}
+	}
+	token, err := restapi.Token(file)
+	if err != nil {
+		return nil, err
+	}
+	var ca []byte
+	if a.ca != "" {
+		if ca, err = os.ReadFile(a.ca); err != nil {
+			return nil, fmt.Errorf("--cloud-ca: %w", err)
+		}
+	}
+	c, err := restapi.New(a.url, token, ca)
+	if err != nil {
+		return nil, &usageError{err}
+	}
+	return c, nil
+}
+
+func readable(name string) bool {
+	f, err := os.Open(name)
+	if err != nil {
+		return false
+	}
+	return f.Close() == nil
+}
+
+// isTerminal reports whether somebody looks.
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
