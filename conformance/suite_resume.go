@@ -45,6 +45,11 @@ func resumeSuite() Suite {
 				Requirements: []string{"C-13", "R-70"}, Skip: onlyUDP, Run: checkResumedState,
 			},
 			{
+				Name: "storm", Text: "when all devices resume at once, each is acknowledged within 60 s",
+				Provoke: "devices are killed, the cloud is restarted, all devices are started again", Observe: "how long the first message of each waits for its acknowledgement",
+				Requirements: []string{"R-93"}, Skip: onlyUDP, Run: checkStorm,
+			},
+			{
 				Name: "reconnect", Text: "TCP has no resume: the device connects anew and works",
 				Provoke: "devices are killed, the cloud is restarted, devices are started again", Observe: "that they connect and answer a call",
 				Requirements: []string{"S5", "C-2"}, Skip: onlyTCP, Run: checkReconnect,
@@ -140,6 +145,35 @@ func checkResumeBytes(_ context.Context, _ *target.Env, g *target.Group, r *Reco
 			continue
 		}
 		measureResume(c, all, all[0].message.Exchange, r)
+	}
+	return nil
+}
+
+// stormMax is how long a device may wait for its acknowledgement when all resume:
+// then its fourth transmission is over.
+const stormMax = 60 * time.Second
+
+func checkStorm(_ context.Context, _ *target.Env, g *target.Group, r *Recorder) error {
+	for _, d := range g.Devices {
+		packets := d.Packets(d.Restarted())
+		all := messages(packets)
+		if !Equal(r, "R-93", id(d), "the device says something after the restart", len(all) > 0, true, lines(packets)...) {
+			continue
+		}
+		first := all[0]
+		answers := of(all, func(s sight) bool {
+			return s.message.Exchange == first.message.Exchange && s.packet.Direction == trace.Down
+		})
+		if !Equal(r, "R-93", id(d), "its first message is acknowledged", len(answers) > 0, true, lines(packets)...) {
+			continue
+		}
+		r.Judged(1)
+		if took := answers[0].packet.At.Sub(first.packet.At); took > stormMax {
+			r.Fail(report.Finding{
+				Requirement: "R-93", Device: id(d), Text: "the acknowledgement of the first message came late",
+				Expected: "within " + stormMax.String(), Actual: took.String(), Packets: lines(packets),
+			})
+		}
 	}
 	return nil
 }

@@ -28,5 +28,6 @@ func Suites() []Suite {
 		dtlsSuite(),
 		recordsSuite(),
 		restoreSuite(),
+		livenessSuite(),
 	}
 }

@@ -54,7 +54,7 @@ func All() []Mutant {
 	return slices.Concat(
 		handshakeMutants, pubsubMutants, functionsMutants, variablesMutants, otaMutants, resumeMutants,
 		sessionMutants, hostileMutants, timersMutants, networkMutants,
-		tcpMutants, dtlsMutants, recordsMutants, restoreMutants,
+		tcpMutants, dtlsMutants, recordsMutants, restoreMutants, livenessMutants,
 		deviceMutants, receivingMutants, cloudMutants, sendingMutants,
 	)
 }

@@ -9,9 +9,9 @@ import (
 var resumeMutants = []Mutant{
 	{
 		Name: "cloud/forgets-sessions", Text: "forgets its sessions when it restarts",
-		Breaks: []string{"R-69"},
+		Breaks: []string{"R-69", "R-93"},
 		Cloud:  func(c *target.CloudConfig) { c.Faults.ForgetSessions = true },
-		On:     []string{"boron@6.2.0", "electron@1.4.4"}, Run: []string{"resume/no-handshake"}, Fails: []string{"resume/no-handshake"},
+		On:     []string{"boron@6.2.0", "electron@1.4.4"}, Run: []string{"resume/no-handshake", "resume/storm"}, Fails: []string{"resume/no-handshake", "resume/storm"},
 	},
 	{
 		Name: "device/no-mark", Text: "never marks a record as moved",
