@@ -27,6 +27,7 @@ type Bus struct {
 	found   Boards
 	err     error
 	changed chan struct{}
+	looked  time.Time
 }
 
 // Follow begins to follow a tree.
@@ -61,12 +62,26 @@ func (b *Bus) Close() {
 	}
 }
 
-// Found returns what is plugged in now, and a channel that is closed when that
-// changes.
-func (b *Bus) Found() (Boards, <-chan struct{}, error) {
-	b.scan()
+// Now is Found as of this instant: for those who open a port by its name.
+func (b *Bus) Now() (Boards, <-chan struct{}, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.lookAgain()
+	return b.found, b.changed, b.err
+}
+
+// fresh is how old what is returned may be. When something happens, all who
+// wait ask at once.
+const fresh = 5 * time.Millisecond
+
+// Found returns what was plugged in some milliseconds ago at most, and a channel
+// that is closed when that changes.
+func (b *Bus) Found() (Boards, <-chan struct{}, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if time.Since(b.looked) > fresh {
+		b.lookAgain()
+	}
 	return b.found, b.changed, b.err
 }
 
@@ -114,6 +129,12 @@ func (b *Bus) settle(told <-chan fsnotify.Event) {
 func (b *Bus) scan() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.lookAgain()
+}
+
+// lookAgain is called with b.mu held.
+func (b *Bus) lookAgain() {
+	defer func() { b.looked = time.Now() }()
 	ports, err := b.look()
 	found := Find(ports)
 	if err != nil {

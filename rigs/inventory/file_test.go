@@ -90,7 +90,9 @@ func TestLocate(t *testing.T) {
 	one := Board{Platform: "Boron", Serial: strings.ToUpper(id), Path: "1-1.4", Mode: Normal, Consoles: []Console{{"/dev/ttyACM0", 0}, {"/dev/ttyACM1", 2}}}
 	at := func(b Board, path string) Board { b.Path = path; return b }
 	dfu := at(one, "1-1.4")
-	dfu.Mode, dfu.Consoles = DFU, nil
+	dfu.Mode, dfu.Consoles, dfu.DeviceID = DFU, nil, id
+	boot := dfu
+	boot.Serial, boot.DeviceID = "000000010000", ""
 	two := `version: 1
 boards:
   a: {serial: ` + id + `, usb: 1-1.4}
@@ -107,6 +109,8 @@ boards:
 		{"swapped", "version: 1\nboards: {a: {serial: " + id + ", platform: P2}}", []Board{one}, Present, "/dev/ttyACM0", "swapped"},
 		{"no such console", "version: 1\nboards: {a: {serial: " + id + ", interface: 4}}", []Board{one}, Silent, "", "interface 4"},
 		{"in DFU mode", "version: 1\nboards: {a: {serial: " + id + "}}", []Board{dfu}, InDFU, "", ""},
+		{"in DFU mode, under another number", "version: 1\nboards: {a: {serial: " + id + ", usb: 1-1.4}}", []Board{boot}, InDFU, "", ""},
+		{"another board in DFU mode", "version: 1\nboards: {a: {serial: " + id + ", usb: 1-1.4, platform: P2}}", []Board{boot}, Absent, "", ""},
 		{"not there", "version: 1\nboards: {a: {serial: " + id + "}}", nil, Absent, "", ""},
 		{"by path alone", "version: 1\nboards: {a: {usb: 1-1.4}}", []Board{one}, Present, "/dev/ttyACM0", ""},
 		{"twins, one named", "version: 1\nboards: {a: {serial: " + id + ", usb: 1-1.5}}", []Board{one, at(one, "1-1.5")}, Present, "/dev/ttyACM0", ""},

@@ -66,7 +66,9 @@ func (f *File) Locate(e Entry, found Boards) Sighting {
 		}
 	}
 	if len(hits) == 0 {
-		return s
+		if hits = inBootloader(e, found); len(hits) != 1 {
+			return s
+		}
 	}
 	b := found.Boards[hits[0]]
 	s.Board = &b
@@ -99,6 +101,18 @@ func fits(e Entry, b Board) bool {
 		return strings.EqualFold(e.Serial, b.Serial)
 	}
 	return e.USB == b.Path
+}
+
+// inBootloader returns the board in DFU mode at the entry's USB path: some
+// bootloaders tell a serial number of their own.
+func inBootloader(e Entry, found Boards) []int {
+	var list []int
+	for i, b := range found.Boards {
+		if e.USB != "" && b.Path == e.USB && b.Mode == DFU && b.DeviceID == "" && (e.Platform == "" || strings.EqualFold(e.Platform, b.Platform)) {
+			list = append(list, i)
+		}
+	}
+	return list
 }
 
 func onPath(path string, found Boards, hits []int) []int {

@@ -42,8 +42,9 @@ type SessionOptions struct {
 	Options
 	// Name of the board, in what is told.
 	Name string
-	// Find returns the board's port, empty while it has none, and a channel that is
-	// closed when that may have changed. Required.
+	// Find returns the board's port, empty while it has none, as it is now and not
+	// a moment ago; and a channel that is closed when that may have changed.
+	// Required.
 	Find func() (port string, changed <-chan struct{})
 	// Log is written a line at a time, if not nil.
 	Log *Log
@@ -97,6 +98,11 @@ func (s *Session) run(ctx context.Context) {
 		if p == nil {
 			return
 		}
+		s.set(p)
+		if ctx.Err() != nil { // Close has looked before
+			_ = p.Close()
+			return
+		}
 		now := s.o.Now()
 		state := State{Time: now, Kind: Opened, Port: p.Name(), Text: "console open at " + p.Name()}
 		if !away.IsZero() {
@@ -104,7 +110,6 @@ func (s *Session) run(ctx context.Context) {
 			state.Text = fmt.Sprintf("console open again at %s, %s after it was gone", p.Name(), state.Away.Round(time.Millisecond))
 		}
 		s.tell(state)
-		s.set(p)
 		s.read(p)
 		s.set(nil)
 		_ = p.Close() // it is gone, or the session ends
@@ -125,7 +130,12 @@ func (s *Session) open(ctx context.Context, tell bool) *Port {
 			tell = true
 			p, err := OpenPort(name, s.o.Speed)
 			if err == nil {
-				return p
+				// Names are given anew when boards restart: this may be another's by now.
+				if now, _ := s.o.Find(); now == name {
+					return p
+				}
+				_ = p.Close() // nothing was read from it
+				continue
 			}
 			switch now := s.o.Now(); {
 			case since.IsZero():

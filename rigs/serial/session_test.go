@@ -82,7 +82,7 @@ func follow(t *testing.T, bus *inventory.Bus, id string, log *Log) (*Session, *h
 	s := Follow(SessionOptions{
 		Name: id, Options: Options{Now: time.Now}, Log: log,
 		Find: func() (string, <-chan struct{}) {
-			found, changed, err := bus.Found()
+			found, changed, err := bus.Now()
 			if err != nil {
 				t.Error(err)
 			}
@@ -241,4 +241,45 @@ func TestPasswordsAreRedacted(t *testing.T) {
 	if strings.Contains(strings.Join(got, "|"), "hunter2") {
 		t.Errorf("%q", got)
 	}
+}
+
+// TestCloseWhileOpening closes a session at the moment when its port opens: it
+// must not stay.
+func TestCloseWhileOpening(t *testing.T) {
+	_, name := pty(t)
+	var s *Session
+	made := make(chan struct{})
+	s = Follow(SessionOptions{Options: options(), Find: func() (string, <-chan struct{}) {
+		<-made
+		s.stop() // as Close does, which has seen no port yet
+		return name, nil
+	}})
+	close(made)
+	s.done.Wait()
+}
+
+// TestNameOfAnotherBoard holds that a port is let go of when its name turns out
+// to be no longer the board's.
+func TestNameOfAnotherBoard(t *testing.T) {
+	_, wrong := pty(t)
+	board, right := pty(t)
+	names := []string{wrong, right, right}
+	n := 0
+	h := newHeard()
+	s := Follow(SessionOptions{Options: options(), OnLine: func(l Line) { h.note(l.Text, nil) }, Find: func() (string, <-chan struct{}) {
+		name := names[min(n, len(names)-1)]
+		n++
+		return name, nil
+	}})
+	defer s.Close()
+	if err := s.Open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if p, err := s.current(); err != nil || p.Name() != right {
+		t.Fatalf("%v, %v", p, err)
+	}
+	if _, err := board.WriteString("mine\n"); err != nil {
+		t.Fatal(err)
+	}
+	h.await(t, "the line", func() bool { return h.has("mine") })
 }

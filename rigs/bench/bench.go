@@ -1,0 +1,239 @@
+// Package bench brings the parts of a rig together: the boards of rigs.yaml as
+// they are plugged in, leased, with their consoles logged and their power at
+// hand.
+//
+//	Bench   the boards of a host
+//	Board   one of them, taken: nobody else has it until it is closed
+//
+// What this package is not: a command, and no judge of boards.
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/muster/muster/rigs/control"
+	"github.com/muster/muster/rigs/inventory"
+	"github.com/muster/muster/rigs/lease"
+	"github.com/muster/muster/rigs/power"
+	"github.com/muster/muster/rigs/serial"
+)
+
+// Options say what the bench is. Zero fields mean what is stated.
+type Options struct {
+	// File is the path of rigs.yaml. Path().
+	File string
+	// Dir is where health and console logs are kept. "rigs.state" beside the file.
+	Dir string
+	// Tree is where the system shows its devices. [inventory.System].
+	Tree inventory.Tree
+	// LockDir is where the processes of this host agree. [lease.DefaultDir].
+	LockDir string
+	// NATS is the URL of the server where hosts agree. $MUSTER_RIG_NATS; none.
+	NATS string
+	// Control opens the control endpoint of a board. Linux's usbfs.
+	Control func(inventory.Board) (control.Transport, error)
+	// Pin opens the reset pin of a board. The modem line that rigs.yaml names.
+	Pin func(inventory.Entry) (power.Pin, error)
+	// Person is where to ask somebody, and Confirm reads the answer; nil: nobody is
+	// asked.
+	Person  io.Writer
+	Confirm func(context.Context) error
+	// Times of the power ladder.
+	Times power.Times
+}
+
+// Path is where rigs.yaml is: $MUSTER_RIGS, else here.
+func Path() string {
+	if path := os.Getenv("MUSTER_RIGS"); path != "" {
+		return path
+	}
+	return "rigs.yaml"
+}
+
+// A Bench is the boards of a host. Its methods are safe for concurrent use.
+type Bench struct {
+	o      Options
+	File   *inventory.File
+	Bus    *inventory.Bus
+	Desk   *lease.Desk
+	Clinic power.Clinic
+}
+
+// Open reads the file and begins to follow what is plugged in.
+func Open(ctx context.Context, o Options) (*Bench, error) {
+	if o.File == "" {
+		o.File = Path()
+	}
+	if o.Dir == "" {
+		o.Dir = filepath.Join(filepath.Dir(o.File), "rigs.state")
+	}
+	if o.Tree == (inventory.Tree{}) {
+		o.Tree = inventory.System
+	}
+	if o.LockDir == "" {
+		o.LockDir = lease.DefaultDir()
+	}
+	if o.NATS == "" {
+		o.NATS = os.Getenv("MUSTER_RIG_NATS")
+	}
+	file, err := inventory.Load(o.File)
+	if err != nil {
+		return nil, err
+	}
+	b := &Bench{
+		o: o, File: file, Desk: &lease.Desk{Dir: o.LockDir},
+		Clinic: power.Clinic{Dir: filepath.Join(o.Dir, "health"), Now: time.Now},
+	}
+	if o.NATS != "" {
+		if b.Desk.Remote, err = lease.Dial(ctx, o.NATS); err != nil {
+			return nil, err
+		}
+	}
+	b.Bus = follow(o.Tree)
+	return b, nil
+}
+
+// follow follows the system's ports where there is no tree.
+func follow(t inventory.Tree) *inventory.Bus {
+	if t == inventory.System {
+		return inventory.Follow()
+	}
+	return t.Follow()
+}
+
+// Close ends it. Boards that are taken must be closed before.
+func (b *Bench) Close() {
+	b.Bus.Close()
+	if b.Desk.Remote != nil {
+		b.Desk.Remote.Close()
+	}
+}
+
+// Locate returns what is seen of a board, and a channel that is closed when that
+// may have changed.
+func (b *Bench) Locate(e inventory.Entry) (inventory.Sighting, <-chan struct{}, error) {
+	return b.located(e, b.Bus.Found)
+}
+
+func (b *Bench) located(e inventory.Entry, look func() (inventory.Boards, <-chan struct{}, error)) (inventory.Sighting, <-chan struct{}, error) {
+	found, changed, err := look()
+	if err != nil {
+		return inventory.Sighting{Entry: e, State: inventory.Absent}, changed, fmt.Errorf("listing USB: %w", err)
+	}
+	return b.File.Locate(e, found), changed, nil
+}
+
+// Request returns the wish for a board.
+func (b *Bench) Request(e inventory.Entry, reason string) (lease.Request, error) {
+	s, _, err := b.Locate(e)
+	if err != nil {
+		return lease.Request{}, err
+	}
+	if s.State == inventory.Ambiguous {
+		return lease.Request{}, errors.New(s.Reason())
+	}
+	return lease.Request{Key: s.Key(), Board: e.Name, Reason: reason}, nil
+}
+
+// A Wish is which boards a run wants.
+type Wish struct {
+	// Which is a board's name, or pool=NAME.
+	Which string
+	// Count of boards of the pool; 0: one.
+	Count  int
+	Reason string
+	Wait   time.Duration // for boards that others have
+	// Sick takes boards in quarantine too, to look after them.
+	Sick bool
+	// ShowSecrets leaves secrets in consoles and logs.
+	ShowSecrets bool
+	// OnLine and OnState hear the consoles, if not nil; Note hears what is done to
+	// boards. Board is its name.
+	OnLine  func(board string, l serial.Line)
+	OnState func(board string, s serial.State)
+	Note    func(board, text string)
+}
+
+// candidates returns the boards that a wish may mean, without the sick ones.
+func (b *Bench) candidates(w Wish) ([]inventory.Entry, error) {
+	pool, isPool := strings.CutPrefix(w.Which, "pool=")
+	if !isPool {
+		e, err := b.File.Entry(w.Which)
+		if err == nil && !w.Sick {
+			err = b.Clinic.Check(e.Name)
+		}
+		return []inventory.Entry{e}, err
+	}
+	all, err := b.File.Pool(pool)
+	if err != nil {
+		return nil, err
+	}
+	var well []inventory.Entry
+	var why []error
+	for _, e := range all {
+		s, _, err := b.Locate(e)
+		if err == nil && !w.Sick {
+			err = b.Clinic.Check(e.Name)
+		}
+		if err == nil && (s.State == inventory.Absent || s.State == inventory.Ambiguous) {
+			err = errors.New(s.Reason())
+		}
+		if err != nil {
+			why = append(why, err)
+			continue
+		}
+		well = append(well, e)
+	}
+	if len(well) < max(w.Count, 1) {
+		return nil, fmt.Errorf("pool %s has %d boards that can be used, and %d are wanted: %w", pool, len(well), max(w.Count, 1), errors.Join(why...))
+	}
+	return well, nil
+}
+
+// Take leases boards and opens their consoles. A board that is not there is
+// taken all the same: it may come.
+func (b *Bench) Take(ctx context.Context, w Wish) ([]*Board, error) {
+	list, err := b.candidates(w)
+	if err != nil {
+		return nil, err
+	}
+	var requests []lease.Request
+	for _, e := range list {
+		r, err := b.Request(e, w.Reason)
+		if err != nil {
+			return nil, err
+		}
+		requests = append(requests, r)
+	}
+	leases, err := b.Desk.AcquireAny(ctx, max(w.Count, 1), w.Wait, requests)
+	if err != nil {
+		return nil, err
+	}
+	var boards []*Board
+	for _, l := range leases {
+		at := slices.IndexFunc(list, func(e inventory.Entry) bool { return e.Name == l.Board() })
+		board, err := b.open(list[at], l, w)
+		if err != nil {
+			return nil, errors.Join(err, CloseAll(boards), lease.ReleaseAll(leases))
+		}
+		boards = append(boards, board)
+	}
+	return boards, nil
+}
+
+// CloseAll gives boards back.
+func CloseAll(boards []*Board) error {
+	var errs []error
+	for _, b := range boards {
+		errs = append(errs, b.Close())
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,296 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/muster/muster/rigs/control"
+	"github.com/muster/muster/rigs/inventory"
+	"github.com/muster/muster/rigs/lease"
+	"github.com/muster/muster/rigs/power"
+	"github.com/muster/muster/rigs/serial"
+)
+
+// A Board is one board that is taken. Its methods are safe for concurrent use,
+// but one goroutine at a time should restart it.
+type Board struct {
+	Entry   inventory.Entry
+	Lease   *lease.Lease
+	Console *serial.Session
+	Log     *serial.Log
+	bench   *Bench
+	wish    Wish
+
+	mu    sync.Mutex
+	clock time.Duration // the board's own, of its last line that told it
+	at    time.Time     // host's time of that line; zero: none
+	lines chan struct{} // closed at the next such line or opening
+
+	opened time.Time // the console, last
+	told   bool      // a time, since then
+	stuck  error     // why the console does not open, nil if it does
+	path   string    // USB path where it was seen last
+
+	once   sync.Once
+	closed chan struct{}
+	watch  sync.WaitGroup
+}
+
+// LogPath is where the console of a board is logged.
+func (b *Bench) LogPath(board string) string {
+	return filepath.Join(b.o.Dir, "console", board+".log")
+}
+
+func (b *Bench) open(e inventory.Entry, l *lease.Lease, w Wish) (*Board, error) {
+	log, err := serial.OpenLog(b.LogPath(e.Name))
+	if err != nil {
+		return nil, err
+	}
+	board := &Board{Entry: e, Lease: l, Log: log, bench: b, wish: w, lines: make(chan struct{}), path: e.USB, closed: make(chan struct{})}
+	_ = log.Note(time.Now(), fmt.Sprintf("taken by %s", l.Holder())) // the first line tells if it cannot be written
+	board.Console = serial.Follow(serial.SessionOptions{
+		Name: e.Name, Log: log, Options: serial.Options{Now: time.Now, Speed: e.Console.Speed, ShowSecrets: w.ShowSecrets},
+		Find: func() (string, <-chan struct{}) {
+			s, changed, err := b.located(e, b.Bus.Now)
+			if err != nil || l.Err() != nil {
+				return "", changed
+			}
+			return s.Port, changed
+		},
+		OnLine: board.heard, OnState: board.state,
+	})
+	board.watch.Go(board.yield)
+	return board, nil
+}
+
+// yield lets go of the console when the lease is lost: another has the board.
+func (b *Board) yield() {
+	select {
+	case <-b.closed:
+	case <-b.Lease.Done():
+		b.Note(b.Lease.Err().Error())
+		_ = b.Console.Close() // Close closes it too
+	}
+}
+
+// Name returns the board's name.
+func (b *Board) Name() string { return b.Entry.Name }
+
+// Close gives the board back. It may be called more than once.
+func (b *Board) Close() (err error) {
+	b.once.Do(func() {
+		close(b.closed)
+		b.watch.Wait()
+		err = b.Console.Close()
+		_ = b.Log.Note(time.Now(), "given back") // Log.Err has told already
+		err = errors.Join(err, b.Log.Close(), b.Lease.Release())
+	})
+	return err
+}
+
+func (b *Board) heard(l serial.Line) {
+	if l.Device >= 0 {
+		b.mu.Lock()
+		b.clock, b.at, b.told = l.Device, l.Time, true
+		close(b.lines)
+		b.lines = make(chan struct{})
+		b.mu.Unlock()
+	}
+	if b.wish.OnLine != nil {
+		b.wish.OnLine(b.Entry.Name, l)
+	}
+}
+
+func (b *Board) state(s serial.State) {
+	b.mu.Lock()
+	switch s.Kind {
+	case serial.Refused:
+		b.stuck = s.Err
+	case serial.Opened:
+		b.stuck, b.opened, b.told = nil, s.Time, false
+		close(b.lines)
+		b.lines = make(chan struct{})
+	case serial.Gone, serial.LogBad, serial.LogGood:
+	}
+	b.mu.Unlock()
+	if b.wish.OnState != nil {
+		b.wish.OnState(b.Entry.Name, s)
+	}
+}
+
+// Note logs what is done to the board, in its console's log and to who took it.
+func (b *Board) Note(text string) {
+	_ = b.Log.Note(time.Now(), text) // Log.Err has told already
+	if b.wish.Note != nil {
+		b.wish.Note(b.Entry.Name, text)
+	}
+}
+
+// Sighting returns what is seen of the board.
+func (b *Board) Sighting() (inventory.Sighting, <-chan struct{}, error) {
+	s, changed, err := b.bench.Locate(b.Entry)
+	if s.Board != nil && s.Board.Path != "" {
+		b.mu.Lock()
+		b.path = s.Board.Path
+		b.mu.Unlock()
+	}
+	return s, changed, err
+}
+
+// Ready waits until the board runs and its console is open, or says what it is
+// instead.
+func (b *Board) Ready(ctx context.Context) error {
+	err := b.Console.Open(ctx)
+	if err == nil {
+		return nil
+	}
+	b.mu.Lock()
+	stuck := b.stuck
+	b.mu.Unlock()
+	if stuck != nil {
+		return stuck
+	}
+	if s, _, look := b.Sighting(); look != nil || s.Reason() != "" {
+		return errors.Join(look, errors.New(s.Reason()))
+	}
+	return err
+}
+
+// Path returns the USB path where the board was seen last.
+func (b *Board) Path() string {
+	_, _, _ = b.Sighting()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.path
+}
+
+// Control opens the control endpoint of the board.
+func (b *Board) Control() (control.Transport, error) {
+	s, _, err := b.Sighting()
+	if err != nil {
+		return nil, err
+	}
+	if s.Board == nil {
+		return nil, errors.New(s.Reason())
+	}
+	if b.bench.o.Control != nil {
+		return b.bench.o.Control(*s.Board)
+	}
+	return control.OpenUSB(s.Board.Path)
+}
+
+// Look implements power.Witness.
+func (b *Board) Look() (power.Presence, <-chan struct{}) {
+	s, changed, err := b.Sighting()
+	if err != nil || s.Board == nil {
+		return power.Presence{}, changed
+	}
+	return power.Presence{Present: true, Number: s.Board.Number}, changed
+}
+
+// Clock implements power.Witness.
+func (b *Board) Clock() (since time.Duration, at time.Time, ok bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.clock, b.at, !b.at.IsZero()
+}
+
+// Answers implements power.Witness: the console was opened anew, and where the
+// board told its time before, it tells it again. A board that prints nothing is
+// taken at that.
+func (b *Board) Answers(ctx context.Context, since time.Time) error {
+	for {
+		if err := b.Ready(ctx); err != nil {
+			return err
+		}
+		b.mu.Lock()
+		anew, prints, told, lines := b.opened.After(since), !b.at.IsZero(), b.told, b.lines
+		b.mu.Unlock()
+		if anew && (told || !prints) {
+			return nil
+		}
+		select {
+		case <-lines:
+		case <-ctx.Done():
+			if anew {
+				return errors.New("it printed lines before, and prints none now")
+			}
+			return errors.New("its console is not open again")
+		}
+	}
+}
+
+// Ladder returns the means to restart the board.
+func (b *Board) Ladder() *power.Ladder {
+	e, p := b.Entry, b.Entry.Power
+	times := b.bench.o.Times
+	if p.Off != 0 {
+		times.Off = time.Duration(p.Off)
+	}
+	l := &power.Ladder{Board: e.Name, Witness: b, Times: times, Note: b.Note}
+	add := func(m power.Means) { l.Means = append(l.Means, m) }
+	yes := func(setting *bool) bool { return setting == nil || *setting }
+	if e.Console.Reset != "" {
+		add(power.Means{Rung: power.Soft, Text: "text on the console", Restart: func(ctx context.Context) error {
+			return b.Console.Write(ctx, []byte(e.Console.Reset))
+		}})
+	}
+	if yes(p.Control) {
+		add(power.Means{Rung: power.Control, Text: "USB control request", Restart: b.requestReset})
+	}
+	if p.Lines != nil {
+		text := fmt.Sprintf("%s of %s", strings.ToUpper(p.Lines.Line), p.Lines.Adapter)
+		add(power.ResetPin(text, func() (power.Pin, error) { return b.bench.pin(e) }, time.Duration(p.Lines.Hold)))
+	}
+	if p.Relay != nil {
+		add(power.Commands(power.Relay, e, *p.Relay))
+	}
+	if yes(p.Hub) && !p.Battery && b.Path() != "" {
+		add(power.SwitchHub(b.bench.o.Tree, b.Path))
+	}
+	if p.PDU != nil {
+		add(power.Commands(power.PDU, e, *p.PDU))
+	}
+	if yes(p.Person) {
+		add(power.AskPerson(e.Name, b.bench.o.Person, b.bench.o.Confirm))
+	}
+	return l
+}
+
+// requestReset asks for a restart in an orderly way, and if the board's threads
+// hang, without a reply.
+func (b *Board) requestReset(ctx context.Context) error {
+	t, err := b.Control()
+	if err != nil {
+		return err
+	}
+	const patience = 5 * time.Second
+	d := control.New(t, patience)
+	err = d.Simple(ctx, control.Reset)
+	if err != nil && ctx.Err() == nil {
+		if forced := d.ForceReset(); forced == nil {
+			err = nil
+		}
+	}
+	return errors.Join(err, d.Close())
+}
+
+// Recover brings the board back to where it answers, by the gentlest means from
+// a rung on, and remembers what it took.
+func (b *Board) Recover(ctx context.Context, from power.Rung) error {
+	tried, err := b.Ladder().Climb(ctx, from)
+	if ctx.Err() != nil {
+		return err // stopped, which says nothing about the board
+	}
+	h, remember := b.bench.Clinic.Record(b.Entry.Name, tried)
+	if h.Quarantine != nil {
+		b.Note("quarantine: " + h.Quarantine.Reason)
+		err = errors.Join(err, &power.QuarantineError{Board: b.Entry.Name, Quarantine: *h.Quarantine})
+	}
+	return errors.Join(err, remember)
+}
