@@ -41,6 +41,7 @@ type Decoder struct {
 	anonymous   []given            // without a nonce
 	owners      map[string]trace.DeviceID
 	deviceKeys  map[trace.DeviceID]*rsa.PrivateKey
+	looseKeys   []*rsa.PrivateKey // of devices whose ids are not known
 }
 
 type pathKey struct{ device, cloud netip.AddrPort }

@@ -2,6 +2,7 @@ package capture
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/hex"
 	"fmt"
 	"io"
@@ -18,6 +19,9 @@ import (
 const (
 	labelDTLS = "CLIENT_RANDOM"
 	labelTCP  = "PARTICLE_NONCE"
+	// labelLoose is read only: the credentials of a TCP connection whose nonce is not
+	// known.
+	labelLoose = "PARTICLE_CREDENTIALS"
 )
 
 // A KeyLog writes the secrets of sessions as lines of the NSS key log format:
@@ -68,6 +72,14 @@ func (d *Decoder) ReadKeyLog(r io.Reader) error {
 	scanner := bufio.NewScanner(r)
 	for n := 1; scanner.Scan(); n++ {
 		fields := strings.Fields(scanner.Text())
+		if len(fields) == 2 && fields[0] == labelLoose {
+			c, err := hex.DecodeString(fields[1])
+			if err != nil || len(c) != lightssl.CredentialsSize {
+				return fmt.Errorf("capture: key log: line %d is not %s and 40 bytes in hex", n, labelLoose)
+			}
+			d.AddCredentials(nil, lightssl.Credentials(c), trace.DeviceID{})
+			continue
+		}
 		if len(fields) == 0 || fields[0] != labelDTLS && fields[0] != labelTCP {
 			continue
 		}
@@ -90,6 +102,18 @@ func (d *Decoder) addLine(label, name, secret string) bool {
 	case label == labelTCP && len(n) == lightssl.NonceSize && len(s) == lightssl.CredentialsSize:
 		d.AddCredentials(n, lightssl.Credentials(s), trace.DeviceID{})
 		return true
+	}
+	return false
+}
+
+// IsKeyLog reports whether a text has a line that ReadKeyLog reads.
+func IsKeyLog(b []byte) bool {
+	for line := range bytes.Lines(b) {
+		word, _, _ := bytes.Cut(bytes.TrimSpace(line), []byte(" "))
+		switch string(word) {
+		case labelDTLS, labelTCP, labelLoose:
+			return true
+		}
 	}
 	return false
 }

@@ -65,6 +65,19 @@ func (d *Decoder) AddDevice(id trace.DeviceID, spki []byte, key *rsa.PrivateKey)
 	}
 }
 
+// looseMax bounds the keys of devices whose ids are not known.
+const looseMax = 256
+
+// AddDeviceKey adds the RSA private key of a device whose id is not known. It is tried
+// on every TCP connection that no other key opens.
+func (d *Decoder) AddDeviceKey(key *rsa.PrivateKey) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.looseKeys) < looseMax {
+		d.looseKeys = append(d.looseKeys, key)
+	}
+}
+
 // AddCredentials adds the credentials of a TCP connection, before or after its
 // packets. The nonce tells which connection it is; nil if it is not known: then
 // the first frame of the device tells. The device is zero if it is not known.

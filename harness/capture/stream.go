@@ -189,15 +189,19 @@ func (d *Decoder) readAnswer(st *stream, answer []byte) {
 	if st.keyed {
 		return
 	}
-	key := d.deviceKeys[st.association.device]
-	if key == nil {
-		st.answer = append([]byte(nil), answer...)
-		return
+	keys := d.looseKeys
+	if key := d.deviceKeys[st.association.device]; key != nil {
+		keys = []*rsa.PrivateKey{key}
 	}
-	plain, err := rsa.DecryptPKCS1v15(nil, key, answer[:lightssl.C2Size]) //nolint:staticcheck // PKCS #1 v1.5 is what LightSSL has
-	if err == nil && len(plain) == lightssl.CredentialsSize {
-		d.key(st, &given{lightssl.Credentials(plain), st.association.device})
+	for _, key := range keys {
+		// The padding tells whether it is for this key.
+		plain, err := rsa.DecryptPKCS1v15(nil, key, answer[:lightssl.C2Size]) //nolint:staticcheck // PKCS #1 v1.5 is what LightSSL has
+		if err == nil && len(plain) == lightssl.CredentialsSize {
+			d.key(st, &given{lightssl.Credentials(plain), st.association.device})
+			return
+		}
 	}
+	st.answer = append([]byte(nil), answer...)
 }
 
 // guess tries the credentials that name no connection.

@@ -1,0 +1,122 @@
+package recording
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/muster/muster/harness/capture"
+)
+
+// keysMax bounds a file of keys, in bytes.
+const keysMax = 64 << 20
+
+// The sizes of RSA keys, in bits: the cloud has 2048, devices have 1024.
+const cloudBits = 2048
+
+// Keys are the secrets that open what is in recordings.
+type Keys struct {
+	// Cloud is the cloud's RSA key, nil if it is not known.
+	Cloud *rsa.PrivateKey
+	// Devices are the RSA keys of devices.
+	Devices []*rsa.PrivateKey
+	// Logs are key logs.
+	Logs [][]byte
+}
+
+// AddFile adds what a file holds: a key log (CLIENT_RANDOM of DTLS sessions,
+// PARTICLE_NONCE or PARTICLE_CREDENTIALS of TCP connections), or RSA private keys in
+// PEM or DER. The error says what is wrong, and nothing of what is in the file.
+func (k *Keys) AddFile(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("recording: keys: %w", err)
+	}
+	b, err := io.ReadAll(io.LimitReader(f, keysMax))
+	if err = errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("recording: keys: %w", err)
+	}
+	if err := k.add(b); err != nil {
+		return fmt.Errorf("recording: keys: %s: %w", path, err)
+	}
+	return nil
+}
+
+func (k *Keys) add(b []byte) error {
+	block, rest := pem.Decode(b)
+	if block == nil {
+		if key := parseKey(b); key != nil {
+			return k.addKey(key)
+		}
+		if !capture.IsKeyLog(b) {
+			return errors.New("it is neither a key log with lines of CLIENT_RANDOM, PARTICLE_NONCE or PARTICLE_CREDENTIALS, nor an RSA private key in PEM or DER")
+		}
+		k.Logs = append(k.Logs, b)
+		return nil
+	}
+	for ; block != nil; block, rest = pem.Decode(rest) {
+		if block.Type == "EC PARAMETERS" {
+			continue
+		}
+		key := parseKey(block.Bytes)
+		if key == nil {
+			return fmt.Errorf("a %q in it is no private key", block.Type)
+		}
+		if err := k.addKey(key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// parseKey reads a private key in DER. Devices store theirs with zeros behind it.
+func parseKey(der []byte) any {
+	for _, b := range [][]byte{der, bytes.TrimRight(der, "\x00"), bytes.TrimRight(der, "\xff")} {
+		if key, err := x509.ParsePKCS1PrivateKey(b); err == nil {
+			return key
+		}
+		if key, err := x509.ParsePKCS8PrivateKey(b); err == nil {
+			return key
+		}
+		if key, err := x509.ParseECPrivateKey(b); err == nil {
+			return key
+		}
+	}
+	return nil
+}
+
+func (k *Keys) addKey(key any) error {
+	switch key := key.(type) {
+	case *rsa.PrivateKey:
+		if key.N.BitLen() >= cloudBits {
+			k.Cloud = key
+		} else {
+			k.Devices = append(k.Devices, key)
+		}
+		return nil
+	case *ecdsa.PrivateKey, ed25519.PrivateKey:
+		return errors.New("an elliptic-curve key opens no DTLS session: its handshakes have forward secrecy; give a key log (muster conform leaves one in its bundle)")
+	default:
+		return errors.New("a private key of a kind that no device or cloud has")
+	}
+}
+
+// Give hands the keys to a decoder, whose Config.CloudKey is Cloud.
+func (k *Keys) Give(d *capture.Decoder) error {
+	for _, key := range k.Devices {
+		d.AddDeviceKey(key)
+	}
+	for _, log := range k.Logs {
+		if err := d.ReadKeyLog(bytes.NewReader(log)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
