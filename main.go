@@ -37,7 +37,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	started := false // what fails later than this is not the command line's syntax
 	root.PersistentPreRun = func(*cobra.Command, []string) { started = true }
-	root.AddCommand(conformance.Command(), conformance.ReplayCommand(), conformance.DiffCommand(), cloudref.Command(), fleet.Command(), rigs.Command())
+	root.AddCommand(conformance.Command(), conformance.ReplayCommand(), conformance.JudgeCommand(), conformance.DiffCommand())
+	root.AddCommand(cloudref.Command(), fleet.Command(), rigs.Command())
 	root.AddCommand(conformance.CatalogueCommands()...)
 	root.SetArgs(args)
 	root.SetOut(stdout)

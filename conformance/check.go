@@ -90,10 +90,16 @@ func verify(suites []Suite) {
 	}
 }
 
+// Why a check does not apply to a transport.
+const (
+	noTCP = "the TCP transport has none"
+	noUDP = "the UDP transport has none"
+)
+
 // onlyUDP skips devices over TCP.
 func onlyUDP(g *target.Group) string {
 	if g.Transport != "udp" {
-		return "the TCP transport has none"
+		return noTCP
 	}
 	return ""
 }
@@ -101,7 +107,7 @@ func onlyUDP(g *target.Group) string {
 // onlyTCP skips devices over UDP.
 func onlyTCP(g *target.Group) string {
 	if g.Transport != "tcp" {
-		return "the UDP transport has none"
+		return noUDP
 	}
 	return ""
 }

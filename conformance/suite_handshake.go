@@ -404,6 +404,7 @@ func judgeAcknowledged(c *Conversation, r *Recorder) {
 		association uint32
 		id          uint16
 	}
+	var missing []*trace.Packet
 	answered := make(map[key]bool)
 	for _, s := range all {
 		if s.packet.Direction == trace.Down && s.message.CoAP.Type == coap.Acknowledgement {
@@ -418,14 +419,18 @@ func judgeAcknowledged(c *Conversation, r *Recorder) {
 			r.Judged(1)
 			continue
 		}
-		f := report.Finding{Requirement: "C-6", Device: c.Device, Text: "a Confirmable message was not acknowledged", Packets: []string{s.line()}}
-		if c.Whole {
-			r.Judged(1)
-			r.Fail(f)
+		if !c.Whole {
+			missing = append(missing, s.packet)
 			continue
 		}
-		f.Text += ": it or its acknowledgement may have been lost, or lie outside the recording"
-		r.Remark(f)
+		r.Judged(1)
+		r.Fail(report.Finding{Requirement: "C-6", Device: c.Device, Text: "a Confirmable message was not acknowledged", Packets: []string{s.line()}})
+	}
+	if len(missing) > 0 {
+		r.Remark(report.Finding{
+			Requirement: "C-6", Device: c.Device, Packets: lines(missing),
+			Text: fmt.Sprintf("%d Confirmable messages have no acknowledgement: they or it were lost, or lie outside the recording", len(missing)),
+		})
 	}
 }
 

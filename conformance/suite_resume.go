@@ -104,11 +104,14 @@ func resumeLimit(release Release) (l limit, known bool) {
 	return l, true
 }
 
-// judgeResumeBytes measures each resume of the conversation.
+// judgeResumeBytes measures each resume of the conversation. From 2.0 on a device may
+// have a reason to say Hello instead of the ping, and the promise is about the ping.
 func judgeResumeBytes(c *Conversation, r *Recorder) {
 	all := messages(c.Packets)
+	pings, _ := c.Release.atLeast(pdc.OS2_0)
 	for _, s := range all {
-		if s.packet.Resume && s.message.Repeat == 0 && s.packet.Direction == trace.Up && firstIn(s) {
+		first := s.packet.Resume && s.message.Repeat == 0 && s.packet.Direction == trace.Up && firstIn(s)
+		if first && (!pings || s.message.Kind == pdc.KindPing) {
 			measureResume(c, all, s.message.Exchange, r)
 		}
 	}
@@ -200,7 +203,9 @@ func checkMarks(ctx context.Context, e *target.Env, g *target.Group, r *Recorder
 	return nil
 }
 
-// judgeMarks looks at each resume of the conversation, to the next one.
+// judgeMarks looks at each resume of the conversation that begins with a mark, to the
+// next one. Without a mark it may be a live session at a new address, which goes on
+// as it was.
 func judgeMarks(c *Conversation, r *Recorder) {
 	if !c.Release.knownBy(pdc.OS4_0, pdc.OS3_1) {
 		return
@@ -208,6 +213,13 @@ func judgeMarks(c *Conversation, r *Recorder) {
 	from := -1
 	for i, p := range c.Packets {
 		if p.Direction != trace.Up || !p.Resume {
+			continue
+		}
+		if t := p.Records[0].Type; t != dtls.TypeMovedCID && t != dtls.TypeMovedTrailer {
+			if from >= 0 {
+				judgeMarksOf(c.Packets[from:i], c, r)
+			}
+			from = -1
 			continue
 		}
 		if from >= 0 {
@@ -232,6 +244,9 @@ func judgeMarksOf(packets []*trace.Packet, c *Conversation, r *Recorder) {
 	}
 	answered, first := clock.Never, true
 	for _, p := range packets {
+		if p.Association != packets[0].Association || p.Connection != packets[0].Connection {
+			continue // a handshake, and what came behind it
+		}
 		for i := range p.Records {
 			rec := &p.Records[i]
 			switch {

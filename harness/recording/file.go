@@ -46,9 +46,8 @@ type frame struct {
 
 // A frames reads the frames of a file.
 type frames struct {
-	file   *os.File
-	next   func() (frame, error)
-	closed bool
+	file *os.File
+	next func() (frame, error)
 }
 
 // Close closes the file.

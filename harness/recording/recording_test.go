@@ -575,7 +575,7 @@ func FuzzEach(f *testing.F) {
 			w.Sight(s)
 		}
 		_ = w.Close()
-		f.Add(file.Bytes()[:min(file.Len(), 8000)])
+		f.Add(file.Bytes()[:min(file.Len(), 1500)])
 	}
 	path := filepath.Join(f.TempDir(), "x")
 	f.Fuzz(func(t *testing.T, b []byte) {
