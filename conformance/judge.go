@@ -16,7 +16,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/muster/muster/harness/capture"
 	"github.com/muster/muster/harness/evidence"
 	"github.com/muster/muster/harness/ledger"
 	"github.com/muster/muster/harness/recording"
@@ -24,7 +23,6 @@ import (
 	"github.com/muster/muster/harness/target"
 	"github.com/muster/muster/protocol/pdc"
 	"github.com/muster/muster/protocol/trace"
-	"github.com/muster/muster/transport"
 )
 
 const judgeTool = "muster judge"
@@ -162,23 +160,20 @@ func judge(ctx context.Context, o *judgeOptions, progress func(float64, string))
 		return nil, nil, err
 	}
 	began := time.Now()
-	h := &hearing{options: o, ledger: ledger.New()}
+	h := &hearing{options: o, ledger: ledger.New(), Hearing: &recording.Hearing{Max: o.max}}
 	if err := h.open(); err != nil {
 		return nil, nil, err
 	}
-	for i, f := range h.files {
-		progress(float64(i)/float64(len(h.files)), "reading "+o.files[i])
-		if err := h.read(ctx, f, o.files[i]); err != nil {
-			return nil, nil, err
-		}
+	if err := h.Read(ctx, h.ledger.Add, progress); err != nil {
+		return nil, nil, err
 	}
-	if len(h.packets) == 0 {
+	if len(h.Packets) == 0 {
 		return nil, nil, h.nothing()
 	}
 	conversations := h.conversations(release)
 	progress(1, "judging")
 	run := &report.Run{
-		Tool: judgeTool, Version: target.Version(), Started: began, Cloud: "the cloud at " + addresses(h.peers.Found()),
+		Tool: judgeTool, Version: target.Version(), Started: began, Cloud: "the cloud at " + addresses(h.Peers.Found()),
 		Device: fmt.Sprintf("%d conversations in %s", len(conversations), strings.Join(o.files, ", ")), Repeat: h.repeat(),
 		Notes: h.notes(),
 	}
@@ -188,7 +183,7 @@ func judge(ctx context.Context, o *judgeOptions, progress func(float64, string))
 	run.Cohorts = cohorts(conversations)
 	run.Ledger = h.ledger.Rows(func(id trace.DeviceID) (string, bool) { return releaseOf(conversations, id) })
 	run.Duration = time.Since(began)
-	return run, h.packets, nil
+	return run, h.Packets, nil
 }
 
 // releaseNamed reads a release that a user names.
@@ -278,14 +273,8 @@ func judgeOne(result report.Result, check *Check, conversations []*Conversation)
 // A hearing is what recordings are read into.
 type hearing struct {
 	options *judgeOptions
-	files   []*recording.File
-	keys    recording.Keys
-	peers   recording.Peers
 	ledger  *ledger.Ledger
-	packets []*trace.Packet
-	lines   []string // what could not be used
-	counts  capture.Counts
-	stopped bool // there were too many packets
+	*recording.Hearing
 }
 
 // open opens files and keys and finds out who is the cloud.
@@ -295,98 +284,49 @@ func (h *hearing) open() error {
 		if err != nil {
 			return fmt.Errorf("--cloud: %w", err)
 		}
-		h.peers.Named = append(h.peers.Named, a)
+		h.Peers.Named = append(h.Peers.Named, a)
 	}
 	for _, name := range h.options.keys {
-		if err := h.keys.AddFile(name); err != nil {
+		if err := h.Keys.AddFile(name); err != nil {
 			return err
 		}
 	}
 	for _, name := range h.options.files {
-		f, err := recording.Open(name)
-		if err != nil {
+		if err := h.Open(name); err != nil {
 			return err
 		}
-		log, err := f.Secrets()
-		if err = errors.Join(err, h.peers.Find(f)); err != nil {
-			return err
-		}
-		if len(log) > 0 {
-			h.keys.Logs = append(h.keys.Logs, log)
-		}
-		h.files = append(h.files, f)
 	}
 	return nil
 }
 
-// read decodes one file. Associations are numbered on over all files.
-func (h *hearing) read(ctx context.Context, f *recording.File, name string) error {
-	base := uint32(0)
-	for _, p := range h.packets {
-		base = max(base, p.Association)
-	}
-	d := capture.NewDecoder(capture.Config{
-		Emit: func(p *trace.Packet) {
-			if p.Association > 0 {
-				p.Association += base
-			}
-			h.ledger.Add(p)
-			h.packets = append(h.packets, p)
-		},
-		Cloud: h.peers.Is, CloudKey: h.keys.Cloud, Hold: -1, HeldPackets: 1 << 20, HeldBytes: 1 << 30, HeldPerFlow: 1 << 16,
-	})
-	if err := h.keys.Give(d); err != nil {
-		return err
-	}
-	read := 0
-	_, counts, err := f.Each(h.peers.Is, func(s transport.Sighting) {
-		if read++; read > h.options.max || ctx.Err() != nil {
-			h.stopped = true
-			return
-		}
-		d.Sight(s)
-	})
-	if err != nil {
-		return err
-	}
-	d.Flush()
-	for _, line := range counts.Lines() {
-		h.lines = append(h.lines, filepath.Base(name)+": "+line)
-	}
-	c := d.Counts()
-	h.counts.Sealed, h.counts.Rejected, h.counts.Messages = h.counts.Sealed+c.Sealed, h.counts.Rejected+c.Rejected, h.counts.Messages+c.Messages
-	h.counts.Malformed += c.Malformed
-	return ctx.Err()
-}
-
 // nothing says why there is nothing to judge.
 func (h *hearing) nothing() error {
-	if len(h.peers.Found()) == 0 {
+	if len(h.Peers.Found()) == 0 {
 		return errors.New("nobody in it looks like a cloud: no port 5684 or 5683, no DTLS ClientHello, no LightSSL nonce; name the cloud with --cloud ADDRESS")
 	}
-	return fmt.Errorf("there is no traffic with %s in it", addresses(h.peers.Found()))
+	return fmt.Errorf("there is no traffic with %s in it", addresses(h.Peers.Found()))
 }
 
 // notes says what could not be read, and why.
 func (h *hearing) notes() []string {
-	list := slices.Clone(h.lines)
-	if h.counts.Sealed > 0 {
+	list := slices.Clone(h.Lines)
+	if h.Sealed > 0 {
 		how := "a key log with their CLIENT_RANDOM or PARTICLE_NONCE opens them (--keys)"
-		if len(h.keys.Logs)+len(h.keys.Devices) > 0 {
+		if len(h.Keys.Logs)+len(h.Keys.Devices) > 0 {
 			how = "the keys that were given are of other sessions, or their handshake lies before the recording"
 		}
-		list = append(list, fmt.Sprintf("%d records could not be decrypted: %s; checks that read messages judged only the others", h.counts.Sealed, how))
+		list = append(list, fmt.Sprintf("%d records could not be decrypted: %s; checks that read messages judged only the others", h.Sealed, how))
 	}
-	if h.counts.Rejected > 0 {
-		list = append(list, fmt.Sprintf("%d records were not opened by the keys of their sessions: they are forged or damaged, or the keys are wrong", h.counts.Rejected))
+	if h.Rejected > 0 {
+		list = append(list, fmt.Sprintf("%d records were not opened by the keys of their sessions: they are forged or damaged, or the keys are wrong", h.Rejected))
 	}
-	if h.counts.Malformed > 0 {
-		list = append(list, fmt.Sprintf("%d messages are no CoAP", h.counts.Malformed))
+	if h.Malformed > 0 {
+		list = append(list, fmt.Sprintf("%d messages are no CoAP", h.Malformed))
 	}
-	if h.stopped {
+	if h.Stopped {
 		list = append(list, fmt.Sprintf("reading stopped at %d packets: --max-packets reads more", h.options.max))
 	}
-	if h.counts.Messages == 0 {
+	if h.Messages == 0 {
 		list = append(list, "no message could be read: what is judged are handshakes and forms only")
 	}
 	return list
@@ -427,15 +367,15 @@ func addresses(list []netip.AddrPort) string {
 // conversations sorts packets by who speaks: by device id where it is known, else by
 // the device's address.
 func (h *hearing) conversations(named Release) []*Conversation {
-	slices.SortStableFunc(h.packets, func(a, b *trace.Packet) int { return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(a.Serial, b.Serial)) })
+	slices.SortStableFunc(h.Packets, func(a, b *trace.Packet) int { return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(a.Serial, b.Serial)) })
 	owners := make(map[uint32]trace.DeviceID)
-	for _, p := range h.packets {
+	for _, p := range h.Packets {
 		if p.Association > 0 && p.Device != (trace.DeviceID{}) {
 			owners[p.Association] = p.Device
 		}
 	}
 	places := make(map[string]trace.DeviceID) // of addresses with one owner
-	for _, p := range h.packets {
+	for _, p := range h.Packets {
 		id, known := owners[p.Association]
 		if before, seen := places[p.DeviceAddress]; known && p.Association > 0 && (!seen || before == id) {
 			places[p.DeviceAddress] = id
@@ -450,7 +390,7 @@ func (h *hearing) conversations(named Release) []*Conversation {
 	}
 	by := make(map[key]*Conversation)
 	var list []*Conversation
-	for _, p := range h.packets {
+	for _, p := range h.Packets {
 		id := p.Device
 		if id == (trace.DeviceID{}) {
 			id = owners[p.Association]

@@ -3,72 +3,28 @@ package conformance
 import (
 	"bytes"
 	"errors"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/muster/muster/fixtures"
-	"github.com/muster/muster/harness/capture"
+	"github.com/muster/muster/harness/recording/labfile"
 	"github.com/muster/muster/harness/report"
-	"github.com/muster/muster/protocol/clock"
-	"github.com/muster/muster/protocol/dtls"
-	"github.com/muster/muster/protocol/lightssl"
-	"github.com/muster/muster/transport"
 )
 
 // asFiles writes a recording of real firmware as a capture file and its secrets as a
-// key log, as somebody else would hand them over. From which sighting on.
+// key log, as somebody else would hand them over, from a packet on.
 func asFiles(t *testing.T, c *fixtures.Capture, from int) (pcap, keys string) {
 	t.Helper()
-	device, cloud := netip.MustParseAddrPort("198.51.100.7:40000"), netip.MustParseAddrPort("192.0.2.1:5684")
-	if c.Transport == "tcp" {
-		cloud = netip.MustParseAddrPort("192.0.2.1:5683")
-	}
-	var file, log bytes.Buffer
-	w, err := capture.NewPcapWriter(&file, capture.PcapOptions{Start: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)})
+	file, log, err := labfile.Make(c, from)
 	if err != nil {
 		t.Fatal(err)
 	}
-	stream, n := transport.StreamID(0), 0
-	for _, item := range c.Items {
-		s := transport.Sighting{
-			At: clock.Instant(item.At), Kind: transport.DatagramSeen, Sent: item.Op == fixtures.OpUp,
-			Packet: transport.Packet{Local: device, Peer: cloud, Data: item.Data},
-		}
-		switch {
-		case c.Transport == "tcp" && item.Op == fixtures.OpNote && strings.HasSuffix(item.Text, "opened"):
-			stream++
-			device = netip.AddrPortFrom(device.Addr(), device.Port()+1)
-			s.Kind, s.Stream, s.Sent, s.Local = transport.StreamOpened, stream, true, device
-		case item.Op == fixtures.OpNote:
-			if strings.HasPrefix(item.Text, "device source port") {
-				device = netip.AddrPortFrom(device.Addr(), device.Port()+1)
-			}
-			continue
-		case c.Transport == "tcp":
-			s.Kind, s.Stream = transport.StreamChunk, stream
-		}
-		if n++; n > from {
-			w.Sight(s)
-		}
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	k := capture.NewKeyLog(&log)
-	for _, s := range c.Sessions {
-		_ = k.Add(capture.Secrets{DTLS: &dtls.Secrets{ClientRandom: [32]byte(s.ClientRandom), Master: [48]byte(s.Master)}})
-	}
-	for _, s := range c.Conns {
-		_ = k.Add(capture.Secrets{Nonce: s.Nonce, Credentials: lightssl.Credentials(s.Credentials)})
-	}
 	dir := t.TempDir()
 	pcap, keys = filepath.Join(dir, "x.pcapng"), filepath.Join(dir, "keys.log")
-	if err := errors.Join(os.WriteFile(pcap, file.Bytes(), 0o600), os.WriteFile(keys, log.Bytes(), 0o600)); err != nil {
+	if err := errors.Join(os.WriteFile(pcap, file, 0o600), os.WriteFile(keys, log, 0o600)); err != nil {
 		t.Fatal(err)
 	}
 	return pcap, keys

@@ -21,6 +21,7 @@ import (
 
 	"github.com/muster/muster/fixtures"
 	"github.com/muster/muster/harness/capture"
+	"github.com/muster/muster/harness/recording/labfile"
 	"github.com/muster/muster/protocol/clock"
 	"github.com/muster/muster/protocol/dtls"
 	"github.com/muster/muster/protocol/trace"
@@ -28,36 +29,10 @@ import (
 )
 
 var (
-	start  = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	device = netip.MustParseAddrPort("198.51.100.7:40000")
-	cloud  = netip.MustParseAddrPort("192.0.2.1:5684")
+	start  = labfile.Start
+	device = labfile.Device
+	cloud  = labfile.CloudUDP
 )
-
-// sightings are what a tap at the device would have seen of a recording.
-func sightings(c *fixtures.Capture, device, cloud netip.AddrPort) (all []transport.Sighting) {
-	stream := transport.StreamID(0)
-	for _, item := range c.Items {
-		s := transport.Sighting{
-			At: clock.Instant(item.At), Kind: transport.DatagramSeen, Sent: item.Op == fixtures.OpUp,
-			Packet: transport.Packet{Local: device, Peer: cloud, Data: item.Data},
-		}
-		switch {
-		case c.Transport == "tcp" && item.Op == fixtures.OpNote && strings.HasSuffix(item.Text, "opened"):
-			stream++
-			device = netip.AddrPortFrom(device.Addr(), device.Port()+1)
-			s.Kind, s.Stream, s.Sent, s.Local = transport.StreamOpened, stream, true, device
-		case item.Op == fixtures.OpNote:
-			if strings.HasPrefix(item.Text, "device source port") {
-				device = netip.AddrPortFrom(device.Addr(), device.Port()+1)
-			}
-			continue
-		case c.Transport == "tcp":
-			s.Kind, s.Stream = transport.StreamChunk, stream
-		}
-		all = append(all, s)
-	}
-	return all
-}
 
 // packets returns sightings as IP packets, with their times.
 func packets(t *testing.T, all []transport.Sighting) (list []timed) {
@@ -225,7 +200,7 @@ func TestEveryRecordingOnEveryLink(t *testing.T) {
 		if c.Transport == "tcp" && b.Port() == 5684 {
 			b = netip.AddrPortFrom(b.Addr(), 5683)
 		}
-		all := sightings(c, a, b)
+		all := labfile.Sightings(c, a, b)
 		got, counts := read(t, write(t, link.link, link.head, i%2 == 0, packets(t, all)))
 		if diff := difference(got, want(all)); diff != "" {
 			t.Errorf("%s on %s, cloud %v: %s; %+v", c.Name, link.name, b, diff, counts)
@@ -252,7 +227,7 @@ func difference(got, want []string) string {
 
 func tcpPackets(t *testing.T) ([]transport.Sighting, []timed) {
 	t.Helper()
-	all := sightings(fixtures.ByName("v6.2.0-tcp-ota2"), device, netip.AddrPortFrom(cloud.Addr(), 5683))
+	all := labfile.Sightings(fixtures.ByName("v6.2.0-tcp-ota2"), device, netip.AddrPortFrom(cloud.Addr(), 5683))
 	return all, packets(t, all)
 }
 
@@ -311,7 +286,7 @@ func TestTCPWithoutItsBeginning(t *testing.T) {
 
 // TestDoubledOnAnyInterface captures each packet when it leaves and when it arrives.
 func TestDoubledOnAnyInterface(t *testing.T) {
-	all := sightings(fixtures.ByName("v3.1.0-udp-session"), device, cloud)
+	all := labfile.Sightings(fixtures.ByName("v3.1.0-udp-session"), device, cloud)
 	var twice []timed
 	for i, p := range packets(t, all) {
 		binary.BigEndian.PutUint16(p.data[4:], uint16(i+1)) // the system numbers its packets
@@ -340,7 +315,7 @@ func TestDoubledOnAnyInterface(t *testing.T) {
 
 // TestFragments cuts large datagrams as a router does.
 func TestFragments(t *testing.T) {
-	all := sightings(fixtures.ByName("v6.2.0-ota3-udp-ota3"), device, cloud)
+	all := labfile.Sightings(fixtures.ByName("v6.2.0-ota3-udp-ota3"), device, cloud)
 	var cut []timed
 	fragments := 0
 	for i, p := range packets(t, all) {
@@ -373,7 +348,7 @@ func TestFragments(t *testing.T) {
 }
 
 func TestCutByTheSnapLength(t *testing.T) {
-	all := sightings(fixtures.ByName("v3.1.0-udp-session"), device, cloud)
+	all := labfile.Sightings(fixtures.ByName("v3.1.0-udp-session"), device, cloud)
 	path := filepath.Join(t.TempDir(), "cut.pcap")
 	var file bytes.Buffer
 	w := pcapgo.NewWriter(&file)
@@ -393,7 +368,7 @@ func TestCutByTheSnapLength(t *testing.T) {
 
 // TestFileOfAKilledWriter ends within a frame; another is compressed.
 func TestFileOfAKilledWriter(t *testing.T) {
-	all := sightings(fixtures.ByName("v3.1.0-udp-session"), device, cloud)
+	all := labfile.Sightings(fixtures.ByName("v3.1.0-udp-session"), device, cloud)
 	for _, ng := range []bool{false, true} {
 		path := write(t, layers.LinkTypeRaw, links[0].head, ng, packets(t, all))
 		b, err := os.ReadFile(path)
@@ -447,7 +422,7 @@ func TestSecretsInTheFile(t *testing.T) {
 	for _, s := range c.Sessions {
 		w.AddSecrets(capture.Secrets{DTLS: &dtls.Secrets{ClientRandom: [32]byte(s.ClientRandom), Master: [48]byte(s.Master)}})
 	}
-	all := sightings(c, device, cloud)
+	all := labfile.Sightings(c, device, cloud)
 	for _, s := range all {
 		w.Sight(s)
 	}
@@ -512,7 +487,7 @@ func TestKeys(t *testing.T) {
 // TestKeysOpenTCP opens a connection with each of the keys that people have.
 func TestKeysOpenTCP(t *testing.T) {
 	c := fixtures.ByName("v1.4.4-tcp-session")
-	all := sightings(c, device, netip.AddrPortFrom(cloud.Addr(), 5683))
+	all := labfile.Sightings(c, device, netip.AddrPortFrom(cloud.Addr(), 5683))
 	messages := func(k Keys) uint64 {
 		d := capture.NewDecoder(capture.Config{
 			Emit: func(*trace.Packet) {}, Cloud: func(a netip.AddrPort) bool { return a.Addr() == cloud.Addr() }, CloudKey: k.Cloud, Hold: -1,
@@ -571,7 +546,7 @@ func FuzzEach(f *testing.F) {
 		if err != nil {
 			f.Fatal(err)
 		}
-		for _, s := range sightings(fixtures.ByName(name), device, cloud) {
+		for _, s := range labfile.Sightings(fixtures.ByName(name), device, cloud) {
 			w.Sight(s)
 		}
 		_ = w.Close()
