@@ -168,7 +168,8 @@ func (s *shell) judge(ctx context.Context, suite Suite, check Check, group *targ
 		}
 		return result
 	case group.Absent != "":
-		result.Verdict, result.Reason = report.Unsupported, group.Absent
+		missing := target.Missing{Capability: target.Capability(group.Transport), Why: group.Absent}
+		result.Verdict, result.Reason = report.Unsupported, missing.Error()
 		return result
 	case s.failed[suite.Name] != nil:
 		result.Verdict, result.Reason = report.Inconclusive, s.failed[suite.Name].Error()
