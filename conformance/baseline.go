@@ -1,20 +1,19 @@
 package conformance
 
 import (
-	"bytes"
+	_ "embed" // the schema
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path"
-	"slices"
 	"time"
-
-	"go.yaml.in/yaml/v3"
 
 	"github.com/muster/muster/harness/report"
 	"github.com/muster/muster/harness/target"
 )
+
+//go:embed baseline.schema.json
+var baselineSchema []byte
 
 // A Baseline is the results that are expected not to be as required, by target: for
 // each somebody answers, until a day.
@@ -32,7 +31,7 @@ type Expectation struct {
 	Check string `yaml:"check"`
 	ID    string `yaml:"id"`
 	// DeviceOS is a range of versions and Transport "udp" or "tcp"; empty: all.
-	DeviceOS  string `yaml:"device-os"`
+	DeviceOS  string `yaml:"device_os"`
 	Transport string `yaml:"transport"`
 	// Verdict is what is expected: "fail", if it is empty.
 	Verdict string `yaml:"verdict"`
@@ -53,9 +52,7 @@ func LoadBaseline(file string) (*Baseline, error) {
 		return nil, fmt.Errorf("the baseline: %w", err)
 	}
 	baseline := &Baseline{Name: file}
-	d := yaml.NewDecoder(bytes.NewReader(b))
-	d.KnownFields(true)
-	if err := d.Decode(baseline); err != nil && !errors.Is(err, io.EOF) {
+	if err := target.ReadYAML(b, baselineSchema, baseline); err != nil {
 		return nil, fmt.Errorf("the baseline %s: %w", file, err)
 	}
 	for name, list := range baseline.Targets {
@@ -76,10 +73,6 @@ func (e *Expectation) complete() (err error) {
 		return errors.New("want check: NAME or id: REQUIREMENT, one of them")
 	case badCheck != nil:
 		return fmt.Errorf("%q is no name with wildcards", e.Check+e.ID)
-	case e.Owner == "" || e.Reason == "" || e.Expires == "":
-		return errors.New("owner, reason and expires are needed: somebody answers for a deviation until a day")
-	case !slices.Contains([]string{"", "udp", "tcp"}, e.Transport):
-		return fmt.Errorf("transport %q: want udp or tcp", e.Transport)
 	}
 	if e.expires, err = time.Parse(time.DateOnly, e.Expires); err != nil {
 		return fmt.Errorf("expires %q: want a day such as 2026-12-31", e.Expires)

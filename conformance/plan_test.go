@@ -183,7 +183,7 @@ func TestBaseline(t *testing.T) {
 	const known = `
 targets:
   lab:
-    - {check: a/fails, owner: ann, reason: ticket 7, expires: "2026-06-01"}
+    - {check: a/fails, owner: ann, reason: ticket 7, expires: 2026-06-01}
 `
 	for _, test := range []struct {
 		name     string
@@ -203,12 +203,12 @@ targets:
 		},
 		{"of another target", strings.ReplaceAll(known, "lab", "field"), map[string]report.Verdict{"a/fails": report.Fail}, report.ExitBaseline, "not in the baseline"},
 		{
-			"by requirement and version", strings.ReplaceAll(known, "check: a/fails", `id: R-1, device-os: ">= 6", transport: udp`),
+			"by requirement and version", strings.ReplaceAll(known, "check: a/fails", `id: R-1, device_os: ">= 6", transport: udp`),
 			map[string]report.Verdict{"a/fails": report.Fail, "b/fails": report.Fail},
 			report.ExitClean, "",
 		},
 		{
-			"of another version", strings.ReplaceAll(known, "check: a/fails", `check: a/fails, device-os: "< 6"`),
+			"of another version", strings.ReplaceAll(known, "check: a/fails", `check: a/fails, device_os: "< 6"`),
 			map[string]report.Verdict{"a/fails": report.Fail},
 			report.ExitBaseline, "not in the baseline",
 		},
@@ -236,13 +236,13 @@ targets:
 
 func TestWrongBaselines(t *testing.T) {
 	for says, text := range map[string]string{
-		"owner":       `targets: {lab: [{check: a/b, reason: x, expires: "2026-01-01"}]}`,
-		"2026-12-31":  `targets: {lab: [{check: a/b, owner: o, reason: x, expires: soon}]}`,
-		"one of them": `targets: {lab: [{check: a/b, id: R-1, owner: o, reason: x, expires: "2026-01-01"}]}`,
-		"jugglers":    `targets: {lab: [{check: a/b, jugglers: 3, owner: o, reason: x, expires: "2026-01-01"}]}`,
-		"verdict":     `targets: {lab: [{check: a/b, verdict: maybe, owner: o, reason: x, expires: "2026-01-01"}]}`,
-		"--device-os": `targets: {lab: [{check: a/b, device-os: ">>", owner: o, reason: x, expires: "2026-01-01"}]}`,
-		"no such":     "",
+		"owner":                       `targets: {lab: [{check: a/b, reason: x, expires: "2026-01-01"}]}`,
+		"'soon' does":                 `targets: {lab: [{check: a/b, owner: o, reason: x, expires: soon}]}`,
+		"one of them":                 `targets: {lab: [{check: a/b, id: R-1, owner: o, reason: x, expires: "2026-01-01"}]}`,
+		"jugglers":                    `targets: {lab: [{check: a/b, jugglers: 3, owner: o, reason: x, expires: "2026-01-01"}]}`,
+		"value must be one of 'fail'": `targets: {lab: [{check: a/b, verdict: maybe, owner: o, reason: x, expires: "2026-01-01"}]}`,
+		"--device-os":                 `targets: {lab: [{check: a/b, device_os: ">>", owner: o, reason: x, expires: "2026-01-01"}]}`,
+		"no such":                     "",
 	} {
 		var err error
 		if text == "" {
