@@ -19,6 +19,7 @@ func Suites() []Suite {
 		publishingSuite(),
 		askingSuite(),
 		receivingSuite(),
+		legacySuite(),
 		hearingSuite(),
 		describingSuite(),
 		listeningSuite(),

@@ -19,7 +19,7 @@ const patientSilence = 1000 * time.Hour
 // describing, listening and calling.
 var cloudMutants = []Mutant{
 	{
-		Name: "cloud/strict-hello", Text: "refuses a Hello that is longer than the known ones",
+		Name: "cloud/short-hello", Text: "refuses a Hello that is longer than the known ones",
 		Breaks: []string{"C-3"},
 		Cloud:  wrong(func(f *target.CloudFaults) { f.Hears.StrictHello = true }),
 		On:     both, Run: []string{"hearing"}, Fails: []string{"hearing/hello-forms"},
