@@ -37,6 +37,11 @@ func connectSuite() Suite {
 				Requirements: []string{"D-5"}, Skip: skipAny(onlyUDP, since(pdc.OS1_4)), Run: checkWithheldAck,
 			},
 			{
+				Name: "lost-acks", Text: "a message whose acknowledgements are all lost is given up, and not sent again when the device is back",
+				Provoke: "a puppet cloud does not acknowledge an event of a device that is connected", Observe: "the copies of the event, before the device connects again and after",
+				Requirements: []string{"N-22"}, Skip: skipAny(onlyUDP, since(pdc.OS1_4)), Run: checkLostAcks,
+			},
+			{
 				Name: "subscriptions", Text: "a refused subscription makes the device subscribe anew when it resumes, an accepted list is not repeated",
 				Provoke: "a puppet cloud refuses a subscription, or none; then the device resumes", Observe: "the subscriptions that follow the resume",
 				Requirements: []string{"D-11"}, Skip: skipAny(onlyUDP, since(pdc.OS2_0)), Run: checkSubscriptionBurst,
@@ -228,6 +233,30 @@ func checkWithheldAck(_ context.Context, e *target.Env, g *target.Group, r *Reco
 		}
 	}
 	return nil
+}
+
+func checkLostAcks(_ context.Context, e *target.Env, g *target.Group, r *Recorder) error {
+	return withPuppetCloud(e, g, r, target.Stagecraft{}, func(c *target.PuppetCloud, name string) error {
+		lost := named("lost")
+		c.Peer.SetAnswer(func(m peer.Message) ([][]byte, bool) { return nil, m.Err == nil && lost(m) })
+		mark := c.Now()
+		if err := c.Publish("lost", []byte("x")); err != nil {
+			return err
+		}
+		c.Run(3 * time.Minute)
+		copies := heardOf(c.Heard(mark), lost)
+		ids := make(map[uint16]bool)
+		for _, m := range copies {
+			ids[m.CoAP.ID] = true
+		}
+		Equal(r, "N-22", name, "the event is sent again", len(copies) > 1, true, lines(c.Packets(mark))...)
+		Equal(r, "N-22", name, "IDs of the event and its copies", len(ids), 1, lines(c.Packets(mark))...)
+		again := beganAnew(c.Packets(mark + 1))
+		Equal(r, "N-22", name, "the device gives up and connects again", again != clock.Never, true, lines(c.Packets(mark))...)
+		Equal(r, "N-22", name, "copies of the event behind that", len(heardOf(c.Heard(again), lost)), 0, lines(c.Packets(mark))...)
+		Equal(r, "N-22", name, "the device is connected in the end", c.Connected(), true, last(c.Packets(mark))...)
+		return nil
+	})
 }
 
 // beganAnew returns when a device began a handshake or resumed, clock.Never if it

@@ -38,7 +38,7 @@ func hearingSuite() Suite {
 			{
 				Name: "acknowledges", Text: "every kind of Confirmable message is acknowledged within a second, and nothing that is not Confirmable",
 				Provoke: "a puppet device sends each kind once, as CON and as NON", Observe: "the acknowledgements",
-				Requirements: []string{"C-6", "C-56"}, Run: checkAcknowledges,
+				Requirements: []string{"C-6", "C-56", "C-57"}, Run: checkAcknowledges,
 			},
 			{
 				Name: "copies", Text: "a copy within 93 s gets the same acknowledgement and changes nothing; the same ID in a new session is new",

@@ -35,7 +35,7 @@ func networkSuite() Suite {
 			{
 				Name: "nat-change", Text: "a NAT gives the device another port: from 3.1 on the session goes on at once, before that with a resume",
 				Provoke: "a NAT gives the device another port", Observe: "answers at the new port, resumes and ClientHellos",
-				Requirements: []string{"R-64", "R-65", "R-88", "N-22"}, Skip: onlyUDP, Run: checkNATChange,
+				Requirements: []string{"R-64", "R-65", "R-88"}, Skip: onlyUDP, Run: checkNATChange,
 			},
 			{
 				Name: "ota", Text: "an update by version 3 gets through 30 % loss, doubling and reordering; acknowledgements never go back",

@@ -25,6 +25,8 @@ func Suites() []Suite {
 		listeningSuite(),
 		callingSuite(),
 		sendingSuite(),
+		ledgersSuite(),
+		safeModeSuite(),
 		tcpSuite(),
 		dtlsSuite(),
 		recordsSuite(),

@@ -123,7 +123,7 @@ func (d *Device) setMaxBinary(text string, out *Out) {
 // reportSafeMode tells what a device in safe mode lacks, as far as it is known.
 // The event may come before the describe or behind it.
 func (d *Device) reportSafeMode(out *Out) {
-	if !d.profile.safeMode {
+	if !d.profile.safeMode || d.c.Faults.Events.IgnoresSafeMode {
 		return
 	}
 	e := SafeMode{Known: d.profile.describe.hasSystem()}

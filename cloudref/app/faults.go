@@ -110,6 +110,8 @@ type EventFaults struct {
 	NoData bool
 	// ResetRefusals refuses subscriptions with a Reset (C-28).
 	ResetRefusals bool
+	// IgnoresSafeMode does nothing for a device in safe mode (C-32).
+	IgnoresSafeMode bool
 	// NoRequests does not answer a device that asks for its name (C-30).
 	NoRequests bool
 }
@@ -160,7 +162,6 @@ type LedgerFaults struct {
 	NoContinue bool
 	// MixesTags puts blocks of different requests together (C-52).
 	MixesTags bool
-	// Unordered leaves out what was asked for from the answer to a subscription
-	// (C-54).
+	// Unordered puts the result behind the other fields of an answer (C-54).
 	Unordered bool
 }

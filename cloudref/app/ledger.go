@@ -63,9 +63,11 @@ func (d *Device) answerLedger(m coap.Message, body []byte, out *Out) {
 	if call.Method == pdc.LedgerSubscribe && len(call.Ledgers) == 0 {
 		reply.Result = pdc.LedgerOK
 	}
-	answer := pdc.LedgerResponse{
-		Token: append([]byte(nil), m.Token...), Payload: reply.Append(nil),
-	}.Message(d.profile.dialect)
+	payload := reply.Append(nil)
+	if d.c.Faults.Ledgers.Unordered && reply.Result != 0 {
+		payload = append(payload[2:], payload[:2]...) // the result, which is to come first
+	}
+	answer := pdc.LedgerResponse{Token: append([]byte(nil), m.Token...), Payload: payload}.Message(d.profile.dialect)
 	if d.c.Faults.Ledgers.Content {
 		answer.Code = coap.Content
 	}

@@ -59,7 +59,7 @@ var cloudMutants = []Mutant{
 	},
 	{
 		Name: "cloud/acknowledges-everything", Text: "acknowledges messages that are not Confirmable",
-		Breaks: []string{"C-56"},
+		Breaks: []string{"C-56", "C-57"},
 		Cloud:  exchangeFaults(coap.Faults{AckNonConfirmable: true}),
 		On:     both, Run: []string{"hearing/acknowledges"}, Fails: []string{"hearing/acknowledges"},
 	},

@@ -96,6 +96,12 @@ var deviceMutants = []Mutant{
 		Run:    []string{"connect"}, Fails: []string{"connect/withheld"},
 	},
 	{
+		Name: "device/new-ids", Text: "gives the copy of a message an ID of its own",
+		Breaks: []string{"N-22"},
+		Device: faulty(func(f *target.DeviceFaults) { f.CoAP.NewIDOnRetransmit = true }),
+		Run:    []string{"connect"}, Fails: []string{"connect/lost-acks"},
+	},
+	{
 		Name: "device/ignores-refusals", Text: "takes a refused subscription for an accepted one",
 		Breaks: []string{"D-11"},
 		Device: faulty(func(f *target.DeviceFaults) { f.Connects.IgnoresRefusals = true }),

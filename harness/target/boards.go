@@ -36,7 +36,7 @@ func (e *Env) startBoards(ctx context.Context, d *DeviceSpec) error {
 		return err
 	}
 	e.lack("a device that is not simulated runs in real time", VirtualTime)
-	e.lack("a device that is not simulated has no relatives", Strangers, Registration, ClaimCodes)
+	e.lack("a device that is not simulated has no relatives", Strangers, Registration, ClaimCodes, Rescues)
 	e.lack("the harness does not move a device that is not simulated", Roaming)
 	for i, b := range boards {
 		if err := e.attach(ctx, b, i); err != nil {

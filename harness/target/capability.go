@@ -24,6 +24,7 @@ const (
 	Registration  Capability = "register"     // takes the keys of new devices during the run
 	Restarts      Capability = "restart"      // can be stopped and started by the harness
 	TwoAccounts   Capability = "two-accounts" // devices of two accounts take part
+	Rescues       Capability = "rescues"      // sends devices in safe mode what they lack, from images that it is given
 	VirtualTime   Capability = "virtual-time" // runs inside the harness, in virtual time
 )
 
@@ -52,6 +53,7 @@ var capabilityTexts = map[Capability]string{
 	Registration:  "takes the keys of new devices during the run",
 	Restarts:      "can be stopped and started by the harness",
 	TwoAccounts:   "has devices of two accounts",
+	Rescues:       "sends devices in safe mode what they lack, from images that it is given",
 	VirtualTime:   "runs inside the harness, in virtual time",
 	Power:         "can be switched on and off by the harness",
 	KeepsState:    "keeps its session when it loses its power",

@@ -29,6 +29,8 @@ const (
 	UpdateProgress = device.UpdateProgress
 	Published      = device.Published
 	PublishFailed  = device.PublishFailed
+	TimeSet        = device.TimeSet
+	LedgerSynced   = device.LedgerSynced
 	Claimed        = device.Claimed
 )
 

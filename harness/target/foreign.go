@@ -143,7 +143,7 @@ const TokenEnv = "MUSTER_API_TOKEN"
 func (e *Env) lackForeign(c *CloudSpec) {
 	e.lack("the harness cannot restart a cloud that is not its own", Restarts)
 	e.lack("a cloud that is not the harness's own runs in real time", VirtualTime)
-	e.lack("the harness cannot register devices with a cloud that is not its own", Registration, ClaimCodes)
+	e.lack("the harness cannot register devices with a cloud that is not its own", Registration, ClaimCodes, Rescues)
 	e.lack("one account was given", TwoAccounts)
 	if c.UDP == "" {
 		e.lack("no UDP address was given", CloudUDP)

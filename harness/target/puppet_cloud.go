@@ -248,3 +248,6 @@ func (c *PuppetCloud) Reboot(edit func(*DeviceConfig), remember func(*DeviceMemo
 	c.PowerOn()
 	return nil
 }
+
+// A Ledger is a ledger of the application of a device.
+type Ledger = device.Ledger

@@ -18,6 +18,7 @@ import (
 	"github.com/muster/muster/cloudref/store"
 	"github.com/muster/muster/protocol/clock"
 	"github.com/muster/muster/protocol/lightssl"
+	"github.com/muster/muster/protocol/pdc"
 	"github.com/muster/muster/protocol/seed"
 	"github.com/muster/muster/protocol/trace"
 	"github.com/muster/muster/sim/device"
@@ -225,6 +226,53 @@ func (e *Env) Claimable(ctx context.Context, g *Group, account int) (*Device, er
 	r := e.registration(d, "claimable")
 	r.Owner = store.AccountID{}
 	return d, e.cloud.Register(ctx, r)
+}
+
+// Stranded returns a device like those of the group whose application needs a
+// system module that it does not have, registered and switched off: it boots into
+// safe mode. The cloud is given images: of the module, as image makes it, and of the
+// application.
+func (e *Env) Stranded(ctx context.Context, g *Group, images [][]byte, system SystemNeed) (*Device, error) {
+	for _, c := range []Capability{Registration, Rescues} {
+		if err := e.need(c); err != nil {
+			return nil, err
+		}
+	}
+	d, err := e.extraWith(ctx, g, &device.NVRAM{Modules: stranded(g.Devices[0].Profile, system)}, nil)
+	if err != nil {
+		return nil, err
+	}
+	for _, image := range images {
+		if _, err := e.cloud.AddImage(ctx, image); err != nil {
+			return nil, err
+		}
+	}
+	return d, e.cloud.Register(ctx, e.registration(d, "stranded"))
+}
+
+// A SystemNeed is the system part that the application of a stranded device needs.
+type SystemNeed struct {
+	Index   uint8
+	Version uint16
+}
+
+// stranded is what is installed on a board whose application needs a newer system
+// part.
+func stranded(p *profile.Profile, need SystemNeed) []pdc.ModuleInfo {
+	const checks = pdc.CheckIntegrity | pdc.CheckDependencies | pdc.CheckRange | pdc.CheckPlatform | pdc.CheckProduct
+	var all []pdc.ModuleInfo
+	for _, m := range p.Factory() {
+		info := pdc.ModuleInfo{
+			Function: pdc.ModuleFunction(m.Function), Index: uint32(m.Index), Version: uint32(m.Version),
+			MaxSize: m.Size, Size: m.Size, Checked: checks, Passed: checks,
+		}
+		if m.Function == profile.UserPart {
+			info.Hash, info.Passed = make([]byte, 32), checks&^pdc.CheckDependencies
+			info.Dependencies = []pdc.ModuleDependency{{Function: pdc.ModuleSystemPart, Index: uint32(need.Index), Version: uint32(need.Version)}}
+		}
+		all = append(all, info)
+	}
+	return all
 }
 
 func (e *Env) extra(ctx context.Context, g *Group, edit func(*device.Config)) (*Device, error) {

@@ -50,7 +50,8 @@ func (d *Device) updateBegin(now clock.Instant, e coap.Event, out *Out) {
 	}
 	u.count = pdc.ChunkCount(u.length, u.size)
 	busy := d.upd != nil && d.atLeast(pdc.OS3_0)
-	if !d.updatesAllowed() || u.length > d.prof.MaxBinary() || b.Store != pdc.StoreFirmware || u.count >= legacyCountMax || busy {
+	refuse := !d.updatesAllowed() || u.length > d.prof.MaxBinary() || b.Store != pdc.StoreFirmware || u.count >= legacyCountMax || busy
+	if refuse && !d.faults().Updates.AcceptsAnyStart {
 		d.reply(now, e, pdc.UpdateBeginRefusal{Token: b.Token}.Message(t), out)
 		return
 	}
