@@ -75,7 +75,12 @@ type serverLog struct {
 	mu     sync.Mutex
 	last   string // error
 	reason string // of the server's end
+	broken string // why nothing more is stored until the next start
 }
+
+// criticalError is in what the server logs when it has given up a stream because
+// the disk failed. It does not answer to writes then, nor say so to who waits.
+const criticalError = "critical write error"
 
 var _ server.Logger = (*serverLog)(nil)
 
@@ -89,8 +94,18 @@ func (l *serverLog) Errorf(format string, v ...any) {
 	line := fmt.Sprintf(format, v...)
 	l.mu.Lock()
 	l.last = line
+	if l.broken == "" && strings.Contains(strings.ToLower(line), criticalError) {
+		l.broken = line
+	}
 	l.mu.Unlock()
 	l.warn("storage: " + line)
+}
+
+// brokenDisk returns why the server stores nothing more, empty if it does.
+func (l *serverLog) brokenDisk() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.broken
 }
 
 // Fatalf does not end the process, as the name would suggest: the server shuts

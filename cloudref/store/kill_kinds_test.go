@@ -22,6 +22,9 @@ type killKind struct {
 	get     func(ctx context.Context, s *Store, i int) uint64
 }
 
+// killAlways is the version of what has none: it is there.
+const killAlways = 1 << 63
+
 // killTime carries a number in a time.
 func killTime(n uint64) time.Time { return time.Unix(int64(n), 0).UTC() }
 
@@ -116,7 +119,7 @@ var killKinds = []killKind{
 			if _, err := s.get(ctx, bucketClaims, claimKey(killCode(i))); err != nil {
 				return 0
 			}
-			return 1 << 63
+			return killAlways
 		},
 	},
 	{

@@ -316,6 +316,14 @@ func childStart(t *testing.T, s *Store) uint64 {
 		}
 		start = max(start, binary.BigEndian.Uint64(app.Value))
 	}
+	// People may have been faster than devices.
+	for _, k := range killKinds {
+		for i := range killDevices {
+			if n := k.get(t.Context(), s, i); n < killAlways {
+				start = max(start, n)
+			}
+		}
+	}
 	for i := range killDevices {
 		if _, ok := s.Identity(deviceID(i)); ok {
 			continue

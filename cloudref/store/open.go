@@ -119,6 +119,6 @@ func openDir(ctx context.Context, c Config) (*jet, error) {
 	}
 	j.embedded, j.datadir = e, d
 	j.requests.why = e.log.lastError
-	j.requests.space = &space{dir: c.Dir, free: c.FreeBytesMin}
+	j.requests.watch(&space{dir: c.Dir, free: c.FreeBytesMin, broken: e.log.brokenDisk})
 	return j, nil
 }

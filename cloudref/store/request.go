@@ -168,11 +168,27 @@ func (q *requests) sweep() {
 	for {
 		select {
 		case now := <-tick.C:
-			q.fail(func(r request) bool { return now.After(r.expires) })
+			broken := q.brokenDisk()
+			q.fail(func(r request) bool { return broken || now.After(r.expires) })
 		case <-q.over:
 			return
 		}
 	}
+}
+
+// watch sets what knows of the disk.
+func (q *requests) watch(s *space) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.space = s
+}
+
+// brokenDisk reports whether no answer to a write will come any more.
+func (q *requests) brokenDisk() bool {
+	q.mu.Lock()
+	s := q.space
+	q.mu.Unlock()
+	return s != nil && s.broken() != ""
 }
 
 // fail ends the requests in flight that which selects: their fate is unknown.

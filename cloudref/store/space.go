@@ -16,12 +16,22 @@ type space struct {
 	dir  string
 	free int64 // at least, in bytes
 
+	broken func() string // why the server stores nothing, empty if it does
+
 	checked atomic.Int64 // when, in nanoseconds
 	full    atomic.Bool
 }
 
+// brokenDisk is the error of a store whose disk has failed.
+func brokenDisk(why string) error {
+	return fmt.Errorf("%w: the disk has failed: %s: repair it, and start again; nothing that was acknowledged is lost", ErrUnavailable, why)
+}
+
 // check returns an error that wraps ErrFull when writes must stop.
 func (s *space) check(now time.Time) error {
+	if why := s.broken(); why != "" {
+		return brokenDisk(why)
+	}
 	if last := s.checked.Load(); now.UnixNano()-last > int64(spaceInterval) && s.checked.CompareAndSwap(last, now.UnixNano()) {
 		var fs syscall.Statfs_t
 		err := syscall.Statfs(s.dir, &fs)
