@@ -5,24 +5,18 @@
 package rigs
 
 import (
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"os/signal"
 	"strconv"
 	"strings"
-	"syscall"
-	"time"
 
 	"github.com/jedib0t/go-pretty/v6/table"
-	"github.com/jedib0t/go-pretty/v6/text"
 	"github.com/spf13/cobra"
 
+	"github.com/muster/muster/rigs/bench"
 	"github.com/muster/muster/rigs/handle"
 	"github.com/muster/muster/rigs/inventory"
-	"github.com/muster/muster/rigs/serial"
 )
 
 const nothing = `No Particle board is plugged in, as far as USB tells.
@@ -37,26 +31,37 @@ func Command() *cobra.Command { return command(inventory.Ports) }
 
 // command returns "muster rig" over the ports that look finds.
 func command(look func() ([]inventory.Port, error)) *cobra.Command {
-	return rigCommand(look, &handle.Host{Look: look})
+	return rigCommand(look, &handle.Host{Look: look}, bench.Options{Look: look})
 }
 
-func rigCommand(look func() ([]inventory.Port, error), host *handle.Host) *cobra.Command {
+func rigCommand(look func() ([]inventory.Port, error), host *handle.Host, o bench.Options) *cobra.Command {
 	rig := &cobra.Command{
 		Use:   "rig",
-		Short: "Finds real boards and reads their consoles",
+		Short: "Finds, names, leases, drives and restarts real boards",
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	rig.AddCommand(scanCommand(look), consoleCommand(look), controlCommand(host), flashCommand(host), provisionCommand(host))
+	b := &benches{options: o}
+	b.flags(rig)
+	host.Name = b.translate
+	rig.AddCommand(
+		scanCommand(look, b), validateCommand(b), schemaCommand(), listCommand(b), showCommand(b),
+		leaseCommand(b), releaseCommand(b),
+		consoleCommand(b), touchCommand(b), askCommand(b), powerCommand(b), healthCommand(b),
+		controlCommand(host), flashCommand(host), provisionCommand(host),
+	)
 	return rig
 }
 
-func scanCommand(look func() ([]inventory.Port, error)) *cobra.Command {
-	var asJSON bool
+func scanCommand(look func() ([]inventory.Port, error), b *benches) *cobra.Command {
+	var asJSON, save bool
 	cmd := &cobra.Command{
 		Use:   "scan",
-		Short: "Lists the Particle boards that are plugged in",
-		Args:  cobra.NoArgs,
+		Short: "Lists the Particle boards that are plugged in, and proposes rigs.yaml",
+		Long: `Lists the Particle boards that are plugged in, and what rigs.yaml would get to know: boards that are new,
+and boards that have moved. With --write it does. It takes no board out, and keeps everything else as it is
+to the last byte, comments too.`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ports, err := look()
 			if err != nil {
@@ -68,10 +73,18 @@ func scanCommand(look func() ([]inventory.Port, error)) *cobra.Command {
 				e.SetIndent("", "  ")
 				return e.Encode(found)
 			}
-			return write(cmd.OutOrStdout(), found)
+			if err := write(cmd.OutOrStdout(), found); err != nil {
+				return err
+			}
+			if len(found.Boards) == 0 {
+				return nil
+			}
+			return mergeFound(cmd.OutOrStdout(), b.options.File, found, save)
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "write JSON")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "write JSON, and look at no rigs.yaml")
+	cmd.Flags().BoolVar(&save, "write", false, "write rigs.yaml")
+	cmd.MarkFlagsMutuallyExclusive("json", "write")
 	return cmd
 }
 
@@ -81,13 +94,7 @@ func write(w io.Writer, found inventory.Boards) error {
 	if len(found.Boards) == 0 {
 		s.WriteString(nothing)
 	} else {
-		t := table.NewWriter()
-		style := table.StyleLight
-		style.Format.Header = text.FormatDefault
-		style.Options.SeparateColumns = false
-		style.Options.DrawBorder = false
-		t.SetStyle(style)
-		t.AppendHeader(table.Row{"Board", "Mode", "Serial number", "USB path", "Interface", "Console"})
+		t := newTable("Board", "Mode", "Serial number", "USB path", "Interface", "Console")
 		for _, b := range found.Boards {
 			var names, numbers []string
 			for _, c := range b.Consoles {
@@ -120,67 +127,4 @@ func count(n int, what string) string {
 		return "1 " + what
 	}
 	return fmt.Sprintf("%d %ss", n, what)
-}
-
-func consoleCommand(look func() ([]inventory.Port, error)) *cobra.Command {
-	o := serial.Options{Now: time.Now}
-	cmd := &cobra.Command{
-		Use:   "console PORT|SERIAL|USB-PATH",
-		Short: "Prints what a board says, with the time, until interrupted",
-		Example: `  muster rig console /dev/ttyACM0
-  muster rig console e00fce68aabbccddeeff0011`,
-		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
-			defer stop()
-			name, err := resolve(args[0], look)
-			if err != nil {
-				return err
-			}
-			return follow(ctx, cmd.OutOrStdout(), name, o)
-		},
-	}
-	cmd.Flags().BoolVar(&o.ShowSecrets, "show-secrets", false, "print the device secret and claim codes as they are")
-	return cmd
-}
-
-// resolve returns the port for what a person typed.
-func resolve(name string, look func() ([]inventory.Port, error)) (string, error) {
-	if strings.ContainsRune(name, '/') || strings.HasPrefix(strings.ToUpper(name), "COM") {
-		return name, nil
-	}
-	ports, err := look()
-	if err != nil {
-		return "", fmt.Errorf("listing USB: %w", err)
-	}
-	return inventory.Find(ports).Console(name)
-}
-
-// follow prints lines until the context ends, which is no error.
-func follow(ctx context.Context, w io.Writer, name string, o serial.Options) (err error) {
-	c, err := serial.Open(name, o)
-	if err != nil {
-		return err
-	}
-	stop := context.AfterFunc(ctx, func() { _ = c.Close() }) // Next tells
-	defer func() {
-		stop()
-		err = errors.Join(err, c.Close())
-	}()
-	for {
-		line, err := c.Next()
-		if errors.Is(err, serial.ErrClosed) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		mark := ""
-		if line.More {
-			mark = " …"
-		}
-		if _, err := fmt.Fprintf(w, "%s  %s%s\n", line.Time.Format("15:04:05.000"), line.Text, mark); err != nil {
-			return err
-		}
-	}
 }

@@ -7,11 +7,12 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"golang.org/x/term"
 
+	"github.com/muster/muster/rigs/bench"
 	"github.com/muster/muster/rigs/handle"
+	"github.com/muster/muster/rigs/inventory"
 	"github.com/muster/muster/rigs/lease"
 	"github.com/muster/muster/rigs/restapi"
 )
@@ -45,7 +46,12 @@ func withBoard(ctx context.Context, host *handle.Host, name, reason string, do f
 	if err != nil {
 		return err
 	}
-	l, err := desk().Acquire(ctx, request(b, name, reason))
+	d, hangUp, err := desk(ctx)
+	if err != nil {
+		return err
+	}
+	defer hangUp()
+	l, err := d.Acquire(ctx, request(b, name, reason))
 	if err != nil {
 		return err
 	}
@@ -62,19 +68,35 @@ func withKeptBoard(ctx context.Context, host *handle.Host, name, reason string, 
 	}
 	r := request(b, name, reason)
 	r.TTL, r.Keep, r.Bound = lease.MaxTTL, true, os.Getpid()
-	if _, err := desk().Acquire(ctx, r); err != nil {
+	d, hangUp, err := desk(ctx)
+	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, desk().Release(context.WithoutCancel(ctx), r, false)) }()
+	defer hangUp()
+	if _, err := d.Acquire(ctx, r); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.Release(context.WithoutCancel(ctx), r, false)) }()
 	return do()
 }
 
-func desk() *lease.Desk { return &lease.Desk{Dir: lease.DefaultDir()} }
+// desk is where this host's processes agree, and hosts where there is a server.
+func desk(ctx context.Context) (d *lease.Desk, hangUp func(), err error) {
+	d = &lease.Desk{Dir: lease.DefaultDir()}
+	url := os.Getenv(bench.NATSVariable)
+	if url == "" {
+		return d, func() {}, nil
+	}
+	if d.Remote, err = lease.Dial(ctx, url); err != nil {
+		return nil, nil, err
+	}
+	return d, d.Remote.Close, nil
+}
 
 func request(b *handle.Board, name, reason string) lease.Request {
-	key := "usb-" + b.Path
-	if b.Serial != "" {
-		key = strings.ToLower(b.Serial)
+	key := inventory.Board{Serial: b.Serial, Path: b.Path}.Key()
+	if s, err := b.State(); err == nil && s.Serial == b.Serial {
+		key = s.Key() // it knows of twins
 	}
 	return lease.Request{Key: key, Board: name, Reason: reason}
 }

@@ -9,21 +9,27 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/muster/muster/fixtures"
 	"github.com/muster/muster/protocol/keyblob"
 	"github.com/muster/muster/protocol/module"
 	"github.com/muster/muster/protocol/pdc"
+	"github.com/muster/muster/rigs/bench"
 	"github.com/muster/muster/rigs/dfu"
 	"github.com/muster/muster/rigs/dfu/fakedfu"
 	"github.com/muster/muster/rigs/fake"
+	"github.com/muster/muster/rigs/inventory"
 	"github.com/muster/muster/rigs/lease"
+	"github.com/muster/muster/rigs/power"
 	"github.com/muster/muster/rigs/rigtest"
 )
 
@@ -58,6 +64,7 @@ func newDesktop(t *testing.T) *desktop {
 		t.Fatal(err)
 	}
 	t.Setenv("MUSTER_LOCK_DIR", t.TempDir())
+	t.Setenv("MUSTER_RIGS", filepath.Join(t.TempDir(), "rigs.yaml"))
 	t.Setenv("XDG_STATE_HOME", t.TempDir())
 	t.Setenv("MUSTER_TOKEN", "token")
 	return &desktop{b, board}
@@ -65,14 +72,58 @@ func newDesktop(t *testing.T) *desktop {
 
 // run runs a command as a person does, and returns all that it prints.
 func (d *desktop) run(args ...string) (string, error) {
-	var out bytes.Buffer
-	cmd := rigCommand(d.Host.Look, &d.Host)
-	cmd.SetArgs(args)
-	cmd.SetOut(&out)
-	cmd.SetErr(&out)
-	cmd.SilenceUsage, cmd.SilenceErrors = true, true
-	err := cmd.ExecuteContext(context.Background())
+	return d.runIn(context.Background(), nil, args...)
+}
+
+// runIn is run with a context and an input.
+func (d *desktop) runIn(ctx context.Context, in io.Reader, args ...string) (string, error) {
+	out := newLocked()
+	err := d.runTo(ctx, in, out, args...)
 	return out.String(), err
+}
+
+func (d *desktop) runTo(ctx context.Context, in io.Reader, out *locked, args ...string) error {
+	cmd := rigCommand(d.Host.Look, &d.Host, bench.Options{
+		Tree: inventory.Tree{Sys: d.Sys(), Dev: d.Dev()}, Control: d.Host.Control, Times: power.Times{Off: 20 * time.Millisecond, Vanish: 2 * time.Second},
+	})
+	cmd.SetIn(in)
+	cmd.SetArgs(args)
+	cmd.SetOut(out)
+	cmd.SetErr(out)
+	cmd.SilenceUsage, cmd.SilenceErrors = true, true
+	return cmd.ExecuteContext(ctx)
+}
+
+// locked is a buffer that many may write to, and that can be waited for.
+type locked struct {
+	mu   sync.Mutex
+	b    bytes.Buffer
+	more chan struct{}
+}
+
+func newLocked() *locked { return &locked{more: make(chan struct{}, 1)} }
+
+func (l *locked) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	select {
+	case l.more <- struct{}{}:
+	default:
+	}
+	return l.b.Write(b)
+}
+
+// await waits until the text was written n times.
+func (l *locked) await(text string, n int) {
+	for strings.Count(l.String(), text) < n {
+		<-l.more
+	}
+}
+
+func (l *locked) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }
 
 func (d *desktop) app(t *testing.T, platform pdc.Platform, version uint16) string {

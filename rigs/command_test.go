@@ -24,7 +24,7 @@ func run(ports []inventory.Port, err error, args ...string) (string, error) {
 	return out.String(), err
 }
 
-func bench() []inventory.Port {
+func plugged() []inventory.Port {
 	boron := inventory.Port{Name: "/dev/ttyACM0", Vendor: 0x2b04, Product: 0xc00d, Serial: id, Path: "1-1"}
 	twin := boron
 	twin.Name, twin.Path = "/dev/ttyACM1", "1-2"
@@ -32,7 +32,7 @@ func bench() []inventory.Port {
 }
 
 func TestScan(t *testing.T) {
-	out, err := run(bench(), nil, "scan")
+	out, err := run(plugged(), nil, "scan")
 	for _, want := range []string{"Boron", id, "/dev/ttyACM1", "1-2", "2 boards have this serial number", "1 other USB serial port left out"} {
 		if err != nil || !strings.Contains(out, want) {
 			t.Errorf("%v; want %q in\n%s", err, want, out)
@@ -50,7 +50,7 @@ func TestScanJSON(t *testing.T) {
 	for _, test := range []struct {
 		ports          []inventory.Port
 		boards, others int
-	}{{bench(), 2, 1}, {nil, 0, 0}} {
+	}{{plugged(), 2, 1}, {nil, 0, 0}} {
 		out, err := run(test.ports, nil, "scan", "--json")
 		var found inventory.Boards
 		if err == nil {
@@ -68,7 +68,7 @@ func TestConsoleSaysWhatIsWrong(t *testing.T) {
 		"nobody":                 "rig scan",
 		t.TempDir() + "/ttyACM9": "plugged in",
 	} {
-		if _, err := run(bench(), nil, "console", name); err == nil || !strings.Contains(err.Error(), says) {
+		if _, err := run(plugged(), nil, "console", name); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("console %s: %v, want %q", name, err, says)
 		}
 	}

@@ -30,10 +30,15 @@ import (
 type Options struct {
 	// File is the path of rigs.yaml. Path().
 	File string
+	// Strict wants the file to exist. Else there may be none: boards go by serial
+	// number or USB path then.
+	Strict bool
 	// Dir is where health and console logs are kept. "rigs.state" beside the file.
 	Dir string
 	// Tree is where the system shows its devices. [inventory.System].
 	Tree inventory.Tree
+	// Look lists what is plugged in, if not the Tree does.
+	Look func() ([]inventory.Port, error)
 	// LockDir is where the processes of this host agree. [lease.DefaultDir].
 	LockDir string
 	// NATS is the URL of the server where hosts agree. $MUSTER_RIG_NATS; none.
@@ -49,6 +54,10 @@ type Options struct {
 	// Times of the power ladder.
 	Times power.Times
 }
+
+// NATSVariable names the variable of the environment with the URL of the server
+// where hosts agree.
+const NATSVariable = "MUSTER_RIG_NATS"
 
 // Path is where rigs.yaml is: $MUSTER_RIGS, else here.
 func Path() string {
@@ -77,14 +86,20 @@ func Open(ctx context.Context, o Options) (*Bench, error) {
 	}
 	if o.Tree == (inventory.Tree{}) {
 		o.Tree = inventory.System
+		if o.Look == nil {
+			o.Look = inventory.Ports // where there is no tree, too
+		}
 	}
 	if o.LockDir == "" {
 		o.LockDir = lease.DefaultDir()
 	}
 	if o.NATS == "" {
-		o.NATS = os.Getenv("MUSTER_RIG_NATS")
+		o.NATS = os.Getenv(NATSVariable)
 	}
 	file, err := inventory.Load(o.File)
+	if errors.Is(err, inventory.ErrNoFile) && !o.Strict {
+		file, err = &inventory.File{Path: o.File}, nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -97,16 +112,12 @@ func Open(ctx context.Context, o Options) (*Bench, error) {
 			return nil, err
 		}
 	}
-	b.Bus = follow(o.Tree)
-	return b, nil
-}
-
-// follow follows the system's ports where there is no tree.
-func follow(t inventory.Tree) *inventory.Bus {
-	if t == inventory.System {
-		return inventory.Follow()
+	if o.Look != nil {
+		b.Bus = inventory.FollowPorts(o.Look)
+	} else {
+		b.Bus = o.Tree.Follow()
 	}
-	return t.Follow()
+	return b, nil
 }
 
 // Close ends it. Boards that are taken must be closed before.
@@ -162,11 +173,43 @@ type Wish struct {
 	Note    func(board, text string)
 }
 
+// Entry returns the board that a person means: by its name in the file, else by
+// serial number or USB path, whether the file has it or not.
+func (b *Bench) Entry(which string) (inventory.Entry, error) {
+	e, unknown := b.File.Entry(which)
+	if unknown == nil {
+		return e, nil
+	}
+	found, _, err := b.Bus.Now()
+	if err != nil {
+		return e, fmt.Errorf("listing USB: %w", err)
+	}
+	for _, e := range b.File.Boards {
+		s := b.File.Locate(e, found)
+		if which != "" && (strings.EqualFold(e.Serial, which) && s.State != inventory.Ambiguous || s.Board != nil && s.Board.Path == which) {
+			return e, nil
+		}
+	}
+	var hits []inventory.Board
+	for _, p := range found.Boards {
+		if which != "" && (strings.EqualFold(p.Serial, which) || p.Path == which) {
+			hits = append(hits, p)
+		}
+	}
+	switch len(hits) {
+	case 1:
+		return inventory.Entry{Name: which, Serial: hits[0].Serial, USB: hits[0].Path, Platform: hits[0].Platform}, nil
+	case 0:
+		return e, fmt.Errorf("%w, and no board with that serial number or USB path is plugged in: \"muster rig scan\" lists what is", unknown)
+	}
+	return e, fmt.Errorf("%d boards have the serial number %s: name one by USB path, as %s", len(hits), which, hits[0].Path)
+}
+
 // candidates returns the boards that a wish may mean, without the sick ones.
 func (b *Bench) candidates(w Wish) ([]inventory.Entry, error) {
 	pool, isPool := strings.CutPrefix(w.Which, "pool=")
 	if !isPool {
-		e, err := b.File.Entry(w.Which)
+		e, err := b.Entry(w.Which)
 		if err == nil && !w.Sick {
 			err = b.Clinic.Check(e.Name)
 		}
@@ -198,13 +241,16 @@ func (b *Bench) candidates(w Wish) ([]inventory.Entry, error) {
 	return well, nil
 }
 
-// Take leases boards and opens their consoles. A board that is not there is
-// taken all the same: it may come.
-func (b *Bench) Take(ctx context.Context, w Wish) ([]*Board, error) {
+// Requests returns what to ask the Desk for: any Count of them grants the wish.
+func (b *Bench) Requests(w Wish) ([]lease.Request, error) {
 	list, err := b.candidates(w)
 	if err != nil {
 		return nil, err
 	}
+	return b.requests(list, w)
+}
+
+func (b *Bench) requests(list []inventory.Entry, w Wish) ([]lease.Request, error) {
 	var requests []lease.Request
 	for _, e := range list {
 		r, err := b.Request(e, w.Reason)
@@ -212,6 +258,26 @@ func (b *Bench) Take(ctx context.Context, w Wish) ([]*Board, error) {
 			return nil, err
 		}
 		requests = append(requests, r)
+	}
+	return requests, nil
+}
+
+// Means returns how a board can be restarted, without taking it: to be shown,
+// not used.
+func (b *Bench) Means(e inventory.Entry) []power.Means {
+	return (&Board{Entry: e, bench: b, path: e.USB}).Ladder().Means
+}
+
+// Take leases boards and opens their consoles. A board that is not there is
+// taken all the same: it may come.
+func (b *Bench) Take(ctx context.Context, w Wish) ([]*Board, error) {
+	list, err := b.candidates(w)
+	if err != nil {
+		return nil, err
+	}
+	requests, err := b.requests(list, w)
+	if err != nil {
+		return nil, err
 	}
 	leases, err := b.Desk.AcquireAny(ctx, max(w.Count, 1), w.Wait, requests)
 	if err != nil {

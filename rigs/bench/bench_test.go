@@ -202,11 +202,16 @@ func TestLadder(t *testing.T) {
 		{name: "hangs, the hub lies about power", spec: fake.Spec{Port: fake.DataOnly}, hang: true, cure: fake.OnlyPower, rungs: "control hub pdu"},
 		{name: "hangs, the hub does nothing", spec: fake.Spec{Port: fake.Deaf}, hang: true, cure: fake.OnlyPower, rungs: "control hub pdu"},
 		{name: "broken", hang: true, cure: fake.Nothing, rungs: "control hub pdu", fails: "does not come back by any means", quarantine: true},
+		{name: "broken, and never said a word", spec: fake.Spec{BootLines: []string{}}, hang: true, cure: fake.Nothing, rungs: "control hub pdu", fails: "answers no control request", quarantine: true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
-			c.spec.BootLines, c.spec.WaitForHost, c.spec.Platform = []string{"hello"}, true, fake.Boron
+			c.spec.WaitForHost, c.spec.Platform = true, fake.Boron
+			silent := c.spec.BootLines != nil
+			if !silent {
+				c.spec.BootLines = []string{"hello"}
+			}
 			more := ""
 			if c.pin {
 				more = ", lines: {adapter: x, line: rts, hold: 20ms}"
@@ -220,7 +225,9 @@ func TestLadder(t *testing.T) {
 			w.open(t)
 			b := w.take(t, Wish{Which: "one"})[0]
 			ready(t, b)
-			tellTime(b)
+			if !silent {
+				tellTime(b)
+			}
 			if c.hang {
 				board.Hang(c.cure)
 			}

@@ -212,7 +212,7 @@ func (b *Board) Answers(ctx context.Context, since time.Time) error {
 		anew, prints, told, lines := b.opened.After(since), !b.at.IsZero(), b.told, b.lines
 		b.mu.Unlock()
 		if anew && (told || !prints) {
-			return nil
+			return b.ask(ctx)
 		}
 		select {
 		case <-lines:
@@ -224,6 +224,39 @@ func (b *Board) Answers(ctx context.Context, since time.Time) error {
 		}
 	}
 }
+
+// ask asks the board who it is, where it may be asked by control request: one
+// that hangs is on the bus and says nothing. A board without such requests, or
+// whose endpoint may not be opened, is taken at what it has shown.
+func (b *Board) ask(ctx context.Context) error {
+	if c := b.Entry.Power.Control; c != nil && !*c {
+		return nil
+	}
+	for {
+		t, err := b.Control()
+		if err == nil {
+			d := control.New(t, askTime)
+			_, err = d.DeviceID(ctx)
+			err = errors.Join(err, d.Close())
+		}
+		// Device OS: a board is on the bus a second before it takes requests.
+		again := errors.Is(err, control.ErrSilent) || errors.Is(err, control.ErrGone)
+		if !again {
+			return nil
+		}
+		select {
+		case <-time.After(askPause):
+		case <-ctx.Done():
+			return fmt.Errorf("it answers no control request: %w", err)
+		}
+	}
+}
+
+// How long a board may take to say who it is, and when to ask again.
+const (
+	askTime  = 3 * time.Second
+	askPause = 100 * time.Millisecond
+)
 
 // Ladder returns the means to restart the board.
 func (b *Board) Ladder() *power.Ladder {

@@ -20,9 +20,12 @@ type Host struct {
 	Look    func() ([]inventory.Port, error)                                  // required
 	Control func(inventory.Board) (control.Transport, error)                  // nil: Linux's usbfs
 	Console func(port string, speed int, turn time.Duration) (Console, error) // nil: go.bug.st/serial
-	DFU     dfu.Tool                                                          // how to run dfu-util
-	Within  time.Duration                                                     // how long a board may take to come back; 0: a minute
-	Pace    time.Duration                                                     // how often to look; 0: 100 ms
+	// Name translates what a person calls a board to its USB path or serial number,
+	// and leaves alone what it does not know; nil: nothing.
+	Name   func(name string) string
+	DFU    dfu.Tool      // how to run dfu-util
+	Within time.Duration // how long a board may take to come back; 0: a minute
+	Pace   time.Duration // how often to look; 0: 100 ms
 }
 
 // A Console is a serial port that is open.
@@ -63,6 +66,9 @@ func (h *Host) seen() ([]Seen, error) {
 // Find returns the board that name stands for: a serial number or device id in
 // either case, or a USB path.
 func (h *Host) Find(name string) (*Board, error) {
+	if h.Name != nil {
+		name = h.Name(name)
+	}
 	all, err := h.seen()
 	if err != nil {
 		return nil, err

@@ -31,10 +31,15 @@ type Bus struct {
 }
 
 // Follow begins to follow a tree.
-func (t Tree) Follow() *Bus {
-	b := &Bus{look: t.Ports}
+func (t Tree) Follow() *Bus { return follow(t.Ports, t.Dev) }
+
+// FollowPorts begins to follow what look finds on this machine.
+func FollowPorts(look func() ([]Port, error)) *Bus { return follow(look, System.Dev) }
+
+func follow(look func() ([]Port, error), dev string) *Bus {
+	b := &Bus{look: look}
 	if w, err := fsnotify.NewWatcher(); err == nil {
-		if w.Add(t.Dev) == nil {
+		if w.Add(dev) == nil {
 			b.watcher = w
 		} else {
 			_ = w.Close() // polling goes on
@@ -42,9 +47,6 @@ func (t Tree) Follow() *Bus {
 	}
 	return b.start()
 }
-
-// FollowPorts begins to follow what look finds.
-func FollowPorts(look func() ([]Port, error)) *Bus { return (&Bus{look: look}).start() }
 
 func (b *Bus) start() *Bus {
 	b.stop, b.changed = make(chan struct{}), make(chan struct{})

@@ -276,6 +276,9 @@ func (f *File) Entry(name string) (Entry, error) {
 	for _, e := range f.Boards {
 		names = append(names, e.Name)
 	}
+	if len(f.text) == 0 {
+		return Entry{}, fmt.Errorf("there is no %s that names a board %q", f.Path, name)
+	}
 	return Entry{}, fmt.Errorf("%s has no board %q; it has %s", f.Path, name, orNone(names))
 }
 

@@ -30,6 +30,3 @@ func Ports() ([]Port, error) {
 	}
 	return ports, nil
 }
-
-// Follow begins to follow what is plugged in.
-func Follow() *Bus { return FollowPorts(Ports) }

@@ -129,12 +129,24 @@ func onPath(path string, found Boards, hits []int) []int {
 // the board is the same.
 func (s Sighting) Key() string {
 	switch {
-	case s.Entry.Serial == "":
-		return "usb-" + s.Entry.USB
-	case s.Board != nil && s.Board.Remark != "":
-		return strings.ToLower(s.Entry.Serial) + "@" + s.Board.Path
+	case s.Board != nil:
+		return s.Board.Key()
+	case s.Entry.Serial != "":
+		return strings.ToLower(s.Entry.Serial)
 	}
-	return strings.ToLower(s.Entry.Serial)
+	return "usb-" + s.Entry.USB
+}
+
+// Key names a board for locks: by its serial number, by its USB path where it
+// tells none, by both where another has the same.
+func (b Board) Key() string {
+	switch {
+	case b.Serial == "":
+		return "usb-" + b.Path
+	case b.Remark != "":
+		return strings.ToLower(b.Serial) + "@" + b.Path
+	}
+	return strings.ToLower(b.Serial)
 }
 
 // Reason says why a board cannot be used now, as a sentence that says what to
