@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/muster/muster/conformance/requirements"
 	"github.com/muster/muster/harness/evidence"
 	"github.com/muster/muster/harness/report"
 	"github.com/muster/muster/harness/target"
@@ -209,4 +210,25 @@ func verdictEvent(now clock.Instant, r *report.Result) (e timeline.Event, worth 
 func (s *shell) tell(e timeline.Event) {
 	s.options.collector.Timeline().Add(e)
 	s.options.stream.Timeline(e)
+}
+
+// cited returns the requirements that results judge, for the reader of a report.
+func cited(catalogue *requirements.Catalogue, results []report.Result) []report.Requirement {
+	seen := make(map[string]bool)
+	var list []report.Requirement
+	for _, r := range results {
+		for _, id := range r.Requirements {
+			q := catalogue.Get(id)
+			if seen[id] || q == nil {
+				continue
+			}
+			seen[id] = true
+			roles := make([]string, len(q.Roles))
+			for i, role := range q.Roles {
+				roles[i] = string(role)
+			}
+			list = append(list, report.Requirement{ID: id, Level: string(q.Level), Role: strings.Join(roles, ", "), Text: q.Text, Source: q.Source})
+		}
+	}
+	return list
 }

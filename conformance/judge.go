@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/muster/muster/conformance/requirements"
 	"github.com/muster/muster/harness/evidence"
 	"github.com/muster/muster/harness/ledger"
 	"github.com/muster/muster/harness/recording"
@@ -180,6 +181,11 @@ func judge(ctx context.Context, o *judgeOptions, progress func(float64, string))
 	if run.Results, err = judgeAll(conversations, o.only); err != nil {
 		return nil, nil, err
 	}
+	catalogue, err := requirements.Load()
+	if err != nil {
+		return nil, nil, err
+	}
+	run.Requirements = cited(catalogue, run.Results)
 	run.Cohorts = cohorts(conversations)
 	run.Ledger = h.ledger.Rows(func(id trace.DeviceID) (string, bool) { return releaseOf(conversations, id) })
 	run.Duration = time.Since(began)

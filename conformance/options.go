@@ -195,6 +195,7 @@ func Run(ctx context.Context, options Options) (*report.Run, error) {
 	run.Repeat = o.repeat(strings.Join(o.Select, " "))
 	run.Shard, run.Capabilities = o.Shard, s.capabilities
 	run.Omissions = append(chosen.omissions, absences(results)...)
+	run.Requirements = cited(catalogue, results)
 	o.settleFlakes(run)
 	if o.Baseline != nil {
 		o.Baseline.compare(run, env.Title(), time.Now())

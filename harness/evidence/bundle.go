@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/muster/muster/harness/capture"
 	"github.com/muster/muster/harness/ledger"
@@ -57,6 +58,7 @@ func (c *Collector) Finish(run *report.Run, m Manifest, l *ledger.Ledger) error 
 	chosen := c.choose(run)
 	c.virtual.number()
 	run.Timeline = c.timeline.Events()
+	run.Traffic = traffic(c.packets, run.Duration)
 	run.Evidence = &report.Evidence{
 		Path: filepath.Base(c.cfg.Dir), Packets: chosen.packets, Devices: chosen.devices, LeftOut: chosen.leftOut, Secrets: c.cfg.Secrets,
 	}
@@ -80,6 +82,30 @@ func (c *Collector) Finish(run *report.Run, m Manifest, l *ledger.Ledger) error 
 		return fmt.Errorf("evidence: writing the bundle: %w", err)
 	}
 	return nil
+}
+
+// trafficSlices is into how many slices of time the traffic of a run is cut.
+const trafficSlices = 160
+
+// traffic adds up the bytes of packets in slices of time.
+func traffic(packets []*trace.Packet, duration time.Duration) []report.Traffic {
+	width := max(duration/trafficSlices, time.Millisecond)
+	slices := make([]report.Traffic, trafficSlices)
+	for i := range slices {
+		slices[i].At, slices[i].For = time.Duration(i)*width, width
+	}
+	for _, p := range packets {
+		i := int(time.Duration(p.At) / width)
+		if i < 0 || i >= len(slices) || p.Received && p.Lost != "" {
+			continue
+		}
+		if p.Direction == trace.Up {
+			slices[i].Up += p.Bytes()
+		} else {
+			slices[i].Down += p.Bytes()
+		}
+	}
+	return slices
 }
 
 // file writes one file.

@@ -3,10 +3,13 @@ package report
 import (
 	"bytes"
 	"encoding/xml"
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/muster/muster/harness/timeline"
 )
 
 // sample is a run with one of everything.
@@ -174,12 +177,18 @@ func TestJUnitNamesAreStableAndCountsRight(t *testing.T) {
 	}
 }
 
-func TestPageStandsAlone(t *testing.T) {
+// pageOf returns the page of a run.
+func pageOf(t *testing.T, run *Run) string {
+	t.Helper()
 	var buf bytes.Buffer
-	if err := sample().WriteHTML(&buf); err != nil {
+	if err := run.WriteHTML(&buf); err != nil {
 		t.Fatal(err)
 	}
-	html := buf.String()
+	return buf.String()
+}
+
+func TestPageStandsAlone(t *testing.T) {
+	html := pageOf(t, sample())
 	for _, outside := range []string{"http://", "https://", "src=", "<link", "@import", "url("} {
 		if strings.Contains(html, outside) {
 			t.Errorf("the page reaches outside itself: %q", outside)
@@ -188,9 +197,87 @@ func TestPageStandsAlone(t *testing.T) {
 	if strings.Contains(html, "<b>bytes</b>") {
 		t.Error("a finding is not escaped")
 	}
-	for _, part := range []string{"resume/bytes", "R-71", "0.5.3 tcp", "class=\"bar over\"", "muster conform --seed 42"} {
+	for _, part := range []string{"resume/bytes", "R-71", "0.5.3 tcp", "class=\"bar over\"", "muster conform --seed 42", "1 of 4 results failed"} {
 		if !strings.Contains(html, part) {
 			t.Errorf("the page does not show %q", part)
+		}
+	}
+}
+
+// TestPageShowsEverything looks for each part of the model on the page.
+func TestPageShowsEverything(t *testing.T) {
+	run := full()
+	run.Requirements = []Requirement{{ID: "R-71", Level: "MUST", Text: "a resume is cheap", Source: "transport §3.9"}}
+	run.Capabilities = []Capability{{Name: "ota3", Declared: "yes", Probed: "no", Text: "asked"}}
+	run.Omissions = []Omission{{What: "slow/*", Reason: "not selected", Checks: 12}}
+	run.Baseline = &Baseline{Name: "acme.yaml", Differences: []Difference{{Check: "resume/bytes", Expected: Pass, Actual: Fail, Text: "new failure"}}}
+	run.Flakes = &FlakeBudget{Allowed: 2, Used: 1}
+	run.Notes = []string{"cut when captured"}
+	run.Evidence = &Evidence{Path: "bundle", Packets: 9, LeftOut: []string{"too large"}}
+	run.Results[2].Measurements[0].Samples = []Sample{{Device: "e00f", Value: 160, Packets: []string{"> the ping"}}}
+	run.Traffic = []Traffic{{At: 0, For: time.Second, Up: 10, Down: 20}}
+	run.Timeline = []timeline.Event{
+		{At: 0, For: time.Second, Lane: "run", Kind: timeline.Step, Text: "resume/bytes", Check: "resume/bytes"},
+		{At: 5, Lane: "/dev/ttyACM0", Kind: timeline.Serial, Text: "boot <ok>"},
+		{At: 6, Lane: "e00fce68aabbccddeeff0011", Kind: timeline.Device, Text: "online", Level: timeline.Good},
+		{At: 7, Lane: "e00fce68aabbccddeeff0099", Kind: timeline.Device, Text: "of no interest"},
+	}
+	html := pageOf(t, run)
+	for _, part := range []string{
+		"a resume is cheap", "transport §3.9", "contradicts itself", "slow/*", "acme.yaml", "new failure", "passed only when tried again",
+		"cut when captured", "bundle/traffic.pcapng", "too large", "&gt; the ping", "2 attempts", "bug 12", "<svg", "boot &lt;ok&gt;", "online",
+		"href=\"#r2\"", "id=\"r2\"", "10 B up, 20 B down",
+	} {
+		if !strings.Contains(html, part) {
+			t.Errorf("the page does not show %q", part)
+		}
+	}
+	if strings.Contains(html, "of no interest") {
+		t.Error("devices without findings crowd the timeline")
+	}
+	for i := range run.Results {
+		if link := fmt.Sprintf("href=\"#r%d\"", i); strings.Contains(html, link) && !strings.Contains(html, fmt.Sprintf("id=\"r%d\"", i)) {
+			t.Errorf("%s leads nowhere", link)
+		}
+	}
+}
+
+func TestRequirementsAreInOrder(t *testing.T) {
+	run := &Run{Results: []Result{{Suite: "a", Check: "b", Requirements: []string{"R-10", "R-9", "S14", "C-2", "S2"}, Verdict: Pass}}}
+	var got []string
+	for _, row := range newMatrix(run).requirements() {
+		got = append(got, row.ID)
+	}
+	if text := strings.Join(got, " "); text != "S2 S14 C-2 R-9 R-10" {
+		t.Errorf("got %s", text)
+	}
+}
+
+// TestKnownFailuresDoNotShout: what the baseline expects is no red cell.
+func TestKnownFailuresDoNotShout(t *testing.T) {
+	run := &Run{Results: []Result{{Suite: "a", Check: "b", Requirements: []string{"R-1"}, Verdict: Fail, Deviation: &Deviation{Owner: "ann", Reason: "known"}}}}
+	if cell := newMatrix(run).requirements()[0].Cells[0]; cell.Verdict != PassWithRemark || !strings.Contains(cell.Title, "known") {
+		t.Errorf("%+v", cell)
+	}
+}
+
+func TestTreeShowsPacketsOnce(t *testing.T) {
+	run := sample()
+	other := run.Results[2]
+	other.DeviceOS = "3.1.0"
+	other.Text = "a resume costs little"
+	run.Results = append(run.Results, other)
+	var buf bytes.Buffer
+	if err := run.WriteTerminal(&buf, false); err != nil {
+		t.Fatal(err)
+	}
+	text := buf.String()
+	if strings.Count(text, "253 CON EMPTY") != 1 || strings.Count(text, "1 packet: see the page") != 1 {
+		t.Errorf("packets:\n%s", text)
+	}
+	for _, part := range []string{"✗ resume\n└─ ✗ bytes  [R-71]\n", "├─ ✗ Device OS 6.2.0 udp", "└─ ✗ Device OS 3.1.0 udp", "expected: 142 bytes"} {
+		if !strings.Contains(text, part) {
+			t.Errorf("the tree does not show %q:\n%s", part, text)
 		}
 	}
 }

@@ -49,6 +49,8 @@ type Run struct {
 	// Evidence tells what the bundle beside the report holds; nil if there is
 	// none.
 	Evidence *Evidence `json:"evidence,omitempty"`
+	// Traffic is how many bytes went when, for the timeline.
+	Traffic []Traffic `json:"traffic,omitempty"`
 	// Timeline is what happened, in the order of its times. It is in a file of
 	// its own, not in the JSON form of the run.
 	Timeline []timeline.Event `json:"-"`

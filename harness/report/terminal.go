@@ -10,19 +10,20 @@ import (
 	"github.com/jedib0t/go-pretty/v6/text"
 )
 
-// WriteTerminal writes what a person sees at the end of a run: failures first,
-// with everything needed to understand them, then the byte ledger, then the
-// table of verdicts, and the one-line summary last, where the eye rests. Colour
-// is used if colour is true.
+// WriteTerminal writes what a person sees at the end of a run: what needs a look first,
+// as a tree of suites, checks and generations, with everything needed to understand it;
+// then the byte ledger, then the table of verdicts, and the one-line summary last, where
+// the eye rests. Colour is used if colour is true.
 func (r *Run) WriteTerminal(w io.Writer, colour bool) error {
 	p := &printer{w: w, colour: colour}
-	p.failures(r)
+	p.tree(r)
 	p.ledger(r)
 	p.capabilities(r)
 	p.matrix(r)
 	p.omissions(r)
 	p.flakes(r)
 	p.baseline(r)
+	p.notes(r)
 	p.summary(r)
 	return p.err
 }
@@ -55,21 +56,6 @@ func (p *printer) paint(v Verdict, s string) string {
 		return text.Faint.Sprint(s)
 	default:
 		return s
-	}
-}
-
-func (p *printer) failures(r *Run) {
-	for _, result := range r.Results {
-		if result.Verdict < PassWithRemark {
-			continue
-		}
-		title := fmt.Sprintf("%s %s/%s on Device OS %s", result.Verdict.Mark(), result.Suite, result.Check,
-			Generation{result.DeviceOS, result.Transport})
-		p.printf("%s  [%s]\n", p.paint(result.Verdict, title), strings.Join(result.Requirements, " "))
-		for line := range strings.Lines(findingsText(result)) {
-			p.printf("    %s", line)
-		}
-		p.printf("\n")
 	}
 }
 
@@ -177,8 +163,12 @@ func (p *printer) summary(r *Run) {
 	for _, c := range r.Cohorts {
 		devices += c.Devices
 	}
-	p.printf("%s: %d devices, %d checks: %s, in %s, seed %d\n", r.Tool, devices, len(r.Results),
-		strings.Join(parts, ", "), r.Duration.Round(100*time.Millisecond), r.Seed)
+	seed := ""
+	if r.Seed != 0 {
+		seed = fmt.Sprintf(", seed %d", r.Seed)
+	}
+	p.printf("%s: %d devices, %d checks: %s, in %s%s\n", r.Tool, devices, len(r.Results),
+		strings.Join(parts, ", "), r.Duration.Round(100*time.Millisecond), seed)
 	if r.Verdict() >= Inconclusive && r.Repeat != "" {
 		p.printf("to repeat: %s\n", r.Repeat)
 	}
