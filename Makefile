@@ -50,6 +50,9 @@ kill: ## kill -9 the store and the cloud KILLS times each (default 300) and coun
 cluster: ## a cloud of three nodes on three NATS servers, one of each killed under load
 	$(GO) test ./cloudref -run '^TestThreeNodes$$' -count=1 -v -timeout 20m -args -cluster
 
+usb: ## USB code before Linux's own bus and the real dfu-util, in a virtual machine
+	rigs/rigtest/vm.sh
+
 lint: $(LINT) ## golangci-lint with .golangci.yml
 	$(LINT) run --allow-parallel-runners ./...
 

@@ -219,6 +219,8 @@ var words = []struct {
 	{"LIBUSB_ERROR_NO_DEVICE", ErrInterrupted},
 	{"LIBUSB_ERROR_IO", ErrInterrupted},
 	{"Lost device", ErrInterrupted},
+	{"get_status", ErrInterrupted}, // it asks a board that is gone how the last block went
+	{"Error during special command", ErrInterrupted},
 	{"No DFU capable USB device available", ErrNoBoard},
 }
 

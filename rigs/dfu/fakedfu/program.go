@@ -5,7 +5,6 @@ import (
 	"io"
 	"net/rpc"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 )
@@ -149,6 +148,14 @@ func Main(socket string, args []string, stdout, stderr io.Writer) int {
 	if o.file == "" {
 		return complain(exitUsage, "You need to specify one of -D or -U")
 	}
+	var image []byte
+	if !o.upload {
+		if image, err = os.ReadFile(o.file); err != nil {
+			return complain(exitNoInput, "Could not open file %s for reading", o.file)
+		}
+		complain(0, "Warning: Invalid DFU suffix signature")
+		complain(0, "A valid DFU suffix will be required in a future dfu-util release")
+	}
 	var hits []Listed
 	for _, d := range all {
 		id := fmt.Sprintf("%04x:%04x", d.Vendor, d.Product)
@@ -161,14 +168,14 @@ func Main(socket string, args []string, stdout, stderr io.Writer) int {
 		return complain(exitIO, "No DFU capable USB device available")
 	case len(hits) > 1:
 		return complain(exitIO, "More than one DFU capable USB device found! Try `--list' and specify the serial number or disconnect all but one device")
-	case o.alt < 0 || o.alt >= len(hits[0].Alts):
+	case o.alt < 0, o.alt >= len(hits[0].Alts):
 		return complain(exitIO, "No DFU capable USB device available")
 	}
 	r := &session{o: o, usb: usb, board: hits[0], stdout: stdout, complain: complain}
 	if o.upload {
 		return r.upload()
 	}
-	return r.download()
+	return r.download(image)
 }
 
 // session is one transfer.
@@ -183,10 +190,35 @@ type session struct {
 func (r *session) say(format string, a ...any) { fmt.Fprintf(r.stdout, format, a...) }
 
 func (r *session) open() {
-	name, _, _ := strings.Cut(strings.TrimPrefix(r.board.Alts[r.o.alt], "@"), "/")
 	r.say("Opening DFU capable USB device...\nDevice ID %04x:%04x\nDevice DFU version 011a\nClaiming USB DFU Interface...\n", r.board.Vendor, r.board.Product)
 	r.say("Setting Alternate Interface #%d ...\nDetermining device status...\nDFU state(2) = dfuIDLE, status(0) = No error condition is present\n", r.o.alt)
-	r.say("DFU mode device DFU version 011a\nDevice returned transfer size %d\nDfuSe interface name: %q\n", transfer, name)
+	r.say("DFU mode device DFU version 011a\nDevice returned transfer size %d\n", transfer)
+}
+
+// dfuse begins what is DfuSe's, and returns the end of the memory.
+func (r *session) dfuse() (end uint64) {
+	name, layout, _ := strings.Cut(strings.TrimPrefix(r.board.Alts[r.o.alt], "@"), "/")
+	r.say("DfuSe interface name: %q\n", name)
+	return memoryEnd(layout)
+}
+
+// memoryEnd returns the address behind a memory, of its layout as a bootloader
+// tells it, such as 0x00000000/48*004Kg,200*004Kg (ST, UM0424).
+func memoryEnd(layout string) (end uint64) {
+	base, pages, _ := strings.Cut(layout, "/")
+	end, _ = strconv.ParseUint(base, 0, 32)
+	for _, p := range strings.Split(pages, ",") {
+		var count, size uint64
+		var unit rune
+		if _, err := fmt.Sscanf(p, "%d*%d%c", &count, &size, &unit); err != nil {
+			continue
+		}
+		if unit == 'K' {
+			size <<= 10
+		}
+		end += count * size
+	}
+	return end
 }
 
 // bar draws progress as the real one does: in place, 25 wide.
@@ -196,56 +228,61 @@ func (r *session) bar(what string, done, total int) {
 	if total > 0 {
 		full, percent = width*done/total, 100*done/total
 	}
-	r.say("\r%-8s\t[%s%s] %3d%% %12d bytes", what, strings.Repeat("=", full), strings.Repeat(" ", width-full), percent, done)
+	r.say("\r%s\t[%s%s] %3d%% %12d bytes", what, strings.Repeat("=", full), strings.Repeat(" ", width-full), percent, done)
 	if done == total {
-		r.say("\n%-8s done.\n", what)
+		r.say("\n%s done.\n", what)
 	}
 }
 
 // broke tells what a board's error looks like.
-func (r *session) broke(err error, call string) int {
+func (r *session) broke(err error, words string) int {
 	if err.Error() == ErrProtected.Error() { // errors cross the socket as text
 		return r.complain(exitUsage, "Page at 0x%08x is not writeable", r.o.address)
 	}
-	return r.complain(exitIO, "%s: libusb_control_transfer returned -4 (LIBUSB_ERROR_NO_DEVICE)", call)
+	return r.complain(exitIO, "%s", words)
 }
 
 func (r *session) upload() int {
+	r.open()
 	file, err := os.OpenFile(r.o.file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
-		return r.complain(exitCreate, "Cannot open file %s for writing: File exists", filepath.Base(r.o.file))
+		return r.complain(exitCreate, "Cannot open file %s for writing: File exists", r.o.file)
 	}
 	defer file.Close() //nolint:errcheck // the process ends
-	r.open()
-	for at := 0; at < int(r.o.length); {
-		n := min(transfer, int(r.o.length)-at)
+	r.dfuse()
+	total := int(r.o.length)
+	r.bar("Upload", 0, total)
+	for at := 0; at < total; {
+		n := min(transfer, total-at)
 		var data []byte
 		if err := r.usb.Call("USB.Read", Access{Path: r.board.Path, Alt: r.o.alt, Address: r.o.address + uint32(at), Size: n}, &data); err != nil {
-			return r.broke(err, "dfuse_upload")
+			return r.broke(err, "dfuse_upload: libusb_control_transfer returned -4 (LIBUSB_ERROR_NO_DEVICE)")
 		}
 		if _, err := file.Write(data); err != nil {
 			return r.complain(exitIO, "%v", err)
 		}
 		at += n
-		r.bar("Upload", at, int(r.o.length))
+		r.bar("Upload", at, total)
 	}
 	return r.finish()
 }
 
-func (r *session) download() int {
-	data, err := os.ReadFile(r.o.file)
-	if err != nil {
-		return r.complain(exitNoInput, "Could not open file %s for reading", r.o.file)
-	}
-	fmt.Fprintln(r.stdout, "Warning: Invalid DFU suffix signature\nA valid DFU suffix will be required in a future dfu-util release")
+func (r *session) download(data []byte) int {
 	r.open()
+	end := r.dfuse()
 	r.say("Downloading element to address = 0x%08x, size = %d\n", r.o.address, len(data))
-	r.bar("Erase", 0, len(data))
-	r.bar("Erase", len(data), len(data))
+	if last := uint64(r.o.address) + uint64(len(data)) - 1; last >= end {
+		return r.complain(exitUsage, "Last page at 0x%08x is not writeable", last)
+	}
+	for at := 0; at < len(data); at = min(at+transfer, len(data)) {
+		r.bar("Erase   ", at, len(data))
+	}
+	r.bar("Erase   ", len(data), len(data))
+	r.bar("Download", 0, len(data))
 	for at := 0; at < len(data); {
 		part := data[at:min(at+transfer, len(data))]
 		if err := r.usb.Call("USB.Write", Access{Path: r.board.Path, Alt: r.o.alt, Address: r.o.address + uint32(at), Data: part}, new(struct{})); err != nil {
-			return r.broke(err, "dfuse_download")
+			return r.broke(err, "Error during download get_status")
 		}
 		at += len(part)
 		r.bar("Download", at, len(data))
