@@ -132,7 +132,7 @@ func (c *Cloud) startNode(ctx context.Context) error {
 		Welcome:      c.trust.open,
 		Adopt:        c.adopt,
 		ClassicStale: true,
-		App:          app.Config{Epoch: c.o.Clock.Start().Unix(), AnswerTimeout: c.o.AnswerTimeout, Share: newShare(), QueueMax: queueMax},
+		App:          app.Config{Epoch: c.o.Clock.Start().Unix(), AnswerTimeout: c.o.AnswerTimeout, Share: newShare(), QueueMax: queueMax, Ledgers: true},
 	}
 	if c.o.UDP.IsValid() {
 		config.ECKey = c.o.ECKey

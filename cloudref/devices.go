@@ -61,7 +61,10 @@ func (c *Cloud) Register(ctx context.Context, list ...Registration) error {
 
 // OwnerChanged says that the store was told another owner of a device: from now
 // on it hears that account's events.
-func (c *Cloud) OwnerChanged(id store.DeviceID) { c.node.Reroute(id) }
+func (c *Cloud) OwnerChanged(id store.DeviceID) {
+	c.node.Reroute(id)
+	c.resetLedgers(id) // the new owner has others
+}
 
 // Time returns the time of day at an Instant of this run.
 func (c *Cloud) Time(at clock.Instant) time.Time { return c.o.Clock.Start().Add(time.Duration(at)) }

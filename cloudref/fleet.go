@@ -17,11 +17,12 @@ import (
 // product which does not list them, and brings to the others the firmware that
 // their product wants them to have.
 type fleet struct {
-	ctx    context.Context
-	cancel context.CancelFunc
-	done   sync.WaitGroup
-	places chan struct{} // one entry for each update under way
-	vitals places        // of reports that wait to be stored
+	ctx     context.Context
+	cancel  context.CancelFunc
+	done    sync.WaitGroup
+	places  chan struct{} // one entry for each update under way
+	vitals  places        // of reports that wait to be stored
+	ledgers places        // of requests about ledgers
 
 	mu     sync.Mutex
 	busy   map[store.DeviceID]bool
@@ -49,6 +50,7 @@ const (
 func (f *fleet) init() {
 	f.ctx, f.cancel = context.WithCancel(context.Background())
 	f.places, f.vitals = make(chan struct{}, updatesMax), make(places, vitalsMax)
+	f.ledgers = make(places, ledgersMax)
 	f.busy, f.failed = make(map[store.DeviceID]bool), make(map[offer]int)
 }
 

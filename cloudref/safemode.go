@@ -71,6 +71,8 @@ func (c *Cloud) react(o endpoint.Observation) {
 	switch e := o.Effect.(type) {
 	case app.HelloAccepted:
 		c.greeted(o.Device, e.Hello)
+	case app.LedgerAsked:
+		c.ledgerAsked(o, e)
 	case app.Vitals:
 		c.takeVitals(o, e.Metrics)
 	case app.Described:

@@ -45,6 +45,11 @@ type Cloud interface {
 	// if it is online and has another. It does not wait.
 	OfferFirmware(id store.DeviceID)
 
+	// LedgerChanged says that a ledger has other data for a scope, and LedgerDefined
+	// that the ledger itself is new or was archived: devices hear of it.
+	LedgerChanged(l *store.Ledger, scope string, updated time.Time)
+	LedgerDefined(l *store.Ledger)
+
 	// HookHistory returns what became of the last calls of a webhook, ForgetHook drops
 	// that, and TestHook makes a call at once and returns the body of the answer; its
 	// error is a *hooks.SpecError where the hook or its server is the reason.

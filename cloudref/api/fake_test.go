@@ -196,6 +196,12 @@ func (f *fakeCloud) TestHook(_ context.Context, h *store.Hook, e Event) ([]byte,
 
 func (f *fakeCloud) AskVitals(id store.DeviceID) { _ = f.command(id, "vitals") }
 
+func (f *fakeCloud) LedgerChanged(l *store.Ledger, scope string, _ time.Time) {
+	f.said = append(f.said, "ledger "+l.Key.Name+" of "+scope)
+}
+
+func (f *fakeCloud) LedgerDefined(l *store.Ledger) { f.said = append(f.said, "ledger "+l.Key.Name) }
+
 func (f *fakeCloud) Own(netip.AddrPort) {}
 
 func (f *fakeCloud) OfferFirmware(id store.DeviceID) { f.offered = append(f.offered, id) }

@@ -90,8 +90,7 @@ func TestWebhookForms(t *testing.T) {
 	} {
 		b.json("POST", "/v1/integrations", body).want(400, `{"ok":false,"error":"`+want+`"}`)
 	}
-	b.json("POST", "/v1/webhooks", `{"event":"bad","url":"http://x"}`).decode()
-	bad := b.store.HooksOf(aliceID)[1].ID.String()
+	bad := b.json("POST", "/v1/webhooks", `{"event":"bad","url":"http://x"}`).decode()["id"].(string)
 	b.json("POST", "/v1/webhooks/"+bad+"/test", `{}`).want(200, `{"pass":false,"error":"error status 500 from example.com"}`)
 }
 

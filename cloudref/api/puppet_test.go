@@ -61,9 +61,14 @@ func newSite(t testing.TB) *site {
 // start runs a cloud with the state of a directory, or with none.
 func start(t testing.TB, dir string) *site {
 	t.Helper()
+	return startAt(t, dir, netip.MustParseAddrPort("127.0.0.1:0"))
+}
+
+func startAt(t testing.TB, dir string, udp netip.AddrPort) *site {
+	t.Helper()
 	cloud, err := cloudref.Start(t.Context(), cloudref.Options{
 		Dir: dir,
-		UDP: netip.MustParseAddrPort("127.0.0.1:0"), ECKey: seed.P256(seed.Bytes(1, "cloud")), RSAKey: seed.RSA(seed.Bytes(1, "cloud"), 2048),
+		UDP: udp, ECKey: seed.P256(seed.Bytes(1, "cloud")), RSAKey: seed.RSA(seed.Bytes(1, "cloud"), 2048),
 		Log: func(line string) { t.Log("cloud:", line) },
 	})
 	if err != nil {
@@ -104,6 +109,9 @@ type puppet struct {
 	finishing            uint16 // message id of the answer to UpdateFinish
 	updated              bool
 
+	answers map[byte]chan coap.Message // to requests of the device, by token
+	noticed chan pdc.LedgerCall
+
 	product, version uint16 // of its firmware; zero: none
 	becomes          uint16 // the version after an update
 }
@@ -114,6 +122,7 @@ func (x *site) puppet(n byte, name string, owner store.AccountID, edit ...func(*
 	p := &puppet{
 		x: x, key: seed.P256(seed.Bytes(uint64(n), "device")), id: store.DeviceID{0xe0, 0x0f, 0xce, 0x68, 11: n},
 		online: make(chan bool, 8), heard: make(chan pdc.EventDelivery, 64), lit: make(chan bool, 8), tasks: make(chan func(), 8),
+		answers: map[byte]chan coap.Message{}, noticed: make(chan pdc.LedgerCall, 8),
 	}
 	for _, f := range edit {
 		f(p)
@@ -297,6 +306,7 @@ func (p *puppet) linked(out *link.Out) {
 			p.receive(e.CoAP.Message)
 		case e.CoAP.Kind == coap.Acknowledged:
 			p.acknowledged(e.CoAP.ID)
+			p.answered(e.CoAP.Message)
 		}
 	}
 }
@@ -313,9 +323,54 @@ func (p *puppet) acknowledged(id uint16) {
 	}
 }
 
+// answered gives an answer to whom it is for.
+func (p *puppet) answered(m coap.Message) {
+	if len(m.Token) != 1 || m.Code == coap.Empty {
+		return
+	}
+	if c := p.answers[m.Token[0]]; c != nil {
+		delete(p.answers, m.Token[0])
+		m.Payload = append([]byte(nil), m.Payload...)
+		m.Options = append(m.Options[:0:0], m.Options...)
+		for i := range m.Options {
+			m.Options[i].Value = append([]byte(nil), m.Options[i].Value...)
+		}
+		c <- m
+	}
+}
+
+// ask sends a request with a token and waits for the answer.
+func (p *puppet) ask(token byte, m coap.Message) coap.Message {
+	p.x.t.Helper()
+	c := make(chan coap.Message, 1)
+	p.tasks <- func() { p.answers[token] = c; p.say(m) }
+	select {
+	case answer := <-c:
+		return answer
+	case <-time.After(patience):
+		p.x.t.Fatalf("no answer: %v", p.failed)
+		panic("unreachable")
+	}
+}
+
 // receive answers what the cloud asks for.
 func (p *puppet) receive(m coap.Message) {
+	if coap.IsResponse(m.Code) {
+		p.answered(m)
+		p.reply(m, coap.Message{})
+		return
+	}
 	switch pdc.Classify(m, false) {
+	case pdc.KindLedgerNotify:
+		n, err := pdc.ParseLedgerNotify(m)
+		if err != nil {
+			p.failed = err
+			return
+		}
+		call, err := pdc.ParseLedgerCall(append([]byte(nil), n.Payload...))
+		p.reply(m, coap.Message{})
+		p.say(pdc.LedgerNotifyResponse{Token: n.Token, OK: err == nil}.Message(dialect))
+		p.noticed <- call
 	case pdc.KindFunctionCall:
 		if call, err := pdc.ParseFunctionCall(m); err == nil {
 			p.reply(m, coap.Message{})

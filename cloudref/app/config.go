@@ -49,6 +49,9 @@ type Config struct {
 	// transfer until it is back with the new image. 10 min.
 	RestartPatience time.Duration
 
+	// Ledgers says that somebody answers [LedgerAsked]. Without it no ledger exists.
+	Ledgers bool
+
 	// Share returns the value that was stored under key, or what make returns
 	// and stores that. It keeps the describes of a fleet of equal devices in
 	// memory once. Nil: nothing is shared.

@@ -33,16 +33,17 @@ type Device struct {
 
 // A profile is what the device told about itself. All of it is durable.
 type profile struct {
-	hello    pdc.Hello
-	dialect  pdc.Dialect
-	describe *Describe
-	modem    modem
-	subs     *Subscriptions
-	pending  *pendingImage // sent, not yet seen running
-	enabled  bool          // updates allowed by the application
-	forced   bool          // updates forced by the cloud, and confirmed
-	greeted  bool          // a Hello was accepted
-	safeMode bool
+	hello     greeting
+	dialect   pdc.Dialect
+	describe  *Describe
+	modem     modem
+	subs      *Subscriptions
+	pending   *pendingImage // sent, not yet seen running
+	enabled   bool          // updates allowed by the application
+	forced    bool          // updates forced by the cloud, and confirmed
+	greeted   bool          // a Hello was accepted
+	following *following    // ledgers of whose changes it wants to hear
+	safeMode  bool
 }
 
 // work is what a busy device needs.
@@ -50,7 +51,7 @@ type work struct {
 	requests []request
 	flash    *flash
 	posts    [3]coap.Assembler // describe posts being received, by type
-	ledger   coap.Assembler
+	ledgers  ledgers
 	usedIDs  map[uint16]bool // of messages; nil, but for faults
 }
 
@@ -75,7 +76,7 @@ func (d *Device) Heard(now clock.Instant) {
 }
 
 // LastHello returns what the last accepted Hello said.
-func (d *Device) LastHello() pdc.Hello { return d.profile.hello }
+func (d *Device) LastHello() pdc.Hello { return d.profile.hello.hello() }
 
 // Dialect returns what the device speaks, as far as it is known.
 func (d *Device) Dialect() pdc.Dialect { return d.profile.dialect }
@@ -124,7 +125,7 @@ func (d *Device) abandon(now clock.Instant, why string, out *Out) {
 	for i := range requests {
 		d.finish(&requests[i], d.fail(Unreachable, why), out)
 	}
-	d.work.posts, d.work.ledger = [3]coap.Assembler{}, coap.Assembler{}
+	d.work.posts, d.work.ledgers = [3]coap.Assembler{}, ledgers{}
 	d.interruptFlash(now, out)
 	d.rest()
 }
@@ -139,7 +140,7 @@ func (d *Device) Advance(now clock.Instant, out *Out) {
 	for i := range d.work.posts {
 		d.work.posts[i].Advance(now)
 	}
-	d.work.ledger.Advance(now)
+	d.work.ledgers.advance(now)
 	d.advanceFlash(now, out)
 	d.pump(now, out)
 	d.rest()
@@ -150,7 +151,7 @@ func (d *Device) Deadline() clock.Instant {
 	if d.work == nil {
 		return clock.Never
 	}
-	due := min(d.requestDeadline(), d.flashDeadline(), d.work.ledger.Deadline())
+	due := min(d.requestDeadline(), d.flashDeadline(), d.work.ledgers.deadline())
 	for i := range d.work.posts {
 		due = min(due, d.work.posts[i].Deadline())
 	}
@@ -168,7 +169,7 @@ func (d *Device) busy() *work {
 // rest drops d.work if nothing is left in it.
 func (d *Device) rest() {
 	w := d.work
-	if w == nil || w.usedIDs != nil || len(w.requests) > 0 || w.flash != nil || w.ledger.Deadline() != clock.Never {
+	if w == nil || w.usedIDs != nil || len(w.requests) > 0 || w.flash != nil || !w.ledgers.idle() {
 		return
 	}
 	for i := range w.posts {

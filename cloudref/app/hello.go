@@ -64,12 +64,13 @@ func helloMax(udp bool) int {
 func (d *Device) begin(now clock.Instant, hello pdc.Hello, udp bool, out *Out) {
 	d.abandon(now, "the device began a new session", out)
 	p := profile{
-		hello: hello, dialect: hello.Dialect(udp), enabled: true, greeted: true,
+		hello: keep(hello), dialect: hello.Dialect(udp), enabled: true, greeted: true,
 		pending: d.profile.pending,
 	}
 	if d.c.Faults.KeepSubscriptions {
 		p.subs = d.profile.subs
 	}
+	d.setFollowed(nil, out)
 	d.profile = p
 	d.ready, d.away = true, false
 	out.Save |= SaveSession | SaveDescribe
@@ -124,4 +125,30 @@ func asPDC(err error) *pdc.Error {
 		return fault
 	}
 	return nil
+}
+
+// A greeting is a Hello as it is kept: without the device id, which the device has
+// anyway, it is half as large.
+type greeting struct {
+	ProductID, ProductVersion uint16
+	Flags                     pdc.HelloFlags
+	Platform                  pdc.Platform
+	System, MaxMessage        uint16
+	MaxBinary                 uint32
+	ChunkSize                 uint16
+	NoPlatform                bool
+}
+
+func keep(h pdc.Hello) greeting {
+	return greeting{
+		ProductID: h.ProductID, ProductVersion: h.ProductVersion, Flags: h.Flags, Platform: h.Platform,
+		System: h.System, MaxMessage: h.MaxMessage, MaxBinary: h.MaxBinary, ChunkSize: h.ChunkSize, NoPlatform: h.NoPlatform,
+	}
+}
+
+func (g greeting) hello() pdc.Hello {
+	return pdc.Hello{
+		ProductID: g.ProductID, ProductVersion: g.ProductVersion, Flags: g.Flags, Platform: g.Platform,
+		System: g.System, MaxMessage: g.MaxMessage, MaxBinary: g.MaxBinary, ChunkSize: g.ChunkSize, NoPlatform: g.NoPlatform,
+	}
 }

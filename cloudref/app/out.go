@@ -31,6 +31,7 @@ type Parts uint8
 const (
 	SaveSession  Parts = 1 << iota // Hello, flags, subscriptions, firmware transfer
 	SaveDescribe                   // functions, variables, modules
+	SaveLedgers                    // names of the ledgers that the device follows
 )
 
 // Reset empties out and keeps its storage.
@@ -115,6 +116,13 @@ type SafeMode struct {
 // Vitals carries a metrics describe.
 type Vitals struct{ Metrics []pdc.Metric }
 
+// LedgerAsked carries a request about ledgers. Who has them answers with
+// [Device.AnswerLedger] and the token, always: a device has no patience of its own.
+type LedgerAsked struct {
+	Token []byte
+	Call  pdc.LedgerCall
+}
+
 // Result ends a command: Err is nil on success.
 type Result struct {
 	Ref   uint64
@@ -144,6 +152,7 @@ func (Claimed) effect()       {}
 func (UpdateFlags) effect()   {}
 func (SafeMode) effect()      {}
 func (Vitals) effect()        {}
+func (LedgerAsked) effect()   {}
 func (Result) effect()        {}
 func (FlashProgress) effect() {}
 

@@ -28,6 +28,7 @@ type request struct {
 	known   pdc.VariableType  // of a variable
 	flags   pdc.DescribeFlags // of a describe
 	fetch   *coap.Fetch       // of a describe
+	told    []pdc.LedgerRef   // of a notice about ledgers
 }
 
 type stage uint8
@@ -50,7 +51,7 @@ func (d *Device) enqueue(now clock.Instant, r request, out *Out) {
 		return
 	}
 	r.due = now.Add(d.c.AnswerTimeout)
-	if r.kind == pdc.KindEventDelivery {
+	if r.kind == pdc.KindEventDelivery || r.kind == pdc.KindLedgerNotify {
 		r.due = clock.Never // nobody waits for it
 	}
 	w.requests = append(w.requests, r)
@@ -157,6 +158,7 @@ func expectsResponse(k pdc.Kind) bool {
 
 // settle sends what may go next and drops what is done.
 func (d *Device) settle(now clock.Instant, out *Out) {
+	d.tellLedgers(now, out)
 	d.pump(now, out)
 	d.rest()
 }
@@ -227,6 +229,7 @@ func (d *Device) complete(i int, failure *Failure, out *Out) {
 func (d *Device) completeWith(i int, result Result, failure *Failure, out *Out) {
 	r := d.work.requests[i]
 	d.work.requests = slices.Delete(d.work.requests, i, i+1)
+	d.untold(r.told, failure)
 	if r.ref == 0 {
 		return
 	}
@@ -236,6 +239,7 @@ func (d *Device) completeWith(i int, result Result, failure *Failure, out *Out) 
 
 // finish ends a request that is no longer in the queue.
 func (d *Device) finish(r *request, failure *Failure, out *Out) {
+	d.untold(r.told, failure)
 	if r.ref != 0 {
 		out.effect(Result{Ref: r.ref, Err: failure})
 	}

@@ -22,6 +22,9 @@ var errState = errors.New("app: stored state is damaged")
 // AppendState appends the encoding of one durable part to b and returns the
 // extended slice.
 func (d *Device) AppendState(part Parts, b []byte) []byte {
+	if part == SaveLedgers {
+		return d.appendLedgers(b)
+	}
 	b = append(b, stateVersion)
 	switch part {
 	case SaveSession:
@@ -108,7 +111,7 @@ func (p *profile) readSession(r *reader, c *Config) {
 	system := uint16(r.uint(0xffff))
 	p.greeted, p.enabled = flags&stateGreeted != 0, flags&stateEnabled != 0
 	p.forced, p.safeMode = flags&stateForced != 0, flags&stateSafeMode != 0
-	p.dialect = h.Dialect(flags&stateUDP != 0).Refine(system)
+	p.dialect = h.hello().Dialect(flags&stateUDP != 0).Refine(system)
 	p.dialect.OTA3 = flags&stateOTA3 != 0
 	p.subs = readSubscriptions(r, c)
 	if flags&statePending != 0 {

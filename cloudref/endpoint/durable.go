@@ -17,6 +17,7 @@ import (
 const (
 	partSession  store.Part = 1
 	partDescribe store.Part = 2
+	partLedgers  store.Part = 3
 )
 
 // A heldOut is what the application layer wants done, waiting until what it
@@ -109,6 +110,9 @@ func (d *device) ops(h *heldOut) []store.Op {
 	}
 	if h.save&app.SaveDescribe != 0 {
 		ops = append(ops, store.PutApp(d.id, partDescribe, d.app.AppendState(app.SaveDescribe, nil)))
+	}
+	if h.save&app.SaveLedgers != 0 {
+		ops = append(ops, store.PutApp(d.id, partLedgers, d.app.AppendState(app.SaveLedgers, nil)))
 	}
 	for i, e := range h.publish {
 		name := d.nameOfEvent(h, i)

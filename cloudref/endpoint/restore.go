@@ -33,6 +33,14 @@ func (n *Node) restore(ctx context.Context) error {
 	for id, parts := range states {
 		n.restoreDevice(id, parts)
 	}
+	for state, err := range n.c.Store.Apps(ctx, partLedgers) {
+		if err != nil {
+			return fmt.Errorf("endpoint: reading application state: %w", err)
+		}
+		if d := n.index.device(state.Device); d != nil && d.app.RestoreLedgers(state.Value) != nil {
+			n.counts.Unrestored.Add(1)
+		}
+	}
 	for stored, err := range n.c.Store.Sessions(ctx) {
 		if err != nil {
 			return fmt.Errorf("endpoint: reading sessions: %w", err)
