@@ -25,7 +25,7 @@ type fleet struct {
 	ledgers places        // of requests about ledgers
 
 	mu     sync.Mutex
-	busy   map[store.DeviceID]bool
+	busy   map[store.DeviceID]func() // what to do next, nil for nothing
 	failed map[offer]int
 }
 
@@ -51,7 +51,7 @@ func (f *fleet) init() {
 	f.ctx, f.cancel = context.WithCancel(context.Background())
 	f.places, f.vitals = make(chan struct{}, updatesMax), make(places, vitalsMax)
 	f.ledgers = make(places, ledgersMax)
-	f.busy, f.failed = make(map[store.DeviceID]bool), make(map[offer]int)
+	f.busy, f.failed = make(map[store.DeviceID]func()), make(map[offer]int)
 }
 
 func (f *fleet) stop() {
@@ -59,23 +59,49 @@ func (f *fleet) stop() {
 	f.done.Wait()
 }
 
-// begin reports whether somebody should look after the device now.
-func (f *fleet) begin(id store.DeviceID) bool {
+// look runs first, if it is not nil, and then offers the device its firmware, unless somebody is at it
+// already: then that one looks once more when it is done.
+func (c *Cloud) look(id store.DeviceID, first func()) {
+	f := &c.fleet
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.busy[id] || f.ctx.Err() != nil {
-		return false
+	if f.ctx.Err() != nil {
+		return
 	}
-	f.busy[id] = true
-	f.done.Add(1)
-	return true
+	if next, busy := f.busy[id]; busy {
+		if next == nil || first != nil {
+			f.busy[id] = or(first)
+		}
+		return
+	}
+	f.busy[id] = nil
+	f.done.Go(func() {
+		for next := or(first); next != nil; next = f.next(id) {
+			next()
+			c.offerFirmware(id)
+		}
+	})
 }
 
-func (f *fleet) end(id store.DeviceID) {
+// or returns f, or what does nothing.
+func or(f func()) func() {
+	if f == nil {
+		return func() {}
+	}
+	return f
+}
+
+// next returns what came up meanwhile, nil for nothing: then nobody is at it.
+func (f *fleet) next(id store.DeviceID) func() {
 	f.mu.Lock()
-	delete(f.busy, id)
-	f.mu.Unlock()
-	f.done.Done()
+	defer f.mu.Unlock()
+	next := f.busy[id]
+	if next == nil || f.ctx.Err() != nil {
+		delete(f.busy, id)
+		return nil
+	}
+	f.busy[id] = nil
+	return next
 }
 
 // greeted looks at a device that said Hello. It runs with the device locked.
@@ -84,16 +110,11 @@ func (c *Cloud) greeted(id store.DeviceID, hello pdc.Hello) {
 	if !c.misplaced(m, hello) && !c.outdated(m, hello) {
 		return // nearly always
 	}
-	if !c.fleet.begin(id) {
-		return
-	}
-	go func() {
-		defer c.fleet.end(id)
+	c.look(id, func() {
 		if err := c.place(id, hello); err != nil {
 			c.o.Log(fmt.Sprintf("device %s: its place in product %d: %v", id, hello.ProductID, err))
 		}
-		c.offerFirmware(id)
-	}()
+	})
 }
 
 // named returns the product that a Hello names, nil for none.
@@ -153,15 +174,7 @@ func (c *Cloud) outdated(m *store.Member, hello pdc.Hello) bool {
 }
 
 // OfferFirmware implements api.Cloud.
-func (c *Cloud) OfferFirmware(id store.DeviceID) {
-	if !c.fleet.begin(id) {
-		return
-	}
-	go func() {
-		defer c.fleet.end(id)
-		c.offerFirmware(id)
-	}()
-}
+func (c *Cloud) OfferFirmware(id store.DeviceID) { c.look(id, nil) }
 
 // offerFirmware sends a device the firmware that its product wants it to have.
 func (c *Cloud) offerFirmware(id store.DeviceID) {
