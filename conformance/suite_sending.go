@@ -64,6 +64,11 @@ func sendingSuite() Suite {
 				Requirements: []string{"C-48"}, Skip: until(pdc.OS0_8), Run: checkLegacyOwnDone,
 			},
 			{
+				Name: "interrupted", Text: "an update whose connection is lost goes on by itself when the device is back: where it was by v3, from the beginning by the legacy protocol",
+				Provoke: "a puppet device loses its connection in the middle of an update, and comes back", Observe: "the requests of the cloud, and the image that arrives",
+				Requirements: []string{"N-36", "N-46", "C-41"}, Run: checkSentInterrupted,
+			},
+			{
 				Name: "quiet", Text: "pings, describes and events wait until the update is over",
 				Provoke: "the cloud is told to ping, describe and deliver during an update", Observe: "the requests during it, and after it",
 				Requirements: []string{"C-49"}, Run: checkQuietSending,
@@ -332,6 +337,53 @@ func checkLegacyOwnDone(_ context.Context, e *target.Env, g *target.Group, r *Re
 			return err
 		}
 		Equal(r, "C-48", name, "the update is reported as done when the device says so", outcome.Done && outcome.Err == nil, true)
+		return nil
+	})
+}
+
+func checkSentInterrupted(_ context.Context, e *target.Env, g *target.Group, r *Recorder) error {
+	err := withTaker(e, g, r, true, func(t *taker, name string) error {
+		chunks := 0
+		t.lose = func() bool { chunks++; return chunks > 10 } // and everything behind it
+		image, mark := t.d.Image(sentImage), t.d.Now()
+		if _, err := t.d.Flash(image); err != nil {
+			return err
+		}
+		t.d.Run(2 * time.Second)
+		t.offset, t.lose = t.done*t.start.ChunkSize, nil
+		before := t.data
+		t.done, t.have = 0, make(map[uint32]bool)
+		t.d.Peer.Resume()
+		t.d.Tell(coap.Message{Type: coap.Confirmable})
+		if t.d.Dialect.System >= pdc.OS1_2 {
+			t.d.Tell(pdc.Publish{Private: true, Name: pdc.EventUpdatesEnabled, Data: []byte("true")}.Message(t.d.Dialect))
+		}
+		t.d.Run(30 * time.Second)
+		Equal(r, "N-36", name, "what the cloud does", strings.Join(t.log, ", "), "start, start, finish", last(t.d.Packets(mark))...)
+		whole := append(bytes.Clone(before[:t.offset]), t.data[t.offset:]...)
+		Equal(r, "N-36", name, fmt.Sprintf("the image has arrived in two parts, of %d bytes and the rest", t.offset), bytes.Equal(whole, image), true, last(t.d.Packets(mark))...)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return withTaker(e, g, r, false, func(t *taker, name string) error {
+		image, mark := t.d.Image(4000), t.d.Now()
+		if _, err := t.d.Flash(image); err != nil {
+			return err
+		}
+		t.d.Run(30 * time.Millisecond) // three chunks
+		came := len(t.log)
+		if err := t.d.Online(); err != nil {
+			return err
+		}
+		t.d.Peer.SetAnswer(t.answer)
+		t.log = nil
+		t.d.Run(30 * time.Second)
+		Equal(r, "N-46", name, "the transfer was cut in the middle", came > 1 && came < 9, true)
+		want := "begin, chunk 0, chunk 1, chunk 2, chunk 3, chunk 4, chunk 5, chunk 6, chunk 7, done"
+		Equal(r, "N-46", name, "what the cloud does when the device is back", strings.Join(t.log, ", "), want, last(t.d.Packets(mark))...)
+		Equal(r, "N-46", name, "the image has arrived as it is", bytes.Equal(t.data[:min(len(image), len(t.data))], image), true, last(t.d.Packets(mark))...)
 		return nil
 	})
 }

@@ -149,7 +149,7 @@ func (t *taker) begun(m peer.Message) [][]byte {
 		t.note("an UpdateBegin that cannot be read: %v", err)
 		return [][]byte{peer.Ack(m)}
 	}
-	t.begin = b
+	t.begin, t.have = b, make(map[uint32]bool)
 	t.note("begin")
 	t.count = (b.Length + uint32(b.ChunkSize) - 1) / uint32(b.ChunkSize)
 	t.data = make([]byte, t.count*uint32(b.ChunkSize))

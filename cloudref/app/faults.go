@@ -148,6 +148,8 @@ type SendFaults struct {
 	TwiceAccepted bool
 	// IgnoresDone takes no notice of the UpdateDone of a device (C-48).
 	IgnoresDone bool
+	// NeverAgain gives an update up whose connection is lost (N-36, N-46).
+	NeverAgain bool
 	// Noisy asks and delivers during updates (C-49).
 	Noisy bool
 	// NeverHeld updates devices whose application does not allow it (C-50).

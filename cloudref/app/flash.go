@@ -306,7 +306,7 @@ func (d *Device) interruptFlash(now clock.Instant, out *Out) {
 		f.best, f.interruptions = f.sent, 0
 	}
 	f.interruptions++
-	if f.interruptions > flashInterruptionsMax {
+	if f.interruptions > flashInterruptionsMax || d.c.Faults.Sends.NeverAgain {
 		d.failFlash(d.fail(Unreachable, "the connection was lost again and again"), out)
 		return
 	}

@@ -1,6 +1,10 @@
 package mutants
 
-import "github.com/muster/muster/harness/target"
+import (
+	"time"
+
+	"github.com/muster/muster/harness/target"
+)
 
 // sends gives the cloud faults of its updates.
 func sends(f func(*target.SendFaults)) func(*target.CloudConfig) {
@@ -77,6 +81,19 @@ var sendingMutants = []Mutant{
 		Breaks: []string{"C-48"},
 		Cloud:  sends(func(f *target.SendFaults) { f.IgnoresDone = true }),
 		On:     []string{"electron@0.5.3", "photon@0.5.3"}, Run: []string{"sending"}, Fails: []string{"sending/legacy-own-done"}, Also: []string{"sending/legacy"},
+	},
+	{
+		Name: "cloud/never-again", Text: "gives an update up whose connection is lost",
+		Breaks: []string{"N-36"},
+		Cloud:  sends(func(f *target.SendFaults) { f.NeverAgain = true }),
+		Run:    []string{"sending"}, Fails: []string{"sending/interrupted"},
+	},
+	{
+		Name: "cloud/never-again-legacy", Text: "gives a legacy update up whose connection is lost",
+		Breaks: []string{"N-46"},
+		Cloud:  sends(func(f *target.SendFaults) { f.NeverAgain = true }),
+		On:     legacy, Run: []string{"sending/interrupted", "ota/interrupted"}, Fails: []string{"sending/interrupted", "ota/interrupted"},
+		Patience: 25 * time.Second,
 	},
 	{
 		Name: "cloud/noisy", Text: "asks and delivers while it updates",
