@@ -187,11 +187,11 @@ func writeReports(run *report.Run, dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("making the folder for the reports: %w", err)
 	}
-	for name, write := range map[string]func(io.Writer) error{
+	for name, write := range inOrder(map[string]func(io.Writer) error{
 		"report.json": run.WriteJSON,
 		"junit.xml":   run.WriteJUnit,
 		"index.html":  run.WriteHTML,
-	} {
+	}) {
 		f, err := os.Create(filepath.Join(dir, name))
 		if err != nil {
 			return fmt.Errorf("writing a report: %w", err)

@@ -80,7 +80,7 @@ func (v *Coverage) write(w io.Writer) error {
 // writeReasons lists what cannot be tested or broken, and why.
 func (v *Coverage) writeReasons(w io.Writer) error {
 	for _, r := range v.Requirements {
-		for what, reason := range map[string]string{"not tested": r.Untested, "no mutant": r.Unbroken} {
+		for what, reason := range inOrder(map[string]string{"not tested": r.Untested, "no mutant": r.Unbroken}) {
 			if reason == "" {
 				continue
 			}

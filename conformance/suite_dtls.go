@@ -145,11 +145,11 @@ func checkGate(_ context.Context, e *target.Env, g *target.Group, r *Recorder) e
 		}
 		cookie := gen.Cookie(first[0].Data)
 		good := f.SendHello(cookie).Bytes()
-		for what, bad := range map[string][]byte{
+		for what, bad := range inOrder(map[string][]byte{
 			"a ClientHello with a wrong cookie":     f.SendHello(gen.Flip(cookie, 0, 0)).Bytes(),
 			"a ClientHello with a cookie cut short": f.SendHello(cookie[:len(cookie)-1]).Bytes(),
 			"a ClientHello with a longer cookie":    f.SendHello(gen.Cat(cookie, cookie)).Bytes(),
-		} {
+		}) {
 			judge("R-23", what, bad, w.Send(f.from, bad))
 		}
 		judge("R-23", "a ClientHello with the cookie of another port", good, w.Send(w.Home(forgedPort+1), good))
@@ -238,7 +238,7 @@ func (w *forgery) judgeKeyExchange(f *forged, body []byte, key *ecdsa.PublicKey,
 func checkBadProofs(_ context.Context, e *target.Env, g *target.Group, r *Recorder) error {
 	return withForgery(e, g, r, func(w *forgery) error {
 		port := uint16(forgedPort)
-		for what, bend := range map[string]struct {
+		for what, bend := range inOrder(map[string]struct {
 			requirement string
 			bend        func(f *forged)
 		}{
@@ -253,7 +253,7 @@ func checkBadProofs(_ context.Context, e *target.Env, g *target.Group, r *Record
 			"no Certificate and no proof":          {"R-31", func(f *forged) { f.NoCertificate = true }},
 			"a Finished with other verify_data":    {"R-33", func(f *forged) { f.VerifyData = bytes.Repeat([]byte{0x33}, 12) }},
 			"a Finished with verify_data of zeros": {"R-33", func(f *forged) { f.VerifyData = make([]byte, 12) }},
-		} {
+		}) {
 			port++
 			f := w.device(w.Home(port), what)
 			if err := f.begin(); err != nil {
@@ -332,7 +332,7 @@ func checkPacking(_ context.Context, e *target.Env, g *target.Group, r *Recorder
 				return err
 			}
 		}
-		for what, overlap := range map[string]int{"in fragments of 40 bytes": 0, "in fragments that overlap by 10 bytes": 10} {
+		for what, overlap := range inOrder(map[string]int{"in fragments of 40 bytes": 0, "in fragments that overlap by 10 bytes": 10}) {
 			err := try("R-35", what, func(f *forged) []peer.RawDatagram {
 				return w.Send(f.from, fragmented(f.SendFlight(), 40, overlap)...)
 			})
@@ -423,13 +423,13 @@ func (f *forged) finishedBy(replies []peer.RawDatagram) bool {
 func checkWeakHellos(_ context.Context, e *target.Env, g *target.Group, r *Recorder) error {
 	return withForgery(e, g, r, func(w *forgery) error {
 		port := uint16(forgedPort)
-		for what, bend := range map[string]func(h *gen.ClientHello){
+		for what, bend := range inOrder(map[string]func(h *gen.ClientHello){
 			"without suite c0ae":     func(h *gen.ClientHello) { h.Suites = gen.Suites(0xc0ac, gen.SuiteSCSV) },
 			"without curve 23":       func(h *gen.ClientHello) { h.Extensions = replaceExt(h.Extensions, gen.ExtGroups, 0, 2, 0, 24) },
 			"without raw public key": func(h *gen.ClientHello) { h.Extensions = replaceExt(h.Extensions, gen.ExtClientCertType, 1, 0) },
 			"without extension 19":   func(h *gen.ClientHello) { h.Extensions = withoutExt(h.Extensions, gen.ExtClientCertType) },
 			"of DTLS 1.0":            func(h *gen.ClientHello) { h.Version = gen.DTLS10 },
-		} {
+		}) {
 			port++
 			f := w.device(w.Home(port), what)
 			hello := gen.DeviceHello(f.Generation, f.ClientRandom)
@@ -492,7 +492,7 @@ func reversedExt(list []byte) []byte {
 func checkOddHellos(_ context.Context, e *target.Env, g *target.Group, r *Recorder) error {
 	return withForgery(e, g, r, func(w *forgery) error {
 		port := uint16(forgedPort)
-		for what, bend := range map[string]func(h *gen.ClientHello){
+		for what, bend := range inOrder(map[string]func(h *gen.ClientHello){
 			"unknown extensions": func(h *gen.ClientHello) {
 				h.Extensions = gen.Cat(gen.Ext(0x0a0a), h.Extensions, gen.Ext(0x7a7a, 1, 2, 3), gen.Ext(0xfafa, 0))
 			},
@@ -502,7 +502,7 @@ func checkOddHellos(_ context.Context, e *target.Env, g *target.Group, r *Record
 				h.Extensions = replaceExt(h.Extensions, gen.ExtGroups, 0, 6, 0x1a, 0x1a, 0, 24, 0, 23)
 			},
 			"a session id": func(h *gen.ClientHello) { h.SessionID = bytes.Repeat([]byte{7}, 32) },
-		} {
+		}) {
 			port++
 			f := w.device(w.Home(port), what)
 			hello := gen.DeviceHello(f.Generation, f.ClientRandom)

@@ -95,14 +95,14 @@ func judgeStop(r *Recorder, g *target.Group, requirement, name, what string, pac
 
 func checkPinnedKey(_ context.Context, e *target.Env, g *target.Group, r *Recorder) error {
 	const decryptError, illegalParameter = 51, 47
-	for what, bend := range map[string]struct {
+	for what, bend := range inOrder(map[string]struct {
 		cloud func(*peer.CloudConfig)
 		alert dtls.AlertDescription
 	}{
 		"a signature for another handshake": {func(c *peer.CloudConfig) { c.Faults.WrongSignature = true }, decryptError},
 		"a signature with SHA-384":          {func(c *peer.CloudConfig) { c.Faults.SignatureHash = 5 }, illegalParameter},
 		"a signature by another key":        {func(c *peer.CloudConfig) { c.ECKey = otherECKey() }, decryptError},
-	} {
+	}) {
 		err := withPuppetHandshake(e, g, bend.cloud, func(name string, _ *target.PuppetCloud, packets []*trace.Packet) {
 			judgeStop(r, g, "R-43", name, what, packets, bend.alert)
 		})
@@ -114,14 +114,14 @@ func checkPinnedKey(_ context.Context, e *target.Env, g *target.Group, r *Record
 }
 
 func checkUnusableID(_ context.Context, e *target.Env, g *target.Group, r *Recorder) error {
-	for what, bend := range map[string]func(*peer.CloudConfig){
+	for what, bend := range inOrder(map[string]func(*peer.CloudConfig){
 		"no connection id":                   func(c *peer.CloudConfig) { c.Faults.Extensions = []uint16{11, 19, 20} },
 		"a connection id of seven bytes":     func(c *peer.CloudConfig) { c.Faults.CIDLength = 7 },
 		"an empty connection id":             func(c *peer.CloudConfig) { c.Faults.CIDLength = -1 },
 		"a connection id of nine bytes":      func(c *peer.CloudConfig) { c.Faults.CIDLength = 9 },
 		"a connection id in extension 54":    func(c *peer.CloudConfig) { c.Faults.Extensions = []uint16{54, 11, 19, 20} },
 		"a connection id of another version": func(c *peer.CloudConfig) { c.Faults.Extensions = []uint16{53, 11, 19, 20} },
-	} {
+	}) {
 		err := withPuppetHandshake(e, g, bend, func(name string, _ *target.PuppetCloud, packets []*trace.Packet) {
 			Equal(r, "R-44", name, what+": messages of the device", len(messages(packets)), 0, lines(packets)...)
 			Equal(r, "R-44", name, what+": the device begins anew", handshakesBegun(packets) > 1, true, lines(packets)...)

@@ -569,7 +569,7 @@ func checkImpostorCloud(ctx context.Context, e *target.Env, g *target.Group, r *
 			"a signature over another random": func(c *target.CloudConfig) { c.ServerFaults.WrongSignature = true },
 		}
 	}
-	for what, cloud := range puppets {
+	for what, cloud := range inOrder(puppets) {
 		v, err := e.Virtual(g.Devices[0].Profile, e.Seed(), target.Puppet{Cloud: cloud})
 		if err != nil {
 			return err

@@ -190,10 +190,10 @@ func checkBadHellos(ctx context.Context, e *target.Env, g *target.Group, r *Reco
 	good := recordOf(hello.Message())
 	wrong := hello
 	wrong.Cookie = make([]byte, 32)
-	for what, datagram := range map[string][]byte{
+	for what, datagram := range inOrder(map[string][]byte{
 		"without a cookie": good, "with a wrong cookie": recordOf(wrong.Message()),
 		oldVersion: gen.Set(good, 13+12, 0xfe, 0xff), "cut short": good[:len(good)-10],
-	} {
+	}) {
 		replies, err := e.InjectHello(ctx, datagram)
 		if err != nil {
 			return err
@@ -250,11 +250,11 @@ func checkProbe(ctx context.Context, e *target.Env, g *target.Group, r *Recorder
 }
 
 func checkBadStreams(ctx context.Context, e *target.Env, _ *target.Group, r *Recorder) error {
-	for what, bytes := range map[string][]byte{
+	for what, bytes := range inOrder(map[string][]byte{
 		"256 zeros":            make([]byte, 256),
 		"256 bytes of ff":      gen.Cat(bytesOfFF(256)),
 		"a request for a page": gen.Cat([]byte("GET / HTTP/1.1\r\nHost: cloud.example.org\r\n\r\n"), make([]byte, 256)),
-	} {
+	}) {
 		reply, err := e.InjectStream(ctx, bytes)
 		if err != nil {
 			return err
@@ -273,10 +273,10 @@ func bytesOfFF(n int) []byte {
 }
 
 func checkBadFrames(_ context.Context, e *target.Env, g *target.Group, r *Recorder) error {
-	for what, fault := range map[string]lightssl.FrameFaults{
+	for what, fault := range inOrder(map[string]lightssl.FrameFaults{
 		"no bytes": lightssl.FaultEmptyFrame, "a length that is no multiple of 16": lightssl.FaultOddLength,
 		"bad padding": lightssl.FaultBadPadding,
-	} {
+	}) {
 		v, err := e.Virtual(g.Devices[0].Profile, e.Seed(), target.Puppet{
 			Device: func(c *target.DeviceConfig) {
 				c.Faults = new(target.DeviceFaults)

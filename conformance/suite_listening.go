@@ -286,11 +286,11 @@ func checkRequestEvents(_ context.Context, e *target.Env, g *target.Group, r *Re
 	return withPuppetDevice(e, g, r, func(d *target.PuppetDevice, name string) error {
 		for _, family := range []string{"spark", "particle"} {
 			subscribe(d, fmt.Sprintf("0%x %x", len(family), family))
-			for what, judge := range map[string]func(data string) bool{
+			for what, judge := range inOrder(map[string]func(data string) bool{
 				"name":   func(data string) bool { return data == d.Name() },
 				"ip":     func(data string) bool { return data == d.Address() },
 				"random": func(data string) bool { return len(data) == 40 },
-			} {
+			}) {
 				mark, event := d.Now(), family+"/device/"+what
 				d.Tell(pdc.Publish{Private: true, Name: event}.Message(d.Dialect))
 				var got []string

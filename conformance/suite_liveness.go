@@ -150,11 +150,11 @@ func checkProbes(_ context.Context, e *target.Env, g *target.Group, r *Recorder)
 			replies := w.Send(w.Stranger(i+1, 7777), b)
 			w.expect("R-85", fmt.Sprintf("a probe of %d bytes comes back as it is", size), len(replies) == 1 && bytes.Equal(replies[0].Data, b))
 		}
-		for what, b := range map[string][]byte{
+		for what, b := range inOrder(map[string][]byte{
 			"a low epoch": probe(0x7fff, 20, 20), "epoch 0": probe(0, 20, 20), "a length above what follows": probe(0x8001, 21, 20),
 			"a length below what follows": probe(0x8001, 19, 20), "no payload": probe(0x8001, 0, 0), "526 bytes": probe(0x8001, 513, 513),
 			"another version": gen.Set(probe(0x8001, 20, 20), 1, 0xfe, 0xff), "twelve bytes": probe(0x8001, 0, 0)[:12],
-		} {
+		}) {
 			w.expect("R-86", "a probe with "+what+" does not come back", len(w.Send(w.Stranger(20, 7777), b)) == 0)
 		}
 		flood := make([][]byte, 1000)

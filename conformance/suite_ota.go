@@ -132,9 +132,9 @@ func checkBadImage(ctx context.Context, e *target.Env, g *target.Group, r *Recor
 		good := target.Image(d, imageSize)
 		flipped := append([]byte(nil), good...)
 		flipped[len(flipped)/2] ^= 1
-		for what, image := range map[string][]byte{
+		for what, image := range inOrder(map[string][]byte{
 			"a flipped bit": flipped, "cut short": good[:len(good)-100], "for another board": target.ForeignImage(d, imageSize), "no image": []byte("no image"),
-		} {
+		}) {
 			mark := d.Mark()
 			err := e.Flash(ctx, d, image, nil)
 			r.Judged(1)

@@ -234,9 +234,9 @@ func checkNothingInside(_ context.Context, e *target.Env, g *target.Group, r *Re
 		if err != nil {
 			return err
 		}
-		for what, inner := range map[string][]byte{
+		for what, inner := range inOrder(map[string][]byte{
 			"16 zeros": make([]byte, 16), "64 zeros": make([]byte, 64), "a type that nobody knows": gen.Cat(ping, []byte{99}, make([]byte, 11)),
-		} {
+		}) {
 			s := f.record(nil)
 			s.Inner = inner
 			replies := w.Send(f.from, s.Bytes())
@@ -481,7 +481,7 @@ func spoken(packets []*trace.Packet) int {
 }
 
 func checkCloudCloses(_ context.Context, e *target.Env, g *target.Group, r *Recorder) error {
-	for what, alert := range map[string][]byte{"close_notify": {1, 0}, "a fatal alert": {2, 40}} {
+	for what, alert := range inOrder(map[string][]byte{"close_notify": {1, 0}, "a fatal alert": {2, 40}}) {
 		c, err := e.NewPuppetCloud(g.Devices[0].Profile, e.Seed(), target.Stagecraft{})
 		if err != nil {
 			return err

@@ -148,7 +148,7 @@ func checkTrailers(_ context.Context, e *target.Env, g *target.Group, r *Recorde
 			return f.record(message).Bytes()
 		}
 		stranger, mark := w.Stranger(9, 999), w.Now()
-		for what, datagram := range map[string][]byte{
+		for what, datagram := range inOrder(map[string][]byte{
 			"a trailer of eleven bytes":        gen.Moved254(record(), id[:11]),
 			"a trailer whose length is wrong":  gen.Set(gen.Moved254(record(), id[:]), -1, 11),
 			"a trailer of no bytes":            gen.Cat(gen.Set(record(), 0, gen.MovedID), []byte{0}),
@@ -158,7 +158,7 @@ func checkTrailers(_ context.Context, e *target.Env, g *target.Group, r *Recorde
 			"a trailer of another device":      gen.Moved254(record(), neighbour[:]),
 			"a forged record with a trailer":   gen.Moved254(gen.Flip(record(), -1, 0), id[:]),
 			"a trailer behind a record of 253": gen.Cat(gen.Moved253(record()), id[:], []byte{12}),
-		} {
+		}) {
 			replies := w.Send(stranger, datagram)
 			w.expect("R-66", what+" gets no answer", len(replies) == 0 || bytes.Equal(replies[0].Data, gen.StaleSession()))
 		}
@@ -300,7 +300,7 @@ func checkFourthResume(_ context.Context, e *target.Env, g *target.Group, r *Rec
 }
 
 func checkForeignSession(_ context.Context, e *target.Env, g *target.Group, r *Recorder) error {
-	for what, change := range map[string]struct {
+	for what, change := range inOrder(map[string]struct {
 		edit     func(*target.DeviceConfig)
 		remember func(*target.DeviceMemory)
 	}{
@@ -309,7 +309,7 @@ func checkForeignSession(_ context.Context, e *target.Env, g *target.Group, r *R
 		"another key of the device":       {func(c *target.DeviceConfig) { c.Key = func(target.DeviceID) crypto.PrivateKey { return otherECKey() } }, nil},
 		"another address of the server":   {func(c *target.DeviceConfig) { c.Server = "cloud.example.org" }, nil},
 		"nothing, which is what it makes": {nil, nil},
-	} {
+	}) {
 		err := withOnline(e, g, r, func(c *target.PuppetCloud, name string) error {
 			remember := change.remember
 			if remember != nil {
@@ -350,11 +350,11 @@ func checkResetForgets(_ context.Context, e *target.Env, g *target.Group, r *Rec
 }
 
 func checkHelloOrPing(_ context.Context, e *target.Env, g *target.Group, r *Recorder) error {
-	for what, remember := range map[string]func(*target.DeviceMemory){
+	for what, remember := range inOrder(map[string]func(*target.DeviceMemory){
 		"as it was": nil,
 		"with another system than the cloud knows":     func(m *target.DeviceMemory) { m.Session.App.System ^= 1 },
 		"with nothing that the cloud is known to know": func(m *target.DeviceMemory) { m.Session.App.Valid = 0 },
-	} {
+	}) {
 		err := withOnline(e, g, r, func(c *target.PuppetCloud, name string) error {
 			if g.System < pdc.OS2_0 {
 				// Before 2.0 a device describes itself when it is asked to.

@@ -142,7 +142,7 @@ func checkRefusals(_ context.Context, e *target.Env, g *target.Group, r *Recorde
 	return withForgery(e, g, r, func(w *forgery) error {
 		id := w.DeviceID()
 		cloud, spki := rawRSA(w.CloudRSA()), rawRSA(w.DeviceRSA()).SPKI()
-		for what, forge := range map[string]func(c *forgedStream) []byte{
+		for what, forge := range inOrder(map[string]func(c *forgedStream) []byte{
 			"another nonce":         func(c *forgedStream) []byte { return c.c1Of(gen.Flip(c.nonce(), 39, 0), spki) },
 			"C1 without a block":    func(*forgedStream) []byte { return gen.Cat([]byte{0}, bytes.Repeat([]byte{0x5a}, c1Size-1)) },
 			"C1 above the modulus":  func(*forgedStream) []byte { return bytesOfFF(c1Size) },
@@ -150,7 +150,7 @@ func checkRefusals(_ context.Context, e *target.Env, g *target.Group, r *Recorde
 			"too few bytes":         func(c *forgedStream) []byte { return gen.C1(cloud, c.nonce(), id[:11], nil, nil) },
 			"an unknown id":         func(c *forgedStream) []byte { return gen.C1(cloud, c.nonce(), gen.Flip(id[:], 11, 7), spki, nil) },
 			"another key":           func(c *forgedStream) []byte { return c.c1Of(c.nonce(), rawRSA(otherKeys().device).SPKI()) },
-		} {
+		}) {
 			c := w.dial()
 			w.Write(c.s, forge(c))
 			w.expect("R-4", what+": the connection ends without a byte", c.closed(nonceSize))
@@ -264,7 +264,7 @@ func checkWholeLength(_ context.Context, e *target.Env, g *target.Group, r *Reco
 
 func checkForgedFrames(_ context.Context, e *target.Env, g *target.Group, r *Recorder) error {
 	return withForgery(e, g, r, func(w *forgery) error {
-		for what, forge := range map[string]func(c *forgedStream) []byte{
+		for what, forge := range inOrder(map[string]func(c *forgedStream) []byte{
 			"no bytes":                           func(*forgedStream) []byte { return []byte{0, 0} },
 			"a length that is no multiple of 16": func(*forgedStream) []byte { return gen.Vec(2, bytesOfFF(17)) },
 			"more than the limit":                func(c *forgedStream) []byte { return c.up.Seal(make([]byte, 2048)) },
@@ -273,7 +273,7 @@ func checkForgedFrames(_ context.Context, e *target.Env, g *target.Group, r *Rec
 			"a padding whose bytes differ": func(c *forgedStream) []byte {
 				return c.up.SealPadded(gen.Cat(ping, []byte("xxxxxxxxxx"), []byte{3, 2}))
 			},
-		} {
+		}) {
 			c, err := w.streamOnline()
 			if err != nil {
 				return err

@@ -42,7 +42,7 @@ func checkC1(_ context.Context, e *target.Env, g *target.Group, r *Recorder) err
 }
 
 func checkCloudProof(_ context.Context, e *target.Env, g *target.Group, r *Recorder) error {
-	for what, bend := range map[string]struct {
+	for what, bend := range inOrder(map[string]struct {
 		requirement string
 		answer      func(c *forgedCloud) []byte
 	}{
@@ -57,7 +57,7 @@ func checkCloudProof(_ context.Context, e *target.Env, g *target.Group, r *Recor
 		}},
 		"a C2 that does not decrypt": {"R-17", func(c *forgedCloud) []byte { return gen.Cat(bytes.Repeat([]byte{0x17}, c2Size), c.right(nil)[c2Size:]) }},
 		"an answer of other bytes":   {"R-17", func(*forgedCloud) []byte { return bytes.Repeat([]byte{0x2a}, answerSize) }},
-	} {
+	}) {
 		err := withForgedTCP(e, g, r, func(c *forgedCloud) error {
 			c.answer = func([]byte) []byte { return bend.answer(c) }
 			c.PowerOn()
