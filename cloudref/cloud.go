@@ -26,6 +26,7 @@ import (
 type Cloud struct {
 	o      Options
 	store  *store.Store
+	faults endpoint.Faults
 	node   *endpoint.Node
 	driver *driver
 	calls  calls
@@ -146,6 +147,7 @@ func (c *Cloud) startNode(ctx context.Context) error {
 	if c.o.Adjust != nil {
 		c.o.Adjust(&config)
 	}
+	c.faults = config.Faults
 	node, err := endpoint.New(ctx, config)
 	c.node = node
 	return err

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"github.com/muster/muster/cloudref/api"
 )
 
 // The limits that the real service documents, each for one source address. They
@@ -63,6 +65,17 @@ type limited struct {
 
 func newLimits(next http.Handler) *limits {
 	return &limits{next: next, now: time.Now, addresses: make(map[string]*limited)}
+}
+
+// Limited returns the API behind the limits on calls, as "muster cloud
+// --rate-limits" serves it, with a clock of the caller's.
+func (c *Cloud) Limited(rest *api.Server, now func() time.Time) http.Handler {
+	if c.faults.UnlimitedAPI {
+		return rest
+	}
+	l := newLimits(rest)
+	l.now = now
+	return l
 }
 
 // kindOf returns the kind of a request besides limitAll, limitAll if it has none.

@@ -66,7 +66,8 @@ mutant's row does not name.`,
 		},
 	}
 	cmd.Flags().Uint64Var(&o.Seed, "seed", 7, "seed of the runs")
-	cmd.Flags().DurationVar(&o.Patience, "patience", 10*time.Second, "how long one check may take")
+	cmd.Flags().DurationVar(&o.Patience, "patience", 10*time.Second, "how long one check on sockets may take at first")
+	cmd.Flags().BoolVar(&o.Stages, "stages", false, "leave out the mutants that need sockets")
 	cmd.Flags().IntVar(&o.AtOnce, "at-once", 12, "how many mutants run side by side")
 	cmd.Flags().BoolVar(&list, "list", false, "list the mutants, and run nothing")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "write JSON")
@@ -128,6 +129,9 @@ func writeKills(w io.Writer, kills []Kill) error {
 	ok := 0
 	for i := range kills {
 		k := &kills[i]
+		if k.Attempts > 1 {
+			fmt.Fprintf(&b, "! %s took %d attempts: the machine is busy\n", k.Name, k.Attempts)
+		}
 		if k.Ok() {
 			ok++
 			continue

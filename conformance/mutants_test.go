@@ -6,34 +6,56 @@ import (
 	"github.com/muster/muster/conformance/mutants"
 )
 
-// TestMutants proves the suites: each mutant must fail the checks that its row
-// names, and no others. "muster mutants" runs all of them.
+// TestMutants proves the suites that run in virtual time: each mutant must fail
+// the checks that its row names, and no others. "muster mutants" runs the mutants
+// that need sockets too.
 func TestMutants(t *testing.T) {
-	var table []mutants.Mutant
-	for i, m := range mutants.All() {
-		if !testing.Short() || i%3 == 0 {
-			table = append(table, m)
+	table := mutants.All()
+	if testing.Short() {
+		table = nil
+		for i, m := range mutants.All() {
+			if i%5 == 0 {
+				table = append(table, m)
+			}
 		}
 	}
-	kills, err := RunMutants(t.Context(), table, MutantOptions{})
+	kills, err := RunMutants(t.Context(), table, MutantOptions{Stages: true, AtOnce: 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(kills) == 0 {
+		t.Fatal("no mutant ran")
+	}
+	for i := range kills {
+		judgeKill(t, &kills[i])
+	}
+}
+
+// TestMutantOnSockets runs one of those that need them.
+func TestMutantOnSockets(t *testing.T) {
+	kills, err := RunMutants(t.Context(), mutants.All(), MutantOptions{Select: []string{"cloud/calls-anything"}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i := range kills {
-		k := &kills[i]
-		t.Run(k.Name, func(t *testing.T) {
-			if k.Err != nil {
-				t.Fatal(k.Err)
-			}
-			for name, why := range k.Survived {
-				t.Errorf("%s did not fail: %s", name, why)
-			}
-			for name, why := range k.Unrelated {
-				t.Errorf("%s failed too, %s", name, why)
-			}
-			for name, why := range k.Killed {
-				t.Logf("%s failed, as it must, %s", name, why)
-			}
-		})
+		judgeKill(t, &kills[i])
 	}
+}
+
+func judgeKill(t *testing.T, k *Kill) {
+	t.Helper()
+	t.Run(k.Name, func(t *testing.T) {
+		if k.Err != nil {
+			t.Fatal(k.Err)
+		}
+		for name, why := range k.Survived {
+			t.Errorf("%s did not fail: %s", name, why)
+		}
+		for name, why := range k.Unrelated {
+			t.Errorf("%s failed too, %s", name, why)
+		}
+		for name, why := range k.Killed {
+			t.Logf("%s failed, as it must, %s", name, why)
+		}
+	})
 }

@@ -21,8 +21,12 @@ type MutantOptions struct {
 	Select []string
 	// Seed of everything random that is not secret. 7.
 	Seed uint64
-	// Patience bounds each check of a mutant. 10 s.
+	// Patience bounds each check that waits for sockets. 10 s. A mutant for which
+	// that was not enough, or too much was found, is run again with more: a busy
+	// machine is slow, and what is slow is not broken. Virtual time needs none.
 	Patience time.Duration
+	// Stages leaves out the mutants that need sockets.
+	Stages bool
 	// AtOnce is how many mutants run side by side: they wait most of the time. 12.
 	AtOnce int
 	// Progress hears what is being done, with a fraction from 0 to 1.
@@ -57,6 +61,9 @@ type Kill struct {
 	// Unrelated are those that failed and are not named in the mutant's row, with
 	// what they found.
 	Unrelated map[string]string `json:"unrelated,omitempty"`
+	// Attempts is how often it was run: 1, but for mutants on sockets that were
+	// not in order the first time.
+	Attempts int `json:"attempts"`
 	// Err says that the mutant could not be run.
 	Err      error         `json:"-"`
 	Duration time.Duration `json:"duration_ns"`
@@ -73,6 +80,9 @@ func RunMutants(ctx context.Context, table []mutants.Mutant, options MutantOptio
 	chosen, err := selectMutants(table, o.Select)
 	if err != nil {
 		return nil, err
+	}
+	if o.Stages {
+		chosen = slices.DeleteFunc(slices.Clone(chosen), func(m mutants.Mutant) bool { return !onStages(&m) })
 	}
 	kills := make([]Kill, len(chosen))
 	slots := make(chan struct{}, o.AtOnce)
@@ -124,8 +134,44 @@ func selectMutants(table []mutants.Mutant, patterns []string) ([]mutants.Mutant,
 	return chosen, nil
 }
 
+// onStages reports whether all checks of a mutant run in virtual time.
+func onStages(m *mutants.Mutant) bool {
+	o := Options{Select: m.Run}
+	return staged(slices.DeleteFunc(Suites(), func(s Suite) bool { return !o.selectsAny(s) }))
+}
+
+// moreAttempts is how often a mutant on sockets is run again, moreTime how much
+// more time its checks have each time.
+const (
+	moreAttempts = 2
+	moreTime     = 4
+)
+
+// stagePatience bounds a check in virtual time, which waits for nothing.
+const stagePatience = 10 * time.Minute
+
 // runMutant runs one mutant against the checks of its row.
 func runMutant(ctx context.Context, m *mutants.Mutant, o MutantOptions) Kill {
+	if onStages(m) {
+		o.Patience = stagePatience
+		k := runMutantOnce(ctx, m, o)
+		k.Attempts = 1
+		return k
+	}
+	if m.Patience != 0 {
+		o.Patience = m.Patience
+	}
+	for attempt := 1; ; attempt++ {
+		k := runMutantOnce(ctx, m, o)
+		k.Attempts = attempt
+		if k.Ok() || attempt > moreAttempts || ctx.Err() != nil {
+			return k
+		}
+		o.Patience *= moreTime
+	}
+}
+
+func runMutantOnce(ctx context.Context, m *mutants.Mutant, o MutantOptions) Kill {
 	k := Kill{Mutant: m, Name: m.Name, Breaks: m.Breaks}
 	began := time.Now()
 	defer func() { k.Duration = time.Since(began) }()
@@ -169,9 +215,6 @@ func set(m *map[string]string, key, value string) {
 // mutated are the options of a run with a mutant.
 func mutated(m *mutants.Mutant, o MutantOptions) Options {
 	run := Options{Seed: o.Seed, Select: m.Run, Patience: o.Patience, plain: true}
-	if m.Patience != 0 {
-		run.Patience = m.Patience
-	}
 	on := m.Profiles()
 	run.Devices = 2 * len(on) // one of each account
 	run.Target = func(t *target.Options) {

@@ -37,8 +37,27 @@ func variableSuite() Suite {
 				Provoke: "a variable that does not exist is read", Observe: "that no request is sent",
 				Requirements: []string{"C-22"}, Run: checkUnknownVariable,
 			},
+			{
+				Name: "too-often", Text: "who asks for variables too often is refused with 429 and told when to come back, and nobody before",
+				Provoke: "one address asks 10,200 times, of one device after the other", Observe: "the status of each answer",
+				Requirements: []string{"S12"}, Run: checkTooOften,
+			},
 		},
 	}
+}
+
+// tooOften is how many calls of one address are answered in five minutes.
+const tooOften = 10_000
+
+func checkTooOften(ctx context.Context, e *target.Env, _ *target.Group, r *Recorder) error {
+	a, err := e.AskOften(ctx, tooOften+200)
+	if err != nil {
+		return err
+	}
+	Equal(r, "S12", "", "calls that are answered before the first that is refused", a.Answered, tooOften)
+	Equal(r, "S12", "", "calls that are refused behind that", a.Refused, 200)
+	Equal(r, "S12", "", "a refusal says when to come back", a.RetryAfter != "", true)
+	return nil
 }
 
 func checkRead(ctx context.Context, e *target.Env, g *target.Group, r *Recorder) error {

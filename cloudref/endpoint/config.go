@@ -127,6 +127,9 @@ type Faults struct {
 	KeepRevoked bool
 	// EchoAnything echoes malformed probes, and as many as come.
 	EchoAnything bool
+	// UnlimitedAPI lets any number of calls of the API through, which are not the
+	// node's (S12).
+	UnlimitedAPI bool
 	// MoveOld follows authentic records that are not the newest.
 	MoveOld bool
 	// NeverMove keeps sending to the address of the handshake.

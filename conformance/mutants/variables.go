@@ -7,6 +7,12 @@ import (
 // What the suite variables judges, broken.
 var variablesMutants = []Mutant{
 	{
+		Name: "cloud/unlimited-api", Text: "answers any number of calls",
+		Breaks: []string{"S12"},
+		Cloud:  func(c *target.CloudConfig) { c.Faults.UnlimitedAPI = true },
+		Run:    []string{"variables/too-often"}, Fails: []string{"variables/too-often"},
+	},
+	{
 		Name: "cloud/double-in-wrong-order", Text: "reads doubles in the wrong byte order",
 		Breaks: []string{"C-36"},
 		Cloud:  func(c *target.CloudConfig) { c.App.Faults.BigEndianDouble = true },

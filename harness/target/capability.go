@@ -25,6 +25,7 @@ const (
 	Restarts      Capability = "restart"      // can be stopped and started by the harness
 	TwoAccounts   Capability = "two-accounts" // devices of two accounts take part
 	Rescues       Capability = "rescues"      // sends devices in safe mode what they lack, from images that it is given
+	RateLimits    Capability = "rate-limits"  // refuses who asks its API too often
 	VirtualTime   Capability = "virtual-time" // runs inside the harness, in virtual time
 )
 
@@ -54,6 +55,7 @@ var capabilityTexts = map[Capability]string{
 	Restarts:      "can be stopped and started by the harness",
 	TwoAccounts:   "has devices of two accounts",
 	Rescues:       "sends devices in safe mode what they lack, from images that it is given",
+	RateLimits:    "refuses who asks its API too often",
 	VirtualTime:   "runs inside the harness, in virtual time",
 	Power:         "can be switched on and off by the harness",
 	KeepsState:    "keeps its session when it loses its power",

@@ -125,6 +125,9 @@ type world struct {
 	lacking  map[Capability]string
 	onStop   []func() error // last first
 
+	often   sync.Mutex
+	answers *Answers // of AskOften
+
 	mu      sync.Mutex
 	byIndex []*Device // as in the fleet
 	refused []endpoint.Observation

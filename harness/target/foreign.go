@@ -142,6 +142,7 @@ const TokenEnv = "MUSTER_API_TOKEN"
 // lackForeign notes what the harness cannot do with a cloud that is not its own.
 func (e *Env) lackForeign(c *CloudSpec) {
 	e.lack("the harness cannot restart a cloud that is not its own", Restarts)
+	e.lack("the harness does not ask a cloud that is not its own too often", RateLimits)
 	e.lack("a cloud that is not the harness's own runs in real time", VirtualTime)
 	e.lack("the harness cannot register devices with a cloud that is not its own", Registration, ClaimCodes, Rescues)
 	e.lack("one account was given", TwoAccounts)
