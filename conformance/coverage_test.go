@@ -1,9 +1,6 @@
 package conformance
 
 import (
-	"bufio"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -11,22 +8,15 @@ import (
 	"github.com/muster/muster/conformance/requirements"
 )
 
-// TestCoverage fails for every gap between catalogue, checks and mutants, but for
-// those that testdata/gaps-*.txt still allow, and for a gap that is allowed and is
-// none any more.
+// TestCoverage fails for every gap between catalogue, checks and mutants.
 func TestCoverage(t *testing.T) {
 	c, suites, table, err := everything()
 	if err != nil {
 		t.Fatal(err)
 	}
-	allowed := allowedGaps(t)
 	judge := func(what string, gaps []string) {
 		for _, gap := range gaps {
-			if line := what + " " + gap; !allowed[line] {
-				t.Errorf("%s", line)
-			} else {
-				delete(allowed, line)
-			}
+			t.Errorf("%s %s", what, gap)
 		}
 	}
 	v := Cover(c, suites, table)
@@ -39,34 +29,6 @@ func TestCoverage(t *testing.T) {
 	for _, m := range v.Mutants {
 		judge(m.Name, m.Gaps)
 	}
-	for line := range allowed {
-		t.Errorf("%q is a gap no more: take it out of testdata/gaps-*.txt", line)
-	}
-}
-
-// allowedGaps reads the gaps that are still open, one a line.
-func allowedGaps(t *testing.T) map[string]bool {
-	t.Helper()
-	files, err := filepath.Glob(filepath.Join("testdata", "gaps-*.txt"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	allowed := make(map[string]bool)
-	for _, name := range files {
-		f, err := os.Open(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for s := bufio.NewScanner(f); s.Scan(); {
-			if line := strings.TrimSpace(s.Text()); line != "" && line[0] != '#' {
-				allowed[line] = true
-			}
-		}
-		if err := f.Close(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return allowed
 }
 
 // TestChecksSayHow: "muster explain" would be silent otherwise.
