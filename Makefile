@@ -9,7 +9,7 @@ LINT_VERSION := v2.15.0
 LINT_DIR     := $(shell $(GO) env GOCACHE)/../muster-lint-$(LINT_VERSION)
 LINT         := $(LINT_DIR)/golangci-lint
 
-.PHONY: help build conform mutants test race fuzz bench kill cluster lint fmt tidy check
+.PHONY: help build conform mutants test race fuzz bench bench-cloud kill cluster lint fmt tidy check
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -41,6 +41,9 @@ fuzz: ## every fuzz target for T (default 10s)
 
 bench: ## the numbers, with floor and pion side by side in the same run
 	$(GO) test ./harness/bench -run '^TestNumbers$$' -count=1 -v -timeout 10m -args -numbers
+
+bench-cloud: ## events to stream readers, API calls, and a start with a million sessions
+	$(GO) test ./harness/bench -run '^TestCloudNumbers$$' -count=1 -v -timeout 30m -args -numbers
 
 KILLS ?= 300
 kill: ## kill -9 the store and the cloud KILLS times each (default 300) and count what they had promised

@@ -22,6 +22,7 @@ type product struct {
 	fleet     *fleet.Real
 	keys      *fleet.Keys
 	template  fleet.Template
+	owner     store.AccountID // of the devices
 	profile   *profile.Profile
 	published atomic.Int64
 	refused   atomic.Int64
@@ -30,12 +31,15 @@ type product struct {
 }
 
 func newProduct() (*product, error) {
-	p := &product{keys: fleet.NewKeys(0), served: make(chan error, 1)}
+	return newProductOn(cloudref.Options{Memory: true, UDP: netip.MustParseAddrPort("127.0.0.1:0"), ECKey: cloudKey})
+}
+
+func newProductOn(options cloudref.Options) (*product, error) {
+	p := &product{owner: store.AccountID{1}, keys: fleet.NewKeys(0), served: make(chan error, 1)}
 	var err error
 	if p.profile, err = profile.Lookup("boron@6.2.0"); err != nil {
 		return nil, err
 	}
-	options := cloudref.Options{Memory: true, UDP: netip.MustParseAddrPort("127.0.0.1:0"), ECKey: cloudKey}
 	if p.cloud, err = cloudref.Start(context.Background(), options); err != nil {
 		return nil, fmt.Errorf("starting the cloud: %w", err)
 	}
@@ -86,7 +90,7 @@ func (p *product) connect(n int) (float64, error) {
 	indices := make([]int, n)
 	for i := range n {
 		id := fleet.ID(2, first+i)
-		registration := cloudref.Registration{ID: store.DeviceID(id), Owner: store.AccountID{1}, P256: p.keys.Public(id)}
+		registration := cloudref.Registration{ID: store.DeviceID(id), Owner: p.owner, P256: p.keys.Public(id)}
 		if err := p.cloud.Register(ctx, registration); err != nil {
 			return 0, fmt.Errorf("registering: %w", err)
 		}
