@@ -156,10 +156,9 @@ func (p *Provisioner) ready(ctx context.Context, b *handle.Board, plan Plan, id 
 		return nil
 	}
 	var refused *restapi.RefusedError
-	const notFound = 404
 	_, err := plan.API.Device(ctx, id)
-	if errors.As(err, &refused) && refused.Status == notFound {
-		return nil // registering makes it known
+	if errors.As(err, &refused) && refused.NotYours() {
+		return nil // registering makes it so
 	}
 	return err
 }

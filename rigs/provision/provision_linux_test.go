@@ -70,7 +70,7 @@ func newCloud(t *testing.T) *cloud {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		if _, known := c.keys[q.PathValue("id")]; !known {
-			w.WriteHeader(http.StatusNotFound)
+			w.WriteHeader(http.StatusForbidden) // as the real service does for devices that it does not know
 			return
 		}
 		fmt.Fprintf(w, `{"id":%q,"online":%v,"last_heard":%q}`, q.PathValue("id"), c.online[q.PathValue("id")], time.Unix(int64(c.heard), 0).UTC().Format(time.RFC3339))

@@ -90,13 +90,19 @@ type RefusedError struct {
 	Text   string // what the cloud says
 }
 
+// NotYours reports whether the cloud does not know a device, or not as that of the
+// token's user: it does not say which.
+func (e *RefusedError) NotYours() bool {
+	return e.Status == http.StatusForbidden || e.Status == http.StatusNotFound
+}
+
 // Error says it, with what to do about the commonest.
 func (e *RefusedError) Error() string {
 	hint := ""
 	switch e.Status {
-	case http.StatusUnauthorized, http.StatusForbidden:
-		hint = ": the token is not valid for this"
-	case http.StatusNotFound:
+	case http.StatusUnauthorized:
+		hint = ": the token is not valid"
+	case http.StatusForbidden, http.StatusNotFound: // clouds differ
 		hint = ": the cloud does not know the device, or it belongs to somebody else"
 	}
 	return fmt.Sprintf("the cloud answers %d %q%s", e.Status, e.Text, hint)

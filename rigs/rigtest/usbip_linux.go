@@ -117,7 +117,7 @@ func (o *OnBus) attach(inDFU bool) error {
 	o.here = conn
 	o.mu.Unlock()
 	o.wg.Go(func() {
-		if err := d.serve(conn); err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) {
+		if err := d.serve(conn); !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) {
 			o.fail(err)
 		}
 	})
@@ -164,7 +164,7 @@ func newUSBDevice(f *Firmware, inDFU bool) *usbDevice {
 	return d
 }
 
-// serve answers the kernel until the connection ends.
+// serve answers the kernel until the connection ends, which is an error.
 func (d *usbDevice) serve(conn net.Conn) error {
 	be := binary.BigEndian
 	for {
@@ -194,7 +194,7 @@ func (d *usbDevice) serve(conn net.Conn) error {
 			be.PutUint32(answer, retSubmit)
 			switch {
 			case err != nil:
-				be.PutUint32(answer[20:], uint32(0xffffffff-uint32(unix.EPIPE)+1))
+				be.PutUint32(answer[20:], 0xffffffff-uint32(unix.EPIPE)+1)
 			case isIn:
 				reply = reply[:min(len(reply), length)]
 				be.PutUint32(answer[24:], uint32(len(reply)))
