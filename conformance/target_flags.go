@@ -26,7 +26,8 @@ type targetFlags struct {
 	cloudKeys []string
 	keys      string
 	api       string
-	tokenFile string
+	tokens    []string
+	name      string
 
 	device     string
 	profile    string
@@ -46,7 +47,8 @@ func (f *targetFlags) add(cmd *cobra.Command, o *Options) {
 	fs.StringArrayVar(&f.cloudKeys, "cloud-key", nil, "public key of the cloud: a file (PEM, DER, key blob) or the reference cloud's data directory; repeatable")
 	fs.StringVar(&f.keys, "keys", "", "folder with the keys of devices that the cloud knows, made by muster fleet --keys-out")
 	fs.StringVar(&f.api, "api", "", "base URL of the cloud's REST API, if it has one")
-	fs.StringVar(&f.tokenFile, "api-token-file", "", "file with an access token of the account that owns the devices (default: the variable "+target.TokenEnv+")")
+	fs.StringArrayVar(&f.tokens, "api-token-file", nil, "file with an access token of the account that owns the devices (default: the variable "+target.TokenEnv+"); a second one is of another account that owns some of them")
+	fs.StringVar(&f.name, "name", "", "what the target is called in reports and baselines")
 	fs.StringVar(&f.device, "device", "", "device to judge alone: sim[:PROFILE], 'process:COMMAND' or rig:NAME")
 	fs.StringVar(&f.profile, "profile", "", "what --device process: is, such as gcc-udp@6.2.0")
 	fs.StringVar(&f.deviceID, "device-id", "", "device id of the program, 24 hex digits (default: drawn)")
@@ -90,6 +92,12 @@ func (f *targetFlags) complete(cmd *cobra.Command, o *Options) (err error) {
 	}
 	if err != nil {
 		return err
+	}
+	if f.name != "" {
+		if o.Spec == nil {
+			o.Spec = &target.Spec{}
+		}
+		o.Spec.Name = f.name
 	}
 	if o.Spec.Judged() != "" && !cmd.Flags().Changed("devices") {
 		o.Devices = devicesAlone
@@ -148,7 +156,13 @@ func (f *targetFlags) cloudSpec() (*target.Spec, error) {
 	}
 	c := &target.CloudSpec{Keys: f.cloudKeys, Devices: f.keys}
 	if f.api != "" {
-		c.API = &target.APISpec{URL: f.api, Token: target.Secret{File: f.tokenFile, Env: target.TokenEnv}}
+		c.API = &target.APISpec{URL: f.api, Token: target.Secret{Env: target.TokenEnv}}
+		if len(f.tokens) > 0 {
+			c.API.Token = target.Secret{File: f.tokens[0]}
+		}
+		if len(f.tokens) > 1 {
+			c.API.Second = target.Secret{File: f.tokens[1]}
+		}
 	}
 	tcp := port
 	if f.tcpPort != 0 {

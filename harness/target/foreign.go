@@ -34,7 +34,13 @@ func (e *Env) startForeign(ctx context.Context, c *CloudSpec) error {
 			e.wire.cloud(a)
 		}
 	}
-	return e.addKnown(ctx, c)
+	if err := e.addKnown(ctx, c); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, probeCloudTime)
+	defer cancel()
+	e.shareOut(ctx)
+	return nil
 }
 
 // find finds out where the cloud is.
@@ -108,9 +114,16 @@ func (e *Env) useAPI(_ context.Context, c *CloudSpec) error {
 	if err != nil {
 		return err
 	}
+	tokens := []string{token}
+	if a.Second != (Secret{}) {
+		if token, err = a.Second.read(); err != nil {
+			return err
+		}
+		tokens = append(tokens, token)
+	}
 	alive, cancel := context.WithCancel(context.Background())
 	e.onStop = append(e.onStop, func() error { cancel(); return nil })
-	e.service = newRest(alive, a.URL, []string{token})
+	e.service = newRest(alive, a.URL, tokens)
 	return nil
 }
 
@@ -145,7 +158,9 @@ func (e *Env) lackForeign(c *CloudSpec) {
 	e.lack("the harness does not ask a cloud that is not its own too often", RateLimits)
 	e.lack("a cloud that is not the harness's own runs in real time", VirtualTime)
 	e.lack("the harness cannot register devices with a cloud that is not its own", Registration, ClaimCodes, Rescues)
-	e.lack("one account was given", TwoAccounts)
+	if c.API == nil || c.API.Second == (Secret{}) {
+		e.lack("one account was given", TwoAccounts)
+	}
 	if c.UDP == "" {
 		e.lack("no UDP address was given", CloudUDP)
 	}
@@ -192,6 +207,29 @@ func (e *Env) addKnown(ctx context.Context, c *CloudSpec) error {
 		return &SpecError{fmt.Errorf("none of the devices in %s can take part: give the cloud's key for their transport, and see --device-os", c.Devices)}
 	}
 	return nil
+}
+
+// shareOut gives devices to the account that owns them, where there are two.
+func (e *Env) shareOut(ctx context.Context) {
+	api, ok := e.service.(*rest)
+	if !ok || len(api.tokens) < 2 {
+		return
+	}
+	second, err := api.owned(ctx, 1)
+	if err != nil {
+		e.lack("the API does not tell which devices the second account owns: "+err.Error(), TwoAccounts)
+		return
+	}
+	n := 0
+	for _, d := range e.devices {
+		if second[d.Hex()] {
+			d.Account = 1
+			n++
+		}
+	}
+	if n == 0 || n == len(e.devices) {
+		e.lack(fmt.Sprintf("%d of %d devices belong to the second account: both need some", n, len(e.devices)), TwoAccounts)
+	}
 }
 
 // absent says why devices of a profile cannot take part, "" if they can.

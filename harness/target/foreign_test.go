@@ -6,6 +6,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -13,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -31,6 +33,8 @@ import (
 type foreignCloud struct {
 	spec  *CloudSpec
 	token string
+	cloud *cloudref.Cloud
+	api   *api.Server
 }
 
 // aForeignCloud runs a cloud that knows one device of each profile. api, if not
@@ -53,6 +57,7 @@ func aForeignCloud(t *testing.T, adjust func(*endpoint.Config), front func(http.
 	}}
 	registerFleet(t, cloud, account, f.spec.Devices, profiles)
 	server := cloud.API(api.Config{})
+	f.cloud, f.api = cloud, server
 	if f.token, err = server.IssueToken(t.Context(), account, time.Hour); err != nil {
 		t.Fatal(err)
 	}
@@ -349,6 +354,87 @@ func TestAPIThatSaysYes(t *testing.T) {
 	if p := e.Probe(t.Context(), patient); len(p.Canaries) != p.Asked-1 { // its variable has a type that nonsense has not
 		t.Errorf("of %d nonsense cases it said yes to %q", p.Asked, p.Canaries)
 	}
+}
+
+// TestAPIThatNeverAnswers has an API that takes requests and leaves them.
+func TestAPIThatNeverAnswers(t *testing.T) {
+	t.Parallel()
+	e := aForeignCloud(t, nil, func(http.Handler) http.Handler {
+		return http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body) // else the server does not see that the client goes
+			<-r.Context().Done()
+		})
+	}, "boron@6.2.0").start(t)
+	p := e.Probe(t.Context(), 8*time.Second)
+	for _, c := range []Capability{Functions, VariableReads, CloudPublish, EventStream} {
+		if one := probed(t, p, c); !one.Contradicts() || e.Lacks(c) == "" {
+			t.Errorf("%s: %+v, lacks %q", c, one, e.Lacks(c))
+		}
+	}
+	if e.Lacks(CloudUDP) != "" {
+		t.Error("the wire is not judged although it works")
+	}
+}
+
+// TestAPIThatHasHeardEnough has an API that limits the rate.
+func TestAPIThatHasHeardEnough(t *testing.T) {
+	t.Parallel()
+	var first atomic.Bool
+	e := aForeignCloud(t, nil, func(all http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodPost && !first.Swap(true) {
+				w.Header().Set("Retry-After", "1")
+				http.Error(w, `{"error":"too many"}`, http.StatusTooManyRequests)
+				return
+			}
+			all.ServeHTTP(w, r)
+		})
+	}, "boron@6.2.0").start(t)
+	if p := e.Probe(t.Context(), patient); probed(t, p, Functions).Probed != yes || probed(t, p, CloudPublish).Probed != yes {
+		t.Errorf("%+v", p.Capabilities)
+	}
+}
+
+// TestTwoAccounts has a cloud whose devices belong to two accounts.
+func TestTwoAccounts(t *testing.T) {
+	t.Parallel()
+	f := aForeignCloud(t, nil, nil, "boron@6.2.0", "boron@3.1.0")
+	second := filepath.Join(t.TempDir(), "second")
+	list, err := fleetIDs(f.spec.Devices)
+	if err != nil {
+		t.Fatal(err)
+	}
+	account, err := f.cloud.Account(t.Context(), "dave@example.org")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.cloud.Register(t.Context(), cloudref.Registration{ID: list[1], Owner: account, Name: "dave-1"}); err != nil {
+		t.Fatal(err)
+	}
+	token, err := f.api.IssueToken(t.Context(), account, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(second, []byte(token), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f.spec.API.Second = Secret{File: second}
+	e := f.start(t)
+	accounts := map[int]int{}
+	for _, d := range e.Devices() {
+		accounts[d.Account]++
+	}
+	if e.Lacks(TwoAccounts) != "" || accounts[0] != 1 || accounts[1] != 1 {
+		t.Errorf("lacks %q, devices by account %v", e.Lacks(TwoAccounts), accounts)
+	}
+}
+
+func fleetIDs(dir string) (ids []store.DeviceID, err error) {
+	_, list, err := fleet.LoadKeys(dir, 0)
+	for _, m := range list {
+		ids = append(ids, store.DeviceID(m.ID))
+	}
+	return ids, err
 }
 
 func TestTokensStaySecret(t *testing.T) {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
+	"sync"
 	"time"
 
 	"github.com/muster/muster/cloudref/store"
@@ -48,7 +50,7 @@ func (e *Env) Probe(ctx context.Context, limit time.Duration) Probe {
 	online := e.probeTransports(ctx, limit, &p)
 	if len(online) > 0 && ctx.Err() == nil {
 		if e.options.Spec.Judged() == CloudRole {
-			e.probeCloud(ctx, online[0], &p)
+			e.probeCloud(ctx, min(limit, probeCloudTime), online[0], &p)
 		} else {
 			e.probeDevice(ctx, online[0], &p)
 		}
@@ -106,14 +108,14 @@ func (e *Env) probeTransports(ctx context.Context, limit time.Duration, p *Probe
 				d.group.Absent = text
 			}
 		}
-		e.foundTransport(p, t.c, in > 0, text)
+		e.foundNamed(p, t.c, in > 0, text)
 	}
 	return online
 }
 
-// foundTransport notes what was found of a transport: that it was named is a
-// declaration.
-func (e *Env) foundTransport(p *Probe, c Capability, has bool, text string) {
+// foundNamed notes what was found of a transport, or of an API, that was named: that
+// is a declaration.
+func (e *Env) foundNamed(p *Probe, c Capability, has bool, text string) {
 	e.found(p, c, has, text)
 	if one := &p.Capabilities[len(p.Capabilities)-1]; one.Declared == "" {
 		one.Declared = yes
@@ -161,16 +163,20 @@ func trouble(b Board) string {
 	return ""
 }
 
-// probeTime bounds one question to a target.
-const probeTime = 6 * time.Second
+// The bounds of one question: to an API, and to a device, which never answers what
+// cannot be.
+const (
+	probeCloudTime = 15 * time.Second
+	canaryTime     = 6 * time.Second
+)
 
 // probeCloud asks a cloud for what its API offers, and for what cannot be.
-func (e *Env) probeCloud(ctx context.Context, d *Device, p *Probe) {
+func (e *Env) probeCloud(ctx context.Context, limit time.Duration, d *Device, p *Probe) {
 	if e.service == nil {
 		return
 	}
 	e.options.Progress("asking the API for what it can do")
-	for _, q := range []struct {
+	questions := []struct {
 		c   Capability
 		ask func(context.Context) error
 	}{
@@ -183,24 +189,35 @@ func (e *Env) probeCloud(ctx context.Context, d *Device, p *Probe) {
 			return err
 		}},
 		{CloudPublish, func(ctx context.Context) error { return e.service.publish(ctx, 0, "muster-probe", []byte("probe")) }},
-		{EventStream, func(ctx context.Context) error { return e.streams(ctx) }},
-	} {
-		err := ask(ctx, q.ask)
-		switch {
+		{EventStream, e.streams},
+	}
+	answers := make([]error, len(questions))
+	var done sync.WaitGroup
+	for i, q := range questions {
+		done.Go(func() { answers[i] = ask(ctx, limit, q.ask) })
+	}
+	done.Wait()
+	for i, q := range questions {
+		switch err := answers[i]; {
 		case err == nil:
 			e.found(p, q.c, true, "it was asked and answered")
 		case absent(err):
 			e.found(p, q.c, false, err.Error())
 			e.lack("the API has none: "+err.Error(), q.c)
-		default:
+		case answered(err):
 			e.found(p, q.c, false, err.Error()) // the checks tell more
+		default:
+			e.foundNamed(p, q.c, false, err.Error())
+			e.lack("the API does not work: "+err.Error(), q.c)
 		}
 	}
-	e.canariesOfCloud(ctx, d, p)
+	if e.Lacks(Functions) == "" || e.Lacks(VariableReads) == "" {
+		e.canariesOfCloud(ctx, d, p)
+	}
 }
 
-func ask(ctx context.Context, f func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, probeTime)
+func ask(ctx context.Context, limit time.Duration, f func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	return f(ctx)
 }
@@ -218,9 +235,28 @@ func absent(err error) bool {
 	return false
 }
 
+// answered reports whether an API said anything that checks can judge. One that is
+// not reached, lets nobody in or breaks down says nothing.
+func answered(err error) bool {
+	var answer *APIError
+	if !errors.As(err, &answer) {
+		var broken *url.Error
+		return !errors.As(err, &broken) && !errors.Is(err, context.DeadlineExceeded)
+	}
+	return answer.Status/100 != 5 && answer.Status != http.StatusUnauthorized && answer.Status != http.StatusForbidden
+}
+
 // streams reports whether an event stream opens and stays.
 func (e *Env) streams(ctx context.Context) error {
-	s := e.service.subscribe(0, "muster-probe")
+	opened := make(chan *Stream, 1)
+	go func() { opened <- e.service.subscribe(0, "muster-probe") }()
+	var s *Stream
+	select {
+	case s = <-opened:
+	case <-ctx.Done():
+		go func() { (<-opened).Close() }()
+		return ctx.Err()
+	}
 	defer s.Close()
 	select {
 	case _, open := <-s.C:
@@ -246,22 +282,22 @@ func (p *Probe) canary(what string, err error) {
 
 // canariesOfCloud asks an API for what cannot be.
 func (e *Env) canariesOfCloud(ctx context.Context, d *Device, p *Probe) {
-	p.canary("a call of a function that does not exist returned a value", ask(ctx, func(ctx context.Context) error {
+	p.canary("a call of a function that does not exist returned a value", ask(ctx, probeCloudTime, func(ctx context.Context) error {
 		_, err := e.service.call(ctx, d, nonsense, "")
 		return err
 	}))
-	p.canary("a variable that does not exist has a value", ask(ctx, func(ctx context.Context) error {
+	p.canary("a variable that does not exist has a value", ask(ctx, probeCloudTime, func(ctx context.Context) error {
 		_, err := e.service.read(ctx, d, nonsense)
 		return err
 	}))
 	nobody := e.newDevice(DeviceID{0xff, 0xff, 11: 0xff}, d.Profile)
-	p.canary("a function of a device that does not exist returned a value", ask(ctx, func(ctx context.Context) error {
+	p.canary("a function of a device that does not exist returned a value", ask(ctx, probeCloudTime, func(ctx context.Context) error {
 		_, err := e.service.call(ctx, nobody, FunctionSum, "")
 		return err
 	}))
 	if api, ok := e.service.(*rest); ok {
 		stranger := &rest{base: api.base, tokens: []string{nonsense}, client: api.client, alive: api.alive}
-		p.canary("a token that does not exist is let in", ask(ctx, func(ctx context.Context) error {
+		p.canary("a token that does not exist is let in", ask(ctx, probeCloudTime, func(ctx context.Context) error {
 			_, err := stranger.call(ctx, d, FunctionSum, "")
 			return err
 		}))
@@ -273,7 +309,7 @@ func (e *Env) canariesOfCloud(ctx context.Context, d *Device, p *Probe) {
 func (e *Env) probeDevice(ctx context.Context, d *Device, p *Probe) {
 	e.probeHello(d, p)
 	e.options.Progress("asking the device for what cannot be")
-	p.canary("a call of a function that does not exist returned a value", ask(ctx, func(ctx context.Context) error {
+	p.canary("a call of a function that does not exist returned a value", ask(ctx, canaryTime, func(ctx context.Context) error {
 		_, err := e.cloud.CallUnlisted(ctx, store.DeviceID(d.ID), nonsense[:12], "")
 		return err
 	}))

@@ -12,6 +12,7 @@ import (
 	"mime/multipart"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -50,8 +51,15 @@ type APIError struct {
 // Error returns the status and what the API said.
 func (e *APIError) Error() string { return fmt.Sprintf("the API answered %d: %s", e.Status, e.Text) }
 
-// refused reports whether the cloud said no, and not that it failed.
-func (e *APIError) refused() bool { return e.Status >= 400 && e.Status < 500 }
+// refused reports whether the cloud said no to what was asked, and not that it
+// failed, that it knows nobody of this name, or that it has heard enough.
+func (e *APIError) refused() bool {
+	switch e.Status {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests:
+		return false
+	}
+	return e.Status >= 400 && e.Status < 500
+}
 
 // reason is what it said; a device that is not there is told alike by all clouds.
 func (e *APIError) reason() string {
@@ -61,11 +69,35 @@ func (e *APIError) reason() string {
 	return e.Text
 }
 
-// do sends a request and decodes the answer into out, if that is not nil.
-func (r *rest) do(ctx context.Context, account int, method, path, contentType string, body io.Reader, out any) error {
-	req, err := http.NewRequestWithContext(ctx, method, r.base+path, body)
+// do sends a request and decodes the answer into out, if that is not nil. A cloud that
+// has heard enough is asked again later.
+func (r *rest) do(ctx context.Context, account int, method, path, contentType string, body []byte, out any) error {
+	for {
+		b, wait, err := r.once(ctx, account, method, path, contentType, body)
+		var answer *APIError
+		switch {
+		case errors.As(err, &answer) && answer.Status == http.StatusTooManyRequests:
+			select {
+			case <-time.After(wait):
+				continue
+			case <-ctx.Done():
+				return err
+			}
+		case err != nil || out == nil:
+			return err
+		}
+		if err := json.Unmarshal(b, out); err != nil {
+			return &APIError{http.StatusOK, "its answer is no JSON of the expected form: " + err.Error()}
+		}
+		return nil
+	}
+}
+
+// once sends a request once. wait is how long the cloud wants to be left alone.
+func (r *rest) once(ctx context.Context, account int, method, path, contentType string, body []byte) (b []byte, wait time.Duration, err error) {
+	req, err := http.NewRequestWithContext(ctx, method, r.base+path, bytes.NewReader(body))
 	if err != nil {
-		return fmt.Errorf("target: the API: %w", err)
+		return nil, 0, fmt.Errorf("target: the API: %w", err)
 	}
 	req.Header.Set("Authorization", "Bearer "+r.tokens[account])
 	if contentType != "" {
@@ -73,23 +105,44 @@ func (r *rest) do(ctx context.Context, account int, method, path, contentType st
 	}
 	answer, err := r.client.Do(req)
 	if err != nil {
-		return fmt.Errorf("target: the API: %w", err)
+		return nil, 0, fmt.Errorf("target: the API: %w", err)
 	}
 	defer func() { _ = answer.Body.Close() }()
-	b, err := io.ReadAll(io.LimitReader(answer.Body, answerMax))
-	if err != nil {
-		return fmt.Errorf("target: the API: %w", err)
+	if b, err = io.ReadAll(io.LimitReader(answer.Body, answerMax)); err != nil {
+		return nil, 0, fmt.Errorf("target: the API: %w", err)
 	}
 	if answer.StatusCode/100 != 2 {
-		return &APIError{answer.StatusCode, errorText(b)}
+		return nil, retryAfter(answer), &APIError{answer.StatusCode, errorText(b)}
 	}
-	if out == nil {
-		return nil
+	return b, 0, nil
+}
+
+// The pauses before a cloud that has heard enough is asked again.
+const (
+	retryFirst = time.Second
+	retryMost  = 10 * time.Second
+)
+
+func retryAfter(answer *http.Response) time.Duration {
+	if s, err := strconv.Atoi(answer.Header.Get("Retry-After")); err == nil && s > 0 {
+		return min(time.Duration(s)*time.Second, retryMost)
 	}
-	if err := json.Unmarshal(b, out); err != nil {
-		return &APIError{answer.StatusCode, "its answer is no JSON of the expected form: " + err.Error()}
+	return retryFirst
+}
+
+// owned returns the ids of the devices of an account.
+func (r *rest) owned(ctx context.Context, account int) (map[string]bool, error) {
+	var list []struct {
+		ID string `json:"id"`
 	}
-	return nil
+	if err := r.do(ctx, account, http.MethodGet, "/v1/devices", "", nil, &list); err != nil {
+		return nil, err
+	}
+	ids := make(map[string]bool)
+	for _, d := range list {
+		ids[strings.ToLower(d.ID)] = true
+	}
+	return ids, nil
 }
 
 // errorText finds the words for people in an answer, where clients look for them.
@@ -117,7 +170,7 @@ func errorText(b []byte) string {
 }
 
 func (r *rest) form(ctx context.Context, account int, path string, values url.Values, out any) error {
-	return r.do(ctx, account, http.MethodPost, path, "application/x-www-form-urlencoded", strings.NewReader(values.Encode()), out)
+	return r.do(ctx, account, http.MethodPost, path, "application/x-www-form-urlencoded", []byte(values.Encode()), out)
 }
 
 func (r *rest) call(ctx context.Context, d *Device, function, argument string) (int32, error) {
@@ -188,7 +241,7 @@ func (r *rest) flash(ctx context.Context, d *Device, image []byte, progress func
 	if err != nil {
 		return err
 	}
-	if err := r.do(ctx, d.Account, http.MethodPut, "/v1/devices/"+d.Hex(), kind, form, nil); err != nil {
+	if err := r.do(ctx, d.Account, http.MethodPut, "/v1/devices/"+d.Hex(), kind, form.Bytes(), nil); err != nil {
 		return err
 	}
 	following, stop := context.WithCancel(ctx)

@@ -39,8 +39,11 @@ type CloudSpec struct {
 type APISpec struct {
 	// URL is the base, without /v1.
 	URL string `yaml:"url"`
-	// Token is the access token of the account that owns the devices.
-	Token Secret `yaml:"token"`
+	// Token is the access token of the account that owns the devices. Second, if it
+	// is given, is that of another account, which owns some of them: then it can be
+	// judged whether accounts are kept apart.
+	Token  Secret `yaml:"token"`
+	Second Secret `yaml:"second"`
 }
 
 // A Secret names where a secret is. It is never written down itself.

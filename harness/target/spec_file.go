@@ -58,6 +58,7 @@ func (s *Spec) locate(dir string) {
 		at(&c.Devices)
 		if c.API != nil {
 			at(&c.API.Token.File)
+			at(&c.API.Second.File)
 		}
 	}
 	if d := s.Device; d != nil && d.Process != nil {
