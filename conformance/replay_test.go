@@ -183,3 +183,43 @@ func TestStreamOfARun(t *testing.T) {
 		t.Errorf("people are told nothing: %s", &stderr)
 	}
 }
+
+// TestEveryVirtualNetworkIsTheSame runs all suites that play on virtual networks twice
+// with one seed: a check that goes through a map, or draws from anywhere but the seed,
+// shows here.
+func TestEveryVirtualNetworkIsTheSame(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs most suites twice")
+	}
+	var chosen []string
+	for _, s := range Suites() {
+		if !slices.Contains([]string{"pubsub", "functions", "variables", "ota", "resume", "session"}, s.Name) {
+			chosen = append(chosen, s.Name)
+		}
+	}
+	var networks [2][]evidence.NetworkLine
+	for i := range networks {
+		o := small(chosen...)
+		o.plain = true
+		dir := filepath.Join(t.TempDir(), "bundle")
+		var err error
+		if o.collector, err = evidence.New(evidence.Config{Dir: dir}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Run(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+		b, err := evidence.Open(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		networks[i] = b.Networks
+	}
+	equal, different := compareNetworks(networks[0], networks[1])
+	for _, line := range different {
+		t.Error(line)
+	}
+	if equal < 100 || len(networks[0]) != len(networks[1]) {
+		t.Errorf("%d networks are equal, of %d and %d", equal, len(networks[0]), len(networks[1]))
+	}
+}

@@ -327,7 +327,7 @@ func checkPacking(_ context.Context, e *target.Env, g *target.Group, r *Recorder
 				return w.Send(f.from, flight[0], flight[1], flight[2], flight[3], again.Bytes())
 			},
 		}
-		for what, send := range flights {
+		for what, send := range inOrder(flights) {
 			if err := try("R-34", what, send); err != nil {
 				return err
 			}

@@ -324,7 +324,7 @@ func checkUnprotected(_ context.Context, e *target.Env, g *target.Group, r *Reco
 		if len(f.CID) > 0 {
 			plain["a ping with a connection id"] = gen.Record{Type: gen.WithCID, CID: f.CID, Body: ping}
 		}
-		for what, record := range plain {
+		for what, record := range inOrder(plain) {
 			number++
 			record.Sequence = number
 			replies := w.Send(f.from, record.Bytes())
