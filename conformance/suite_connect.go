@@ -42,8 +42,8 @@ func connectSuite() Suite {
 				Requirements: []string{"N-22"}, Skip: skipAny(onlyUDP, since(pdc.OS1_4)), Run: checkLostAcks,
 			},
 			{
-				Name: "subscriptions", Text: "a refused subscription makes the device subscribe anew when it resumes, an accepted list is not repeated",
-				Provoke: "a puppet cloud refuses a subscription, or none; then the device resumes", Observe: "the subscriptions that follow the resume",
+				Name: "subscriptions", Text: "a refused or changed subscription makes the device subscribe anew when it resumes, an accepted list is not repeated",
+				Provoke: "a puppet cloud refuses a subscription, or none; then the device resumes, with the same ones or with one more", Observe: "the subscriptions that follow the resume",
 				Requirements: []string{"D-11"}, Skip: skipAny(onlyUDP, since(pdc.OS2_0)), Run: checkSubscriptionBurst,
 			},
 			{
@@ -279,38 +279,60 @@ func beganAnew(packets []*trace.Packet) clock.Instant {
 }
 
 func checkSubscriptionBurst(_ context.Context, e *target.Env, g *target.Group, r *Recorder) error {
-	for _, refuse := range []bool{false, true} {
+	for _, way := range []struct {
+		what           string
+		refuse, change bool
+		want           int
+	}{
+		{"when it resumes and nothing has changed", false, false, 0},
+		{"when it resumes and one was refused before", true, false, 3},
+		{"when it resumes with one more than before", false, true, 4},
+	} {
 		for _, p := range kindsOf(g) {
 			c, err := e.NewPuppetCloud(p, e.Seed(), target.Stagecraft{})
 			if err != nil {
 				return err
 			}
-			c.Peer.SetAnswer(func(m peer.Message) ([][]byte, bool) {
-				if refuse && m.Err == nil && label(m) == "subscribe "+target.SubscribedTo {
-					return [][]byte{{0x60, 0x80, m.Wire[2], m.Wire[3]}}, true
-				}
-				return nil, false
-			})
-			if err := c.Online(); err != nil {
+			if err := judgeBurst(r, c, way.what, way.refuse, way.change, way.want); err != nil {
 				r.Inconclusive(report.Finding{Device: p.String(), Text: err.Error()})
-				continue
 			}
-			c.Peer.SetAnswer(nil)
-			mark := c.Now()
-			c.Suspend()
-			if err := c.Online(); err != nil {
-				r.Inconclusive(report.Finding{Device: p.String(), Text: err.Error()})
-				continue
-			}
-			burst := len(heardOf(c.Heard(mark), func(m peer.Message) bool { return pdc.Classify(m.CoAP, true) == pdc.KindSubscribe }))
-			want, what := 0, "subscriptions that the device repeats when it resumes"
-			if refuse {
-				want, what = 3, "subscriptions that the device sends when it resumes and one was refused before"
-			}
-			Equal(r, "D-11", p.String(), what, burst, want, lines(c.Packets(mark))...)
 		}
 	}
 	return nil
+}
+
+// judgeBurst restarts a connected device and counts the subscriptions that it
+// sends.
+func judgeBurst(r *Recorder, c *target.PuppetCloud, what string, refuse, change bool, want int) error {
+	c.Peer.SetAnswer(func(m peer.Message) ([][]byte, bool) {
+		if refuse && m.Err == nil && label(m) == "subscribe "+target.SubscribedTo {
+			return [][]byte{{0x60, 0x80, m.Wire[2], m.Wire[3]}}, true
+		}
+		return nil, false
+	})
+	if err := c.Online(); err != nil {
+		return err
+	}
+	c.Peer.SetAnswer(nil)
+	mark := c.Now()
+	var edit func(*target.DeviceConfig)
+	if change {
+		edit = subscribesToMore
+	}
+	if err := c.Reboot(edit, nil); err != nil {
+		return err
+	}
+	c.Run(20 * time.Second)
+	burst := len(heardOf(c.Heard(mark), func(m peer.Message) bool { return pdc.Classify(m.CoAP, true) == pdc.KindSubscribe }))
+	Equal(r, "D-11", c.Profile.String(), "subscriptions that the device sends "+what, burst, want, lines(c.Packets(mark))...)
+	return nil
+}
+
+// subscribesToMore gives the application one more subscription.
+func subscribesToMore(c *target.DeviceConfig) {
+	app := *c.App
+	app.Subscriptions = append(slices.Clone(app.Subscriptions), pdc.Subscribe{Filter: "more/", Scope: pdc.ScopeMyDevices})
+	c.App = &app
 }
 
 func checkTimeRequests(_ context.Context, e *target.Env, g *target.Group, r *Recorder) error {

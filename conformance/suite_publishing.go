@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -158,28 +159,32 @@ func deliver(c *target.PuppetCloud, name string, data []byte) {
 // goodbye and what the device says of itself when it is back.
 var resetCommands = []struct {
 	data   string
+	event  string // "" for spark/device/reset
 	since  uint16
+	until  uint16 // exclusive; 0: no bound
 	reason []byte // of the goodbye, as it is encoded
 	back   bool   // by itself
 	safe   bool   // in safe mode
 }{
-	{"reboot", 0, []byte{0x8c, 0x01}, true, false},
-	{"safe mode", 0, []byte{110}, true, true},
-	{"dfu", 0, []byte{120}, false, false},
-	{"Reboot", 0, nil, true, false},
-	{"network", pdc.OS2_3, nil, true, false},
+	{data: "reboot", reason: []byte{0x8c, 0x01}, back: true},
+	{data: "safe mode", reason: []byte{110}, back: true, safe: true},
+	{data: "dfu", reason: []byte{120}},
+	{data: "Reboot", back: true},
+	{data: "network", since: pdc.OS2_3, back: true},
+	{data: "x", event: pdc.EventKeyRestore, since: pdc.OS4_0, reason: []byte{0x96, 0x01}, back: true},
+	{data: "x", event: pdc.EventKeyRestore, until: pdc.OS4_0, back: true},
 }
 
 func checkResetCommand(_ context.Context, e *target.Env, g *target.Group, r *Recorder) error {
 	for _, command := range resetCommands {
-		if g.System < command.since {
+		if g.System < command.since || command.until != 0 && g.System >= command.until {
 			continue
 		}
 		err := withPuppetCloud(e, g, r, target.Stagecraft{}, func(c *target.PuppetCloud, name string) error {
 			mark := c.Now()
-			deliver(c, pdc.EventReset, []byte(command.data))
+			deliver(c, cmp.Or(command.event, pdc.EventReset), []byte(command.data))
 			c.Run(12 * time.Second) // less than until the next ping
-			what := fmt.Sprintf("after %q ", command.data)
+			what := fmt.Sprintf("after %s %q ", cmp.Or(command.event, pdc.EventReset), command.data)
 			heard := c.Heard(mark)
 			goodbyes := heardOf(heard, asks(coap.POST, "x"))
 			wantGoodbyes := 0
