@@ -64,7 +64,7 @@ func withPuppetDevice(e *target.Env, g *target.Group, r *Recorder, f func(d *tar
 // connected.
 func withNewPuppetDevice(e *target.Env, g *target.Group, r *Recorder, f func(d *target.PuppetDevice, name string) error) error {
 	for _, p := range kindsOf(g) {
-		d, err := e.NewPuppetDevice(p, e.Seed(), nil)
+		d, err := e.NewPuppetDevice(p, e.Seed(), target.Puppetry{})
 		if err != nil {
 			return err
 		}

@@ -31,6 +31,11 @@ func ledgersSuite() Suite {
 				Requirements: []string{"C-52"}, Skip: hasLedgers, Run: checkLedgerUpload,
 			},
 			{
+				Name: "download", Text: "an answer that is too long comes in blocks of 1024 bytes, all with the ETag of the first",
+				Provoke: "a puppet device asks for a ledger of 5000 bytes, and fetches it block by block", Observe: "ETag, number and size of the blocks, and what they make",
+				Requirements: []string{"C-53", "C-10"}, Skip: hasLedgers, Run: checkLedgerDownload,
+			},
+			{
 				Name: "fields", Text: "the fields of an answer ascend, and no answer is a 2.05",
 				Provoke: "a puppet device makes each request", Observe: "code and field numbers of the answers",
 				Requirements: []string{"C-54", "C-10", "N-10"}, Skip: hasLedgers, Run: checkLedgerFields,
@@ -128,6 +133,59 @@ func checkLedgerUpload(_ context.Context, e *target.Env, g *target.Group, r *Rec
 		}
 		return nil
 	})
+}
+
+// knownLedger is what a cloud knows of the ledger that ledgerRequests[3] asks for.
+func knownLedger(call pdc.LedgerCall) pdc.LedgerReply {
+	return pdc.LedgerReply{Method: call.Method, Updated: pdc.LedgerUpdated{Milliseconds: 5000, Known: true}, Data: ledgerData}
+}
+
+func checkLedgerDownload(_ context.Context, e *target.Env, g *target.Group, r *Recorder) error {
+	for _, p := range kindsOf(g) {
+		d, err := e.NewPuppetDevice(p, e.Seed(), target.Puppetry{Ledgers: knownLedger})
+		if err != nil {
+			return err
+		}
+		if err := d.Online(); err != nil {
+			return err
+		}
+		judgeDownload(r, d, p.String())
+	}
+	return nil
+}
+
+// judgeDownload fetches a ledger as a device does.
+func judgeDownload(r *Recorder, d *target.PuppetDevice, name string) {
+	var body, etag []byte
+	began, more := d.Now(), true
+	for num := 0; more && num < 10; num++ {
+		request := coap.Message{Type: coap.Confirmable, Code: coap.POST, ID: d.Peer.NextID(), Token: []byte{byte(0xd0 + num)}}
+		request.Options = coap.Options{{ID: coap.URIPath, Value: []byte("L")}}
+		if num == 0 {
+			request.Payload = gen.Hex(ledgerRequests[3].body)
+		} else {
+			request.Options = coap.Options{{ID: coap.ETag, Value: etag}, request.Options[0], {ID: coap.Block2, Value: []byte{byte(num<<4 | blockSZX)}}}
+		}
+		mark := d.Now()
+		d.Say(request.Append(nil))
+		answers := heardOf(d.Heard(mark), func(m peer.Message) bool { return bytes.Equal(m.CoAP.Token, request.Token) })
+		if !Equal(r, "C-53", name, fmt.Sprintf("answers with block %d", num), len(answers), 1, lines(d.Packets(mark))...) {
+			return
+		}
+		tag, _ := answers[0].CoAP.Option(coap.ETag)
+		block, _ := answers[0].CoAP.Option(coap.Block2)
+		if num == 0 {
+			etag = bytes.Clone(tag)
+			Equal(r, "C-53", name, "the first block has an ETag of 1 to 8 bytes", len(tag) > 0 && len(tag) <= 8, true, lines(d.Packets(mark))...)
+		}
+		Equal(r, "C-10", name, fmt.Sprintf("block %d is a 2.05", num), answers[0].CoAP.Code == coap.Content, false, lines(d.Packets(mark))...)
+		Equal(r, "C-53", name, fmt.Sprintf("the ETag of block %d is that of the first", num), bytes.Equal(tag, etag), true, lines(d.Packets(mark))...)
+		more = len(block) == 1 && block[0]&8 != 0
+		Equal(r, "C-53", name, fmt.Sprintf("number and size exponent of block %d", num), len(block) == 1 && block[0]&^8 == byte(num<<4|blockSZX), true, lines(d.Packets(mark))...)
+		body = append(body, answers[0].CoAP.Payload...)
+	}
+	reply, err := pdc.ParseLedgerReply(body)
+	Equal(r, "C-53", name, "the blocks make the answer, with all of the ledger", err == nil && bytes.Equal(reply.Data, ledgerData), true, last(d.Packets(began))...)
 }
 
 func checkLedgerFields(_ context.Context, e *target.Env, g *target.Group, r *Recorder) error {

@@ -162,6 +162,8 @@ type LedgerFaults struct {
 	Content bool
 	// NoContinue acknowledges blocks with 2.04 (C-52).
 	NoContinue bool
+	// NewETags gives every block of an answer an ETag of its own (C-53).
+	NewETags bool
 	// MixesTags puts blocks of different requests together (C-52).
 	MixesTags bool
 	// Unordered puts the result behind the other fields of an answer (C-54).

@@ -216,10 +216,13 @@ func (d *Device) answerBlock(now clock.Instant, m coap.Message, request pdc.Ledg
 		out.answer(m, response(m, coap.EntityIncomplete)) // the device begins anew
 		return
 	}
-	rest := l.answer[from:]
+	rest, etag := l.answer[from:], l.etag
+	if d.c.Faults.Ledgers.NewETags {
+		etag = append(bytes.Clone(etag), byte(request.Block2.Num))
+	}
 	l.due = now.Add(ledgerLimits.Lifetime)
 	out.answer(m, pdc.LedgerResponse{
-		Token: bytes.Clone(m.Token), ETag: l.etag, Payload: rest[:min(len(rest), ledgerBlock)],
+		Token: bytes.Clone(m.Token), ETag: etag, Payload: rest[:min(len(rest), ledgerBlock)],
 		Block2: &coap.Block{Num: request.Block2.Num, More: len(rest) > ledgerBlock, SZX: coap.SZXMax},
 	}.Message(d.profile.dialect))
 }

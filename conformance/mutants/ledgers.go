@@ -19,13 +19,19 @@ var ledgersMutants = []Mutant{
 		Name: "cloud/ledger-content", Text: "answers ledger requests with 2.05",
 		Breaks: []string{"C-10", "N-10"},
 		Cloud:  ledgers(func(f *target.LedgerFaults) { f.Content = true }),
-		Run:    []string{"ledgers"}, Fails: []string{"ledgers/info", "ledgers/fields"}, Also: []string{"ledgers/upload"},
+		Run:    []string{"ledgers"}, Fails: []string{"ledgers/info", "ledgers/fields", "ledgers/download"}, Also: []string{"ledgers/upload"},
 	},
 	{
 		Name: "cloud/no-continue", Text: "answers every block with 2.04",
 		Breaks: []string{"C-52"},
 		Cloud:  ledgers(func(f *target.LedgerFaults) { f.NoContinue = true }),
 		Run:    []string{"ledgers"}, Fails: []string{"ledgers/upload"},
+	},
+	{
+		Name: "cloud/new-etags", Text: "gives every block of an answer an ETag of its own",
+		Breaks: []string{"C-53"},
+		Cloud:  ledgers(func(f *target.LedgerFaults) { f.NewETags = true }),
+		Run:    []string{"ledgers"}, Fails: []string{"ledgers/download"},
 	},
 	{
 		Name: "cloud/mixes-tags", Text: "puts blocks of different requests together",

@@ -38,6 +38,7 @@ type PuppetDevice struct {
 	events   []CloudEvent
 	notes    []CloudNote
 	claimed  int
+	ledgers  func(pdc.LedgerCall) pdc.LedgerReply
 }
 
 // An Outcome is what became of a command that the cloud was given.
@@ -74,16 +75,24 @@ type CloudNote struct {
 	Metrics []pdc.Metric
 }
 
+// A Puppetry is what a PuppetDevice has besides the faults of the run. Zero fields
+// change nothing.
+type Puppetry struct {
+	Device func(*peer.DeviceConfig)
+	// Ledgers says what the cloud knows of ledgers; nil: it has none.
+	Ledgers func(pdc.LedgerCall) pdc.LedgerReply
+}
+
 // NewPuppetDevice returns a puppet of the profile that has not connected, and a
-// reference cloud that knows it, with the faults of the run. bend, if not nil,
-// changes the puppet.
-func (e *Env) NewPuppetDevice(p *profile.Profile, runSeed uint64, bend func(*peer.DeviceConfig)) (*PuppetDevice, error) {
+// reference cloud that knows it, with the faults of the run.
+func (e *Env) NewPuppetDevice(p *profile.Profile, runSeed uint64, craft Puppetry) (*PuppetDevice, error) {
 	if err := e.need(VirtualTime); err != nil {
 		return nil, err
 	}
-	d := &PuppetDevice{stage: newStage(e.kept(), p, runSeed), Dialect: p.Dialect(), outcomes: make(map[uint64]*Outcome)}
+	d := &PuppetDevice{stage: newStage(e.kept(), p, runSeed), Dialect: p.Dialect(), outcomes: make(map[uint64]*Outcome), ledgers: craft.Ledgers}
 	var err error
 	d.node, d.cloud, d.store, err = d.reference(runSeed, d.observe, func(c *CloudConfig) {
+		c.App.Ledgers = craft.Ledgers != nil
 		if e.options.Cloud != nil {
 			e.options.Cloud(c, false)
 		}
@@ -99,8 +108,8 @@ func (e *Env) NewPuppetDevice(p *profile.Profile, runSeed uint64, bend func(*pee
 	if !p.Board.UDP {
 		c.Cloud = cloudTCP
 	}
-	if bend != nil {
-		bend(&c)
+	if craft.Device != nil {
+		craft.Device(&c)
 	}
 	d.Peer = peer.NewDevice(c)
 	d.place = d.Net.Attach(d.Peer, virtualDevice)
@@ -154,6 +163,12 @@ func (d *PuppetDevice) effect(o endpoint.Observation) {
 	case app.SafeMode:
 		o.Detail = fmt.Sprint(e.Missing)
 		d.note(o, "safe mode", nil)
+	case app.LedgerAsked:
+		d.Net.At(d.Now(), func() { // not while the cloud is at it
+			d.command(func(now clock.Instant, _ uint64, a *app.Device, out *app.Out) {
+				a.AnswerLedger(now, e.Token, d.ledgers(e.Call), out)
+			})
+		})
 	case app.Vitals:
 		d.note(o, "vitals", e.Metrics)
 	case app.Described:

@@ -19,7 +19,7 @@ var puppetProfiles = []string{"photon@0.5.3", "electron@1.4.4", "boron@2.3.1", "
 func TestPuppetDevice(t *testing.T) {
 	for _, name := range puppetProfiles {
 		t.Run(name, func(t *testing.T) {
-			d, err := (&Env{world: new(world)}).NewPuppetDevice(Profile(name), 1, nil)
+			d, err := (&Env{world: new(world)}).NewPuppetDevice(Profile(name), 1, Puppetry{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -53,7 +53,7 @@ func TestPuppetDevice(t *testing.T) {
 
 // A puppet goes on with its session from another port.
 func TestPuppetDeviceResumes(t *testing.T) {
-	d, err := (&Env{world: new(world)}).NewPuppetDevice(Profile("boron@6.2.0"), 1, nil)
+	d, err := (&Env{world: new(world)}).NewPuppetDevice(Profile("boron@6.2.0"), 1, Puppetry{})
 	if err != nil {
 		t.Fatal(err)
 	}
