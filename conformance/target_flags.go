@@ -34,6 +34,7 @@ type targetFlags struct {
 	deviceID   string
 	deviceKey  string
 	consolePty bool
+	commands   bool
 
 	baseline string
 }
@@ -54,6 +55,7 @@ func (f *targetFlags) add(cmd *cobra.Command, o *Options) {
 	fs.StringVar(&f.deviceID, "device-id", "", "device id of the program, 24 hex digits (default: drawn)")
 	fs.StringVar(&f.deviceKey, "device-key", "", "private key of the program, DER or PEM (default: made)")
 	fs.BoolVar(&f.consolePty, "pty", false, "give the program a terminal as its console")
+	fs.BoolVar(&f.commands, "device-commands", false, "the program's application takes lines on its console, such as publish NAME DATA")
 	fs.StringVar(&o.Level, "level", "", "least binding level whose violation is a failure: MUST or SHOULD (default: every level)")
 	fs.StringVar(&o.DeviceOS, "device-os", "", `range of Device OS versions, such as ">= 2.0, < 4" (default: all)`)
 	fs.StringVar(&o.Shard, "shard", "", "run one part of the checks, such as 2/4")
@@ -191,12 +193,12 @@ func (f *targetFlags) deviceSpec() (*target.Spec, error) {
 		d.Profile = f.profile
 	}
 	if d.Process != nil {
-		d.Process.Pty = f.consolePty
+		d.Process.Pty, d.Process.Commands = f.consolePty, f.commands
 		if f.deviceID != "" || f.deviceKey != "" {
 			d.Process.Devices = []target.ProgramSpec{{ID: f.deviceID, Key: f.deviceKey}}
 		}
-	} else if f.deviceID != "" || f.deviceKey != "" || f.consolePty {
-		return nil, errors.New("--device-id, --device-key and --pty are about --device process:COMMAND")
+	} else if f.deviceID != "" || f.deviceKey != "" || f.consolePty || f.commands {
+		return nil, errors.New("--device-id, --device-key, --device-commands and --pty are about --device process:COMMAND")
 	}
 	return &target.Spec{Device: d}, nil
 }
