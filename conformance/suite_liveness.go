@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/muster/muster/fixtures/gen"
@@ -243,7 +244,7 @@ func noisyDatagrams(w *forgery, rng *rand.Rand) error {
 			}
 			w.r.Judged(len(datagrams))
 			for _, d := range w.Send(at, datagrams...) {
-				if !answersHello(d) {
+				if !answersHello(d) && !isEcho(d, datagrams) {
 					w.fail("R-94", fmt.Sprintf("the cloud answers noise with % x", d.Data))
 					return nil
 				}
@@ -260,6 +261,13 @@ func noisyDatagrams(w *forgery, rng *rand.Rand) error {
 func answersHello(d peer.RawDatagram) bool {
 	all := messagesIn(d.Data)
 	return len(all) == 1 && all[0].Type == gen.TypeHelloVerifyRequest || len(alertsIn([]peer.RawDatagram{d})) > 0
+}
+
+// isEcho reports whether a datagram is the echo of one that a mutation has made a
+// probe.
+func isEcho(d peer.RawDatagram, sent [][]byte) bool {
+	return len(d.Data) > 0 && d.Data[0] == gen.Probe &&
+		slices.ContainsFunc(sent, func(b []byte) bool { return bytes.Equal(b, d.Data) })
 }
 
 func noisyStreams(w *forgery, rng *rand.Rand) error {

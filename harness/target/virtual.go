@@ -100,6 +100,20 @@ func (v *Virtual) Access(a Access) { v.fleet.Node(0).SetAccess(&a) }
 // CloudAccess sets how the cloud is connected to the network.
 func (v *Virtual) CloudAccess(a Access) { v.cloud.SetAccess(&a) }
 
+// LoseEvery drops one datagram in n from now on, both directions counted
+// together. Unlike a loss by chance it never takes what is sent again right after
+// what it replaces.
+func (v *Virtual) LoseEvery(n int) {
+	seen := 0
+	v.Net.Hook(func(f *vnet.Flight) {
+		if f.Kind == transport.DatagramSeen {
+			if seen++; seen%n == 0 {
+				f.Drop()
+			}
+		}
+	})
+}
+
 // Lose drops the datagram number n from now on, in whichever direction.
 func (v *Virtual) Lose(n int) {
 	v.Net.Hook(func(f *vnet.Flight) {
