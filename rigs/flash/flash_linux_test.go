@@ -306,6 +306,39 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
+// TestOTAOrders: clouds differ in when they say what.
+func TestOTAOrders(t *testing.T) {
+	for events, done := range map[string]bool{
+		"started,success,offline,online":  true,
+		"started,offline,online,success":  true, // the reference cloud
+		"online,started,success":          false,
+		"started,online,success":          false, // it lost its network in the middle
+		"started,online,success,online":   true,
+		"started,offline,success":         false,
+		"success,online":                  true, // the beginning was missed
+		"offline,online,started,success":  false,
+		"started,offline,online,started,": false,
+	} {
+		var s sequence
+		for _, e := range strings.Split(events, ",") {
+			name := "spark/flash/status"
+			if strings.HasSuffix(e, "line") {
+				name = "spark/status"
+			}
+			if _, err := s.hear(name, e); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if s.done() != done {
+			t.Errorf("%s: done %v, want %v", events, s.done(), done)
+		}
+	}
+	var s sequence
+	if _, err := s.hear("spark/flash/status", "failed"); err == nil {
+		t.Error("a failure went unsaid")
+	}
+}
+
 // TestOTA is a cloud that does what it is told; the real one is tested with it in
 // package harness.
 func TestOTA(t *testing.T) {

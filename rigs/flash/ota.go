@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/muster/muster/rigs/handle"
@@ -44,7 +45,7 @@ func (o OTA) Flash(ctx context.Context, b *handle.Board, i *Image, tell Tell) er
 		return fmt.Errorf("%w; %s", err, kept)
 	}
 	tell(Progress{Stage: status})
-	restarting := false
+	var seen sequence
 	for {
 		e, err := events.Next()
 		if err != nil {
@@ -53,16 +54,45 @@ func (o OTA) Flash(ctx context.Context, b *handle.Board, i *Image, tell Tell) er
 			}
 			return fmt.Errorf("%w; the update may still go on: the cloud's event stream tells", err)
 		}
-		switch {
-		case e.Name == "spark/flash/status" && trimmed(e.Data) == "failed":
-			return fmt.Errorf("the board refused the image: the cloud says that the update failed; %s", kept)
-		case e.Name == "spark/flash/status" && trimmed(e.Data) == "started":
-			tell(Progress{Stage: "the cloud sends it"})
-		case e.Name == "spark/flash/status" && trimmed(e.Data) == "success":
-			tell(Progress{Stage: "waiting for the board to restart and connect"})
-			restarting = true
-		case e.Name == "spark/status" && trimmed(e.Data) == "online" && restarting:
-			return nil
+		stage, err := seen.hear(e.Name, strings.TrimSpace(e.Data))
+		if err != nil || seen.done() {
+			return err
+		}
+		if stage != "" {
+			tell(Progress{Stage: stage})
 		}
 	}
+}
+
+// sequence is what was heard of an update. Clouds differ in whether they say
+// "success" when the device has the image, and it restarts then, or when it is
+// back.
+type sequence struct {
+	started, success, left, back bool
+}
+
+// done reports whether the device has the image and is back.
+func (s *sequence) done() bool { return s.success && s.back }
+
+// hear takes an event and returns what to tell of it.
+func (s *sequence) hear(name, data string) (stage string, err error) {
+	switch name + " " + data {
+	case "spark/flash/status started":
+		*s = sequence{started: true}
+		return "the cloud sends it", nil
+	case "spark/flash/status failed":
+		return "", fmt.Errorf("the board refused the image: the cloud says that the update failed; %s", kept)
+	case "spark/flash/status success":
+		s.success = true
+		if !s.back {
+			return "waiting for the board to restart and connect", nil
+		}
+	case "spark/status offline":
+		s.left = s.started
+	case "spark/status online":
+		// Before "success" it counts only if it went away before: it may have lost
+		// its network in the middle.
+		s.back = s.success || s.left
+	}
+	return "", nil
 }

@@ -141,5 +141,3 @@ func failedChecks(m pdc.ModuleInfo) string {
 	}
 	return strings.Join(names, ", ")
 }
-
-func trimmed(s string) string { return strings.TrimSpace(s) }
