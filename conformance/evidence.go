@@ -148,9 +148,22 @@ func (o *Options) keepConsole(log target.BoardLog) target.BoardLog {
 	return func(source, line string) {
 		log(source, line)
 		t := o.collector.Timeline()
-		t.Add(timeline.Event{At: t.Instant(time.Now()), Lane: source, Kind: timeline.Serial, Text: line})
+		t.Add(timeline.Event{At: t.Instant(time.Now()), Lane: source, Kind: kindOf(source), Text: line})
 		fmt.Fprintf(o.collector.Log("console"), "%v %s %s\n", t.Instant(time.Now()), source, line)
 	}
+}
+
+// kindOf says what the sources of a target.BoardLog tell of.
+func kindOf(source string) timeline.Kind {
+	switch source {
+	case target.USBSource:
+		return timeline.USB
+	case target.PowerSource:
+		return timeline.Power
+	case target.RigSource:
+		return timeline.Note
+	}
+	return timeline.Serial
 }
 
 // preparing notes that a suite is prepared.

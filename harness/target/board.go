@@ -3,7 +3,6 @@ package target
 import (
 	"context"
 	"crypto/rsa"
-	"errors"
 	"net/netip"
 
 	"github.com/muster/muster/sim/profile"
@@ -38,6 +37,9 @@ type Address struct {
 	// goes into their server key, an IPv4 address or a name; empty: that of UDP.
 	UDP, TCP netip.AddrPort
 	Host     string
+	// Admit, if not nil, makes the cloud know a board before Attach has returned, so
+	// that it gets in at its first attempt.
+	Admit func(context.Context, Identity) error
 	// EC and RSA are the public keys of the cloud, SubjectPublicKeyInfo in DER.
 	EC, RSA []byte
 }
@@ -66,6 +68,3 @@ type Identity struct {
 // A BoardLog takes what a board and its driver say, a line each, with the name of
 // the source: "console", "process", "rig".
 type BoardLog func(source, line string)
-
-// errNoRigs says that this build knows no rigs.
-var errNoRigs = errors.New("target: this build has no rigs")

@@ -52,8 +52,7 @@ func (e *Env) startBoards(ctx context.Context, d *DeviceSpec) error {
 // openBoards opens what the spec names.
 func (e *Env) openBoards(ctx context.Context, d *DeviceSpec) ([]Board, error) {
 	if d.Rig != "" {
-		b, err := openRig(ctx, d.Rig, e.options.Log)
-		return []Board{b}, err
+		return openRig(ctx, d.Rig, e.options.Rig, e.options.Log)
 	}
 	p, err := profile.Lookup(firstOf(d.Profile, defaultProgram))
 	if err != nil {
@@ -88,8 +87,20 @@ func firstOf(a, b string) string {
 // of the loopback network of its own.
 func (e *Env) startCloudForBoards(ctx context.Context, d *DeviceSpec) error {
 	if d.Rig != "" {
-		any := netip.IPv4Unspecified()
-		return e.startOwnCloud(ctx, netip.AddrPortFrom(any, cloudref.PortUDP), netip.AddrPortFrom(any, cloudref.PortTCP), capture.AtCloud)
+		rig := e.options.Rig
+		if rig == nil {
+			rig = &RigOptions{}
+		}
+		a, err := rig.cloudAddr()
+		if err != nil {
+			return err
+		}
+		e.options.Log(RigSource, "boards find the cloud at "+a.String())
+		err = e.startOwnCloud(ctx, netip.AddrPortFrom(a, cloudref.PortUDP), netip.AddrPortFrom(a, cloudref.PortTCP), capture.AtCloud)
+		if err != nil {
+			return fmt.Errorf("boards look for their cloud at the ports 5684 and 5683 of %s (another cloud may have them; $MUSTER_RIG_HOST names another address): %w", a, err)
+		}
+		return nil
 	}
 	const tries = 16
 	var err error
@@ -109,10 +120,32 @@ func (e *Env) startCloudForBoards(ctx context.Context, d *DeviceSpec) error {
 
 // attach registers a board and makes it a device.
 func (e *Env) attach(ctx context.Context, b Board, n int) error {
-	who, err := b.Attach(ctx, e.address)
+	admitted := false
+	cloud := e.address
+	cloud.Admit = func(ctx context.Context, who Identity) error {
+		admitted = true
+		return e.admitBoard(ctx, b, n, who)
+	}
+	who, err := b.Attach(ctx, cloud)
 	if err != nil {
 		return err
 	}
+	if !admitted {
+		if err := cloud.Admit(ctx, who); err != nil {
+			return err
+		}
+	}
+	if !who.KeepsState {
+		e.lack("the device keeps its session in memory only", KeepsState)
+	}
+	if !who.Commands {
+		e.lack("the application takes no commands on its console", Commands)
+	}
+	return nil
+}
+
+// admitBoard makes the cloud and the wire know a board.
+func (e *Env) admitBoard(ctx context.Context, b Board, n int, who Identity) error {
 	d := e.newDevice(who.ID, who.Profile)
 	d.board, d.Account = b, n%2
 	r := cloudref.Registration{ID: store.DeviceID(d.ID), Name: firstOf(who.Name, "device-"+d.Hex()), Owner: e.accounts[d.Account]}
@@ -123,16 +156,7 @@ func (e *Env) attach(ctx context.Context, b Board, n int) error {
 	}
 	e.wire.decoder.AddDevice(trace.DeviceID(d.ID), who.Key, who.Private)
 	e.admit(d) // before it gets in
-	if err := e.cloud.Register(ctx, r); err != nil {
-		return err
-	}
-	if !who.KeepsState {
-		e.lack("the device keeps its session in memory only", KeepsState)
-	}
-	if !who.Commands {
-		e.lack("the application takes no commands on its console", Commands)
-	}
-	return nil
+	return e.cloud.Register(ctx, r)
 }
 
 // boardTime bounds what a board is asked to do, other than to connect.

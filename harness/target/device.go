@@ -203,6 +203,9 @@ func (d *Device) Bring(ctx context.Context) {
 	powered, online, was := d.powered, d.online, d.was
 	d.mu.Unlock()
 	switch {
+	case online && !powered: // it was left switched on, and was faster than this
+		d.awaitDescribed(ctx)
+		return
 	case !powered:
 		d.PowerOn()
 	case online || !was:

@@ -51,6 +51,8 @@ type Options struct {
 	Spec *Spec
 	// Log takes what boards say, see [BoardLog]. Nil: it is lost.
 	Log BoardLog
+	// Rig is the bench of "rig:NAME"; nil: this machine's.
+	Rig *RigOptions
 	// Evidence keeps what the run shows; nil: nothing is kept.
 	Evidence *evidence.Collector
 	// Cloud changes how the reference cloud runs, again whether it was restarted;

@@ -8,6 +8,7 @@ type console struct {
 	baud  int
 	fresh bool // the application waits for a host
 	open  bool
+	text  []byte // typed, and not a line yet
 }
 
 // with does something for a console that is still there.
@@ -44,8 +45,26 @@ func (c *console) input(in []byte) {
 			b.listen.input(in)
 		case b.mode == Normal && b.spec.ResetText != "" && string(in) == b.spec.ResetText:
 			b.restart(Normal)
+		case b.mode == Normal && b.spec.OnLine != nil:
+			c.typed(in)
 		}
 	})
+}
+
+// typed gives the application lines.
+func (c *console) typed(in []byte) {
+	const longest = 1024
+	for _, v := range in {
+		switch {
+		case v == '\n' || v == '\r':
+			if len(c.text) > 0 {
+				c.board.spec.OnLine(string(c.text))
+			}
+			c.text = c.text[:0]
+		case len(c.text) < longest:
+			c.text = append(c.text, v)
+		}
+	}
 }
 
 // speed implements end. Only a change counts: drivers tell the board no more.

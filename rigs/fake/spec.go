@@ -59,6 +59,10 @@ type Spec struct {
 	// applications do. None.
 	ResetText string
 
+	// OnLine takes lines that arrive on the console while the application runs, if
+	// not nil. It must return at once, and not call the board.
+	OnLine func(line string)
+
 	// Port says what happens when the hub port is switched.
 	Port PortKind
 	// Battery keeps the board alive without USB power.

@@ -69,3 +69,21 @@ func cut(b []byte) []byte {
 	}
 	return b[:size]
 }
+
+// PublicKey returns the public half of a device key that was saved, SPKI in DER.
+// The error tells nothing of the key.
+func (r *Record) PublicKey() ([]byte, error) {
+	if r.Device == nil {
+		return nil, errNoDeviceKey
+	}
+	t := keyblob.UDP
+	if r.Transport == keyblob.TCP.String() {
+		t = keyblob.TCP
+	}
+	key, err := devicePublicKey(t, r.Device.Data)
+	if err != nil {
+		return nil, err
+	}
+	block, _ := pem.Decode([]byte(key.pem))
+	return block.Bytes, nil
+}

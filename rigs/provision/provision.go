@@ -24,6 +24,9 @@ type Plan struct {
 	// API registers the device's key and tells when the board connects; nil: the
 	// key is registered already, and nobody looks.
 	API *restapi.Cloud
+	// Known hears the device's public key, SPKI in DER, before anything is written:
+	// for a cloud that is to know it without the API. Nil: nobody does.
+	Known func(ctx context.Context, key []byte) error
 	// Online is how long the board may take to connect; 0 is 3 minutes.
 	Online time.Duration
 	// Keep leaves the board as it is when it does not connect, for people who want
@@ -212,6 +215,15 @@ func (w *work) point(ctx context.Context, plan Plan, id string, regions dfu.Keys
 	if plan.API != nil {
 		w.tell("registering the device key with the cloud")
 		if err := plan.API.Register(ctx, id, public.pem, public.algorithm); err != nil {
+			return err
+		}
+	}
+	if plan.Known != nil {
+		key, err := record.PublicKey()
+		if err != nil {
+			return err
+		}
+		if err := plan.Known(ctx, key); err != nil {
 			return err
 		}
 	}

@@ -1,0 +1,180 @@
+package fakerig
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/muster/muster/harness/target"
+	"github.com/muster/muster/protocol/clock"
+	"github.com/muster/muster/protocol/keyblob"
+	"github.com/muster/muster/protocol/lightssl"
+	"github.com/muster/muster/rigs/bench"
+	"github.com/muster/muster/rigs/dfu"
+	"github.com/muster/muster/rigs/fake"
+	"github.com/muster/muster/rigs/inventory"
+	"github.com/muster/muster/rigs/power"
+	"github.com/muster/muster/rigs/rigtest"
+	"github.com/muster/muster/sim/device"
+	"github.com/muster/muster/sim/fleet"
+	"github.com/muster/muster/sim/profile"
+)
+
+// A Bench is fake boards with devices inside. Its tests must call
+// fakedfu.MainIfAsked in TestMain.
+type Bench struct {
+	*rigtest.Bench
+	Boards []*rigtest.Firmware
+
+	dir   string
+	fleet *fleet.Real
+	ended chan struct{} // the fleet
+	stop  context.CancelFunc
+	done  chan error
+
+	mu     sync.Mutex
+	inside []*simulated // by index in the fleet
+}
+
+// Start makes a bench with a board of each profile, such as "boron@6.2.0"; its
+// rigs.yaml names them board-1, board-2 and so on, all in the pool "fake".
+func Start(dir string, profiles ...string) (*Bench, error) {
+	b := &Bench{dir: dir, ended: make(chan struct{}), done: make(chan error, 1)}
+	var err error
+	if b.Bench, err = rigtest.New(); err != nil {
+		return nil, err
+	}
+	b.fleet, err = fleet.NewReal(fleet.Options{
+		UDP: netip.MustParseAddrPort("127.0.0.1:5684"), TCP: netip.MustParseAddrPort("127.0.0.1:5683"),
+		Shards: 1, Sockets: 8, Capacity: 1 << 12, Observe: b.observe,
+	})
+	if err != nil {
+		return nil, errors.Join(err, b.Bench.Close())
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	b.stop = cancel
+	go func() { b.done <- b.fleet.Run(ctx) }()
+	for i, name := range profiles {
+		if err := b.plug(i, name); err != nil {
+			return nil, errors.Join(err, b.Close())
+		}
+	}
+	return b, b.writeFile()
+}
+
+// Close unplugs everything.
+func (b *Bench) Close() error {
+	err := b.Bench.Close()
+	b.stop()
+	err = errors.Join(err, <-b.done)
+	close(b.ended)
+	return err
+}
+
+// plug adds a board that has a key of its own and another cloud's address.
+func (b *Bench) plug(n int, name string) error {
+	p, err := profile.Lookup(name)
+	if err != nil {
+		return err
+	}
+	s := &simulated{bench: b, id: fleet.ID(0xfa5e, n), profile: p, index: -1, happen: make(chan func(), 1024)}
+	t, private, server, err := factory(p)
+	if err != nil {
+		return err
+	}
+	keys, err := dfu.KeysOf(p.Board.Platform, t)
+	if err != nil {
+		return err
+	}
+	spec := fake.Spec{
+		Serial: s.id.String(), Platform: uint8(p.Board.Platform), DeviceOS: p.Version.Name, Path: fmt.Sprintf("1-1.%d", n+1),
+		BootLines: []string{"application started"}, WaitForHost: true, Heartbeat: 100 * time.Millisecond,
+		OnLine: s.command,
+		Device: func(board *fake.Board) (fake.Device, error) {
+			s.board = board
+			board.Memory().Write(keys.Device.Alt, keys.Device.Address, private)
+			board.Memory().Write(keys.Server.Alt, keys.Server.Address, server)
+			go s.tell()
+			return s, nil
+		},
+	}
+	firmware, err := b.Plug(spec, nil)
+	if err != nil {
+		return err
+	}
+	b.Boards = append(b.Boards, firmware)
+	return nil
+}
+
+// factory makes what a board has in its memory: a key, and where its own cloud
+// is, out of reach.
+func factory(p *profile.Profile) (t keyblob.Transport, private, server []byte, err error) {
+	blob := keyblob.Blob{Transport: keyblob.TCP, Address: keyblob.Address{Domain: "cloud.example.org"}}
+	if p.Board.UDP {
+		blob.Transport = keyblob.UDP
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			return t, nil, nil, err
+		}
+		if private, err = x509.MarshalECPrivateKey(key); err != nil {
+			return t, nil, nil, err
+		}
+		blob.Key, err = x509.MarshalPKIXPublicKey(&key.PublicKey) // of nobody
+		return blob.Transport, private, blob.Append(nil), err
+	}
+	key := lightssl.GenerateDeviceKey(rand.Reader)
+	private = x509.MarshalPKCS1PrivateKey(key)
+	blob.Key, err = x509.MarshalPKIXPublicKey(&lightssl.GenerateCloudKey(rand.Reader).PublicKey)
+	return blob.Transport, private, blob.Append(nil), err
+}
+
+// writeFile writes rigs.yaml.
+func (b *Bench) writeFile() error {
+	var s strings.Builder
+	s.WriteString("version: 1\nboards:\n")
+	for i, board := range b.Boards {
+		fmt.Fprintf(&s, "  board-%d:\n    serial: %q\n    usb: %s\n    pool: fake\n    device_os: %s\n    console: {commands: true}\n    power: {person: false}\n",
+			i+1, board.Serial(), board.Spec().Path, board.Spec().DeviceOS)
+	}
+	return os.WriteFile(filepath.Join(b.dir, "rigs.yaml"), []byte(s.String()), 0o644)
+}
+
+// Rig is what a run needs to find the bench. Its cloud is at an address of the
+// loopback interface.
+func (b *Bench) Rig(cloud netip.Addr) *target.RigOptions {
+	return &target.RigOptions{
+		Bench: bench.Options{
+			File: filepath.Join(b.dir, "rigs.yaml"), Tree: inventory.Tree{Sys: b.Sys(), Dev: b.Dev()}, LockDir: filepath.Join(b.dir, "locks"),
+			Control: b.Host.Control, Times: power.Times{Off: 20 * time.Millisecond},
+		},
+		Host: b.Host, Journal: filepath.Join(b.dir, "journal"), Cloud: cloud,
+	}
+}
+
+// add puts a device into the fleet.
+func (b *Bench) add(spec fleet.Spec, s *simulated) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	index, err := b.fleet.Add(spec)
+	if err == nil {
+		b.inside = append(b.inside, s)
+	}
+	return index, err
+}
+
+func (b *Bench) observe(index int, _ clock.Instant, e device.Event) {
+	b.mu.Lock()
+	s := b.inside[index]
+	b.mu.Unlock()
+	s.heard(&e)
+}
