@@ -20,9 +20,13 @@ type Recorder struct {
 	judged   int
 }
 
-// findingsMax bounds the findings of one check that are kept: the first ones
-// tell what is wrong, and their number is told.
-const findingsMax = 20
+// The bounds of what is kept of one check on one generation: findingsMax findings, of
+// which those beyond the first packetsMax come without their packets. A target that
+// does everything wrong on a thousand devices would fill a disk otherwise.
+const (
+	findingsMax = 2000
+	packetsMax    = 20
+)
 
 // Judged says that n more things were looked at. A check that judged nothing is
 // inconclusive, whatever it found: it must not pass because nothing happened.
@@ -148,9 +152,14 @@ func (r *Recorder) result(result report.Result) report.Result {
 	}
 	result.Measurements = measurements
 	result.Findings = findings
+	if len(findings) > packetsMax {
+		// The worst come first.
+		slices.SortStableFunc(findings, func(a, b report.Finding) int { return int(b.Verdict) - int(a.Verdict) })
+		for i := packetsMax; i < len(findings); i++ {
+			findings[i].Packets = nil
+		}
+	}
 	if more := len(findings) - findingsMax; more > 0 {
-		// The worst stay.
-		slices.SortStableFunc(result.Findings, func(a, b report.Finding) int { return int(b.Verdict) - int(a.Verdict) })
 		result.Findings = append(slices.Clone(result.Findings[:findingsMax]), report.Finding{
 			Verdict: result.Findings[findingsMax].Verdict, Text: fmt.Sprintf("and %d more findings", more),
 		})

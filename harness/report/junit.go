@@ -142,6 +142,10 @@ func testcase(result *Result) junitCase {
 	return tc
 }
 
+// findingsShown is how many findings of a result are shown as text: the first tell
+// what is wrong.
+const findingsShown = 20
+
 // findingsText is what a person needs to understand a result without a
 // debugger: every finding, what was expected, what was seen, and the command
 // that repeats it.
@@ -154,6 +158,10 @@ func findingsText(result Result) string {
 		fmt.Fprintln(&b, result.Deviation.Line())
 	}
 	for i := range result.Findings {
+		if i == findingsShown {
+			fmt.Fprintf(&b, "and %d more findings, which are in report.json\n", len(result.Findings)-i)
+			break
+		}
 		f := &result.Findings[i]
 		fmt.Fprintln(&b, f.Line())
 		if f.Expected != "" || f.Actual != "" {
