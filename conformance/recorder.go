@@ -25,7 +25,7 @@ type Recorder struct {
 // does everything wrong on a thousand devices would fill a disk otherwise.
 const (
 	findingsMax = 2000
-	packetsMax    = 20
+	packetsMax  = 20
 )
 
 // Judged says that n more things were looked at. A check that judged nothing is
