@@ -165,6 +165,9 @@ func conform(ctx context.Context, o Options, out string, stdout, stderr io.Write
 		return err
 	}
 	fmt.Fprintf(stdout, "reports: %s\n", filepath.Join(out, "index.html"))
+	if run.Evidence != nil {
+		fmt.Fprintf(stdout, "evidence: %s, %d packets of %d devices; muster replay runs it again\n", filepath.Join(out, bundleName), run.Evidence.Packets, run.Evidence.Devices)
+	}
 	if err != nil {
 		fmt.Fprintln(stderr, "muster conform:", err)
 	}

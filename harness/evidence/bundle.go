@@ -18,6 +18,7 @@ import (
 	"github.com/muster/muster/harness/capture"
 	"github.com/muster/muster/harness/ledger"
 	"github.com/muster/muster/harness/report"
+	"github.com/muster/muster/harness/timeline"
 	"github.com/muster/muster/protocol/clock"
 	"github.com/muster/muster/protocol/trace"
 	"github.com/muster/muster/transport"
@@ -66,11 +67,7 @@ func (c *Collector) Finish(run *report.Run, m Manifest, l *ledger.Ledger) error 
 	b.keys(chosen)
 	b.trace(chosen)
 	b.ledger(run, chosen, l)
-	b.lines(timelineFile, "what happened, on one time axis, a JSON object a line", func(emit func(any)) {
-		for i := range run.Timeline {
-			emit(&run.Timeline[i])
-		}
-	})
+	b.timelineOf(run, chosen)
 	b.networks()
 	for _, name := range slices.Sorted(maps.Keys(c.logs)) {
 		b.log(name, c.logs[name])
@@ -82,6 +79,49 @@ func (c *Collector) Finish(run *report.Run, m Manifest, l *ledger.Ledger) error 
 		return fmt.Errorf("evidence: writing the bundle: %w", err)
 	}
 	return nil
+}
+
+// timelinePackets bounds the packets on the timeline.
+const timelinePackets = 20_000
+
+// timelineOf writes what happened, and with it the packets of those devices that matter
+// most.
+func (b *bundle) timelineOf(run *report.Run, chosen *choice) {
+	var packets []*trace.Packet
+	for _, p := range b.packets {
+		if a, err := netip.ParseAddrPort(p.DeviceAddress); err == nil && chosen.has(a) {
+			packets = append(packets, p)
+		}
+	}
+	if more := len(packets) - timelinePackets; more > 0 {
+		slices.SortStableFunc(packets, func(x, y *trace.Packet) int { return cmp.Compare(chosen.place(x), chosen.place(y)) })
+		packets = packets[:timelinePackets]
+		run.Evidence.LeftOut = append(run.Evidence.LeftOut, fmt.Sprintf("%d packets in %s: it has %d, those that findings are about first; %s has all", more, timelineFile, timelinePackets, traceFile))
+	}
+	events := slices.Clone(run.Timeline)
+	for _, p := range packets {
+		events = append(events, packetEvent(p))
+	}
+	slices.SortStableFunc(events, func(x, y timeline.Event) int { return cmp.Compare(x.At, y.At) })
+	b.lines(timelineFile, "events, packets and verdicts on one time axis, a JSON object a line", func(emit func(any)) {
+		for i := range events {
+			emit(&events[i])
+		}
+	})
+}
+
+// packetEvent is a packet on the timeline, without what it says.
+func packetEvent(p *trace.Packet) timeline.Event {
+	e := timeline.Event{At: p.At, Lane: p.DeviceAddress, Kind: timeline.Packet, Packet: p.Serial}
+	if p.Device != (trace.DeviceID{}) {
+		e.Lane = p.Device.String()
+	}
+	// The line begins with time and device, which the event has itself.
+	e.Text = strings.TrimPrefix(p.String(), fmt.Sprintf("%v %v ", p.At, p.Device))
+	if p.Lost != "" || p.Problem != "" {
+		e.Level = timeline.Warn
+	}
+	return e
 }
 
 // trafficSlices is into how many slices of time the traffic of a run is cut.

@@ -22,7 +22,9 @@ import (
 	"github.com/muster/muster/harness/report"
 	"github.com/muster/muster/harness/timeline"
 	"github.com/muster/muster/protocol/clock"
+	"github.com/muster/muster/protocol/coap"
 	"github.com/muster/muster/protocol/dtls"
+	"github.com/muster/muster/protocol/pdc"
 	"github.com/muster/muster/protocol/trace"
 	"github.com/muster/muster/transport"
 )
@@ -161,6 +163,9 @@ func TestBundleHoldsEverything(t *testing.T) {
 	}
 	if info, err := os.Stat(filepath.Join(c.cfg.Dir, keysFile)); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the keys are readable for others: %v, %v", info, err)
+	}
+	if n := strings.Count(read(t, c, timelineFile), `"kind":"packet"`); n != 4*each || !strings.Contains(read(t, c, timelineFile), `"kind":"step"`) {
+		t.Errorf("%d packets on the timeline, want %d", n, 4*each)
 	}
 	var file LedgerFile
 	if err := json.Unmarshal([]byte(read(t, c, ledgerFile)), &file); err != nil || len(file.Devices) != 4 || len(file.Devices[0].Phases) == 0 {
@@ -395,5 +400,26 @@ func TestNilCollectorTakesEverything(t *testing.T) {
 	}
 	if err := errors.Join(c.Finish(run(), Manifest{}, nil), c.Discard()); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestConfidentialMessages: what is a secret beyond its session is nowhere in clear.
+func TestConfidentialMessages(t *testing.T) {
+	c := newCollector(t, nil)
+	code := "a claim code of 63 characters"
+	p := &trace.Packet{Serial: 1, DeviceAddress: "127.1.0.1:4000", CloudAddress: cloud.String(), Device: idOf(1), Records: []trace.Record{{
+		State: trace.Opened, Message: &trace.Message{Event: pdc.EventClaimCode, Kind: pdc.KindPublish, Wire: []byte(code), CoAP: coap.Message{Payload: []byte(code)}},
+	}}}
+	c.Packet(p)
+	if err := c.Finish(run(), Manifest{}, nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{trafficFile, traceFile, timelineFile} {
+		if text := read(t, c, name); strings.Contains(text, code) || strings.Contains(text, fmt.Sprintf("%x", code)) {
+			t.Errorf("%s tells a claim code", name)
+		}
+	}
+	if !strings.Contains(read(t, c, traceFile), pdc.EventClaimCode) {
+		t.Error("the trace does not say that there was one")
 	}
 }

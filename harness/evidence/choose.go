@@ -27,6 +27,7 @@ const lineSize = 700
 // A choice is what a bundle holds of the packets of a run.
 type choice struct {
 	addresses map[netip.AddrPort]bool
+	places    map[netip.AddrPort]int // how soon an address is taken, where there is little room
 	devices   int
 	packets   int
 	leftOut   []string
@@ -37,6 +38,15 @@ type choice struct {
 func (c *choice) has(a netip.AddrPort) bool {
 	in, known := c.addresses[a]
 	return in || !known
+}
+
+// place is how soon the packets of a device are taken.
+func (c *choice) place(p *trace.Packet) int {
+	a, err := netip.ParseAddrPort(p.DeviceAddress)
+	if err != nil {
+		return len(c.places)
+	}
+	return c.places[a]
 }
 
 // choose picks the parties whose packets go into the bundle: first those that
@@ -59,9 +69,11 @@ func (c *Collector) choose(run *report.Run) *choice {
 	}
 	slices.SortFunc(parties, func(a, b *party) int { return cmp.Or(cmp.Compare(a.rank, b.rank), a.first.Compare(b.first)) })
 	room, in := c.cfg.Limit, make(map[*party]bool)
-	out := &choice{addresses: make(map[netip.AddrPort]bool)}
+	out := &choice{addresses: make(map[netip.AddrPort]bool), places: make(map[netip.AddrPort]int)}
+	order := make(map[*party]int)
 	omitted, omittedPackets := 0, 0
-	for _, p := range parties {
+	for i, p := range parties {
+		order[p] = i
 		if p.rank > 0 && p.size > room {
 			omitted++
 			omittedPackets += p.packets
@@ -75,7 +87,7 @@ func (c *Collector) choose(run *report.Run) *choice {
 		}
 	}
 	for a, p := range owner {
-		out.addresses[a] = in[p]
+		out.addresses[a], out.places[a] = in[p], order[p]
 	}
 	if omitted > 0 {
 		out.leftOut = append(out.leftOut, fmt.Sprintf("%d packets of %d devices: the bundle is limited to %d MiB (--evidence-limit); all that findings are about is in it", omittedPackets, omitted, c.cfg.Limit>>20))

@@ -18,7 +18,7 @@
 // that findings and measurements are about, and of as many others as fit. What is
 // left out is said in the manifest and in the report.
 //
-// What is never in it: private keys, tokens, claim codes. The secrets of sessions
+// What is never in it: private keys and tokens. The secrets of sessions
 // are, unless switched off, because the devices are test devices: whoever has them
 // reads what these sessions said and nothing else.
 //
