@@ -30,7 +30,7 @@ func functionSuite() Suite {
 			{
 				Name: "request-form", Text: "one byte of token, the path first, two path segments and the argument, acknowledged before the result",
 				Provoke: "functions are called", Observe: "token, options and order of request, acknowledgement and result",
-				Requirements: []string{"C-9", "C-33", "D-7"}, Needs: []string{"arguments"}, Run: checkCallForm,
+				Requirements: []string{"C-9", "C-33", "D-7"}, Needs: []string{"arguments"}, Judge: judgeCallForm, Run: checkCallForm,
 			},
 			{
 				Name: "unknown", Text: "a function that the describe does not list is refused, and nothing is sent",
@@ -80,18 +80,26 @@ func checkArguments(ctx context.Context, e *target.Env, g *target.Group, r *Reco
 	return nil
 }
 
+// judgeCallForm judges each call, and that it is acknowledged where nothing is missing.
+func judgeCallForm(c *Conversation, r *Recorder) {
+	all := messages(c.Packets)
+	for _, s := range of(all, kind(pdc.KindFunctionCall)) {
+		m := s.message.CoAP
+		if _, err := pdc.ParseFunctionCall(m); err != nil {
+			r.Fail(report.Finding{Requirement: "C-33", Device: c.Device, Text: err.Error(), Packets: []string{s.line()}})
+		}
+		Equal(r, "C-9", c.Device, "bytes of token", len(m.Token), 1, s.line())
+		Equal(r, "C-9", c.Device, "the path comes first", len(m.Options) > 0 && m.Options[0].ID == coap.URIPath, true, s.line())
+		if c.Whole {
+			Equal(r, "D-7", c.Device, "the device acknowledges the call", acknowledged(all, s.message.Exchange, trace.Down), true, s.line())
+		}
+	}
+}
+
 func checkCallForm(ctx context.Context, e *target.Env, g *target.Group, r *Recorder) error {
 	for _, d := range g.Devices {
-		all := settled(ctx, e, d, trace.Down, kind(pdc.KindFunctionCall))
-		for _, s := range of(all, kind(pdc.KindFunctionCall)) {
-			m := s.message.CoAP
-			if _, err := pdc.ParseFunctionCall(m); err != nil {
-				r.Fail(report.Finding{Requirement: "C-33", Device: id(d), Text: err.Error(), Packets: []string{s.line()}})
-			}
-			Equal(r, "C-9", id(d), "bytes of token", len(m.Token), 1, s.line())
-			Equal(r, "C-9", id(d), "the path comes first", len(m.Options) > 0 && m.Options[0].ID == coap.URIPath, true, s.line())
-			Equal(r, "D-7", id(d), "the device acknowledges the call", acknowledged(all, s.message.Exchange, trace.Down), true, s.line())
-		}
+		settled(ctx, e, d, trace.Down, kind(pdc.KindFunctionCall))
+		judgeCallForm(conversation(g, d), r)
 	}
 	return nil
 }

@@ -30,7 +30,7 @@ func variableSuite() Suite {
 			{
 				Name: "only-when-asked", Text: "each value on the wire was asked for, and is told once",
 				Provoke: "variables are read", Observe: "that every value answers a request, once",
-				Requirements: []string{"S10"}, Needs: []string{"read"}, Run: checkOnlyWhenAsked,
+				Requirements: []string{"S10"}, Needs: []string{"read"}, Judge: judgeOnlyWhenAsked,
 			},
 			{
 				Name: "unknown", Text: "a variable that the describe does not list is refused, and nothing is sent",
@@ -91,23 +91,21 @@ func checkValueForm(ctx context.Context, e *target.Env, g *target.Group, r *Reco
 	return nil
 }
 
-func checkOnlyWhenAsked(_ context.Context, _ *target.Env, g *target.Group, r *Recorder) error {
-	for _, d := range g.Devices {
-		all := messages(d.Packets(start))
-		told := make(map[uint64]int)
-		for _, s := range all {
-			switch {
-			case s.packet.Direction != trace.Up || s.message.Repeat > 0:
-			case s.message.Kind == pdc.KindVariableValue:
-				told[s.message.Exchange]++
-				Equal(r, "S10", id(d), "times that a value was told", told[s.message.Exchange], 1, s.line())
-			case s.message.Kind == pdc.KindResponse:
-				// The decoder knows of no request with this token.
-				r.Fail(report.Finding{Requirement: "S10", Device: id(d), Text: "an answer that nobody asked for", Packets: []string{s.line()}})
-			}
+// judgeOnlyWhenAsked counts how often each value was told. In a recording the question
+// may lie before its beginning.
+func judgeOnlyWhenAsked(c *Conversation, r *Recorder) {
+	told := make(map[uint64]int)
+	for _, s := range messages(c.Packets) {
+		switch {
+		case s.packet.Direction != trace.Up || s.message.Repeat > 0:
+		case s.message.Kind == pdc.KindVariableValue:
+			told[s.message.Exchange]++
+			Equal(r, "S10", c.Device, "times that a value was told", told[s.message.Exchange], 1, s.line())
+		case s.message.Kind == pdc.KindResponse && c.Whole:
+			// The decoder knows of no request with this token.
+			r.Fail(report.Finding{Requirement: "S10", Device: c.Device, Text: "an answer that nobody asked for", Packets: []string{s.line()}})
 		}
 	}
-	return nil
 }
 
 func checkUnknownVariable(ctx context.Context, e *target.Env, g *target.Group, r *Recorder) error {
