@@ -46,7 +46,7 @@ func rigCommand(look func() ([]inventory.Port, error), host *handle.Host, o benc
 	host.Name = b.translate
 	rig.AddCommand(
 		scanCommand(look, b), validateCommand(b), schemaCommand(), listCommand(b), showCommand(b),
-		leaseCommand(b), releaseCommand(b),
+		leaseCommand(b, host), releaseCommand(b, host),
 		consoleCommand(b), touchCommand(b), askCommand(b), powerCommand(b), healthCommand(b),
 		controlCommand(host), flashCommand(host), provisionCommand(host),
 	)

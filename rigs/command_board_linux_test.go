@@ -295,6 +295,25 @@ func TestProvisionCommand(t *testing.T) {
 		t.Errorf("%q, %v", b, err)
 	}
 
+	// At the end of a lease what was owed is paid, by whatever ran under it.
+	if out, err = d.run(args...); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if out, err = d.run("lease", id, "--", "true"); err != nil || !bytes.Equal(server(), before) {
+		t.Errorf("%v\n%s", err, out)
+	}
+	has(t, out, "putting back what it had before it was pointed at 192.0.2.7")
+	if out, err = d.run("lease", id, "--keep"); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if out, err = d.run(args...); err != nil || bytes.Equal(server(), before) {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if out, err = d.run("release", id); err != nil || !bytes.Equal(server(), before) {
+		t.Errorf("%v\n%s", err, out)
+	}
+	has(t, out, id+" is free")
+
 	var usage interface{ Usage() }
 	for _, wrong := range [][]string{{"--cloud", "http://x"}, {"--cloud", "x", "--transport", "sctp"}} {
 		if _, err := d.run(append([]string{"provision", id, "--server-key", spki}, wrong...)...); !errors.As(err, &usage) {

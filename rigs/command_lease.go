@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/muster/muster/rigs/bench"
+	"github.com/muster/muster/rigs/handle"
 	"github.com/muster/muster/rigs/inventory"
 	"github.com/muster/muster/rigs/lease"
 )
@@ -39,7 +40,7 @@ type leasing struct {
 	keep   bool
 }
 
-func leaseCommand(b *benches) *cobra.Command {
+func leaseCommand(b *benches, h *handle.Host) *cobra.Command {
 	var l leasing
 	cmd := &cobra.Command{
 		Use:   "lease BOARD|pool=NAME [-- COMMAND...]",
@@ -57,7 +58,7 @@ func leaseCommand(b *benches) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
 			defer stop()
-			return ended(ctx, cmd.ErrOrStderr(), l.run(ctx, cmd, b, args[0], args[1:]))
+			return ended(ctx, cmd.ErrOrStderr(), l.run(ctx, cmd, b, h, args[0], args[1:]))
 		},
 	}
 	cmd.Flags().IntVar(&l.count, "count", 1, "how many boards of the pool")
@@ -68,7 +69,7 @@ func leaseCommand(b *benches) *cobra.Command {
 	return cmd
 }
 
-func (l *leasing) run(ctx context.Context, cmd *cobra.Command, b *benches, which string, command []string) (err error) {
+func (l *leasing) run(ctx context.Context, cmd *cobra.Command, b *benches, h *handle.Host, which string, command []string) (err error) {
 	opened, err := b.open(ctx, cmd)
 	if err != nil {
 		return err
@@ -104,6 +105,7 @@ func (l *leasing) run(ctx context.Context, cmd *cobra.Command, b *benches, which
 		return nil
 	}
 	defer func() {
+		err = errors.Join(err, payOwed(context.WithoutCancel(ctx), cmd, h, names))
 		for i := range requests {
 			for _, name := range names {
 				if requests[i].Board == name {
@@ -119,7 +121,7 @@ func (l *leasing) run(ctx context.Context, cmd *cobra.Command, b *benches, which
 	return runCommand(ctx, cmd, command)
 }
 
-func releaseCommand(b *benches) *cobra.Command {
+func releaseCommand(b *benches, h *handle.Host) *cobra.Command {
 	var force bool
 	cmd := &cobra.Command{
 		Use:               "release BOARD",
@@ -143,11 +145,15 @@ func releaseCommand(b *benches) *cobra.Command {
 			if s.State == inventory.Ambiguous {
 				return errors.New(s.Reason())
 			}
+			var owed error
+			if !force { // what somebody else's boards are owed is in their journal
+				owed = payOwed(cmd.Context(), cmd, h, args)
+			}
 			if err := opened.Desk.Release(cmd.Context(), lease.Request{Key: s.Key(), Board: e.Name}, force); err != nil {
-				return err
+				return errors.Join(err, owed)
 			}
 			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s is free\n", e.Name)
-			return err
+			return errors.Join(err, owed)
 		},
 	}
 	cmd.Flags().BoolVar(&force, "force", false, "also a lease of somebody else")

@@ -30,7 +30,7 @@ const longProvision = `Points a board at a cloud, and puts back what it had.
 
 Whatever fails before the end puts the old server key back. The device key is never
 written. What the board had is owed to it from then on: "--restore" pays that, and
-so does the end of the COMMAND behind "--". A journal, private to its owner, says
+so does the end of the COMMAND behind "--", or of a lease on the board. A journal, private to its owner, says
 what is owed; it outlives a killed run and an unplugged board.
 
 The cloud's public key comes from the data folder of this user's "muster cloud", or
@@ -267,12 +267,43 @@ func restoreOne(ctx context.Context, host *handle.Host, pro *provision.Provision
 	return err
 }
 
+// payOwed puts back what boards are owed, at the end of a lease on them. A board
+// that cannot be paid is told, and stays owed.
+func payOwed(ctx context.Context, cmd *cobra.Command, host *handle.Host, names []string) error {
+	if _, err := os.Stat(provision.DefaultDir()); err != nil {
+		return nil //nolint:nilerr // nobody was ever provisioned
+	}
+	journal, err := provision.OpenJournal(provision.DefaultDir())
+	if err != nil {
+		return err
+	}
+	all, err := journal.Owed()
+	tell := func(stage string) { fmt.Fprintf(cmd.ErrOrStderr(), "  %s\n", stage) }
+	for _, name := range names {
+		r := recordOf(host, journal, all, name)
+		if r == nil {
+			continue
+		}
+		fmt.Fprintf(cmd.ErrOrStderr(), "%s: putting back what it had before it was pointed at %s\n", name, orNobody(r.Cloud))
+		if failed := restoreOne(ctx, host, &provision.Provisioner{Journal: journal}, r, tell); failed != nil {
+			err = errors.Join(err, fmt.Errorf("%s is still owed its old server key: \"muster rig provision --restore\": %w", name, failed))
+		}
+	}
+	return err
+}
+
 // recordOf finds the record of a board by what a person typed; the board may be
 // away.
 func recordOf(host *handle.Host, journal *provision.Journal, all []*provision.Record, name string) *provision.Record {
+	names := []string{name}
+	if host.Name != nil {
+		names = append(names, host.Name(name)) // what rigs.yaml says of it
+	}
 	for _, r := range all {
-		if strings.EqualFold(r.Serial, name) || r.Path == name {
-			return r
+		for _, name := range names {
+			if strings.EqualFold(r.Serial, name) || r.Path == name {
+				return r
+			}
 		}
 	}
 	if b, err := host.Find(name); err == nil {
