@@ -236,7 +236,7 @@ func (c *Cloud) streamAs(o endpoint.Observation, core, name string, data []byte)
 		})
 	}
 	c.events.emit(e)
-	c.tell(e)
+	c.tell(tale{Event: &e})
 }
 
 // refusal names the device and what to do.

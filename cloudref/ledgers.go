@@ -198,6 +198,12 @@ func (c *Cloud) takeLedgerData(ctx context.Context, l deviceLedger, ref pdc.Ledg
 // LedgerChanged implements api.Cloud: devices that follow the ledger hear that it has
 // other data for a scope.
 func (c *Cloud) LedgerChanged(l *store.Ledger, scope string, updated time.Time) {
+	c.ledgerChangedHere(l, scope, updated)
+	c.tell(tale{Ledger: l, Key: &l.Key, Scope: scope, Updated: updated})
+}
+
+// ledgerChangedHere tells the devices of this node.
+func (c *Cloud) ledgerChangedHere(l *store.Ledger, scope string, updated time.Time) {
 	milliseconds := uint64(updated.UnixMilli())
 	for _, id := range c.ledgerDevices(l, scope) {
 		if _, known := c.node.Status(id); known {
@@ -225,6 +231,12 @@ func (c *Cloud) ledgerDevices(l *store.Ledger, scope string) []store.DeviceID {
 
 // LedgerDefined implements api.Cloud: devices ask again which ledgers there are.
 func (c *Cloud) LedgerDefined(l *store.Ledger) {
+	c.ledgerDefinedHere(l)
+	c.tell(tale{Ledger: l, Key: &l.Key})
+}
+
+// ledgerDefinedHere tells the devices of this node.
+func (c *Cloud) ledgerDefinedHere(l *store.Ledger) {
 	for _, id := range c.ledgerDevices(l, "") {
 		c.resetLedgers(id)
 	}

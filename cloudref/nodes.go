@@ -135,26 +135,51 @@ func (n *nodes) follow(e store.Event) {
 	n.cloud.events.emit(told)
 }
 
-// tell tells the other nodes of an event that is not stored.
-func (c *Cloud) tell(e Event) {
+// A tale is what one node tells all others: one of its fields is set.
+type tale struct {
+	Event *Event `json:"event,omitempty"` // one that is not stored
+	// Vitals are wanted of a device, wherever it is.
+	Vitals store.DeviceID `json:"vitals,omitzero"`
+	// Ledger was defined or, if Updated is not zero, has other data for a scope.
+	Ledger  *store.Ledger    `json:"ledger,omitempty"`
+	Key     *store.LedgerKey `json:"key,omitempty"` // of Ledger
+	Scope   string           `json:"scope,omitempty"`
+	Updated time.Time        `json:"updated,omitzero"`
+}
+
+// tell tells the other nodes.
+func (c *Cloud) tell(t tale) {
 	n := c.nodes.Load()
 	if n == nil {
 		return
 	}
-	b, err := json.Marshal(e)
+	b, err := json.Marshal(t)
 	if err != nil {
-		panic("cloudref: encoding an event: " + err.Error())
+		panic("cloudref: encoding what nodes tell: " + err.Error())
 	}
 	if err := n.cluster.Tell(b); err != nil {
-		c.o.Log("the other nodes do not hear of an event: " + err.Error())
+		c.o.Log("the other nodes do not hear of something: " + err.Error())
 	}
 }
 
 // Told implements cluster.Handler.
 func (n *nodes) Told(message []byte) {
-	var e Event
-	if json.Unmarshal(message, &e) == nil {
-		n.cloud.events.emit(e)
+	var t tale
+	if json.Unmarshal(message, &t) != nil {
+		return
+	}
+	switch {
+	case t.Event != nil:
+		n.cloud.events.emit(*t.Event)
+	case t.Vitals != store.DeviceID{}:
+		n.cloud.askVitalsHere(t.Vitals)
+	case t.Ledger != nil && t.Key != nil:
+		t.Ledger.Key = *t.Key
+		if t.Updated.IsZero() {
+			n.cloud.ledgerDefinedHere(t.Ledger)
+		} else {
+			n.cloud.ledgerChangedHere(t.Ledger, t.Scope, t.Updated)
+		}
 	}
 }
 
@@ -248,11 +273,12 @@ const answerPatience = 5 * time.Minute
 func (n *nodes) Answer(stop <-chan struct{}, b []byte, progress func([]byte)) []byte {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
+	over := ctx.Done()
 	go func() {
 		select {
 		case <-stop:
 			cancel()
-		case <-ctx.Done():
+		case <-over:
 		}
 	}()
 	var q question

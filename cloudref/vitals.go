@@ -15,6 +15,21 @@ import (
 
 // AskVitals implements api.Cloud.
 func (c *Cloud) AskVitals(id store.DeviceID) {
+	if _, elsewhere := c.elsewhere(id); elsewhere {
+		c.tell(tale{Vitals: id})
+		return
+	}
+	c.askVitals(id)
+}
+
+// askVitalsHere asks a device for its vitals if it is at this node.
+func (c *Cloud) askVitalsHere(id store.DeviceID) {
+	if c.node.Holds(id) {
+		c.askVitals(id)
+	}
+}
+
+func (c *Cloud) askVitals(id store.DeviceID) {
 	c.node.Command(id, func(now clock.Instant, d *app.Device, out *app.Out) { d.RequestVitals(now, 0, out) })
 }
 

@@ -37,6 +37,8 @@ const (
 	// given up: a machine that is busy may be late.
 	aliveEvery  = time.Second
 	silentAfter = 10 * time.Second
+	// flushPatience is how long the server may take to note who listens.
+	flushPatience = 10 * time.Second
 	// syncChunk is how many devices are told in one message.
 	syncChunk = 2000
 )
@@ -110,7 +112,10 @@ func Join(conn *nats.Conn, id store.NodeID, h Handler) (*Cluster, error) {
 		}
 		c.subs = append(c.subs, sub)
 	}
-	// The others answer with what they know.
+	// What the others say from now on arrives here; they answer with what they know.
+	if err := conn.FlushTimeout(flushPatience); err != nil {
+		return nil, errors.Join(fmt.Errorf("cluster: joining: %w", err), c.unsubscribe())
+	}
 	c.publish(subjectSync, news{Node: id.String()})
 	c.done.Go(c.live)
 	return c, nil
@@ -121,7 +126,7 @@ func (c *Cluster) Leave() error {
 	close(c.stop)
 	c.done.Wait()
 	c.publish(subjectAlive, news{Node: c.id.String(), Leaving: true})
-	return errors.Join(c.unsubscribe(), c.conn.FlushTimeout(time.Second))
+	return errors.Join(c.unsubscribe(), c.conn.FlushTimeout(flushPatience))
 }
 
 func (c *Cluster) unsubscribe() (err error) {

@@ -265,6 +265,10 @@ const (
 	ackMade = 'w'
 )
 
+// killRetry is how long a call that is not made waits. A kill may come between the
+// removal and the making of what hands out calls; then they wait that long.
+const killRetry = 10 * time.Second
+
 // killCalls queues webhook calls and makes them, until the process is killed. What
 // was made may be handed out again after the kill; what was not must be.
 func killCalls(s *Store, start uint64, tell func(kind rune, i int, n uint64)) {
@@ -279,7 +283,7 @@ func killCalls(s *Store, start uint64, tell func(kind rune, i int, n uint64)) {
 			d.Done()
 			return
 		}
-		d.Retry(time.Hour)
+		d.Retry(killRetry)
 	})
 	if err != nil {
 		panic(err)
