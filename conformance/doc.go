@@ -6,6 +6,9 @@
 // thin shell around them (shell.go): it selects, orders and interrupts, and no
 // check knows it.
 //
+// What is required is data (package requirements), and so are the faults that
+// prove a check (package mutants): Cover compares both with the suites.
+//
 // Run runs suites and returns a report; Command is the sub-command "muster
 // conform". A program that has its own tests calls Run too.
 //
