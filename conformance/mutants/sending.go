@@ -44,7 +44,7 @@ var sendingMutants = []Mutant{
 		Name: "cloud/finishes-early", Text: "ends a transfer before all is in",
 		Breaks: []string{"C-44"},
 		Cloud:  wrong(func(f *target.CloudFaults) { f.FinishEarly = true }),
-		Run:    []string{"sending"}, Fails: []string{"sending/lossy"}, Also: []string{"sending/offset", "sending/finish", "sending/refused"},
+		Run:    []string{"sending"}, Fails: []string{"sending/lossy"}, Also: []string{"sending/offset", "sending/finish", "sending/refused", "sending/interrupted"},
 	},
 	{
 		Name: "cloud/hopes", Text: "reports an update as done without looking",
