@@ -32,5 +32,6 @@ func Suites() []Suite {
 		recordsSuite(),
 		restoreSuite(),
 		livenessSuite(),
+		apiSuite(),
 	}
 }

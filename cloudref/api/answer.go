@@ -75,6 +75,10 @@ type (
 func (s *Server) answer(q *request, result any, err error) {
 	if err != nil {
 		f := s.explain(q, err)
+		if s.c.Faults.EmptyAnswers {
+			q.w.WriteHeader(f.status)
+			return
+		}
 		s.writeJSON(q, f.status, f.body)
 		return
 	}

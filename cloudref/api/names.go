@@ -95,8 +95,10 @@ func (s *Server) device(q *request) (*store.Device, error) {
 	if id, err := store.ParseDeviceID(named); err == nil {
 		d, err := s.store.Device(q.Context(), id)
 		switch {
-		case err == nil && d.Owner == q.account:
+		case err == nil && (d.Owner == q.account || s.c.Faults.OtherDevices):
 			return d, nil
+		case err == nil && s.c.Faults.TellOthers:
+			return nil, refuse(http.StatusForbidden, "That belongs to someone else.")
 		case err != nil && !errors.Is(err, store.ErrNotFound):
 			return nil, err
 		}

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/muster/muster/cloudref/endpoint"
 	"github.com/muster/muster/cloudref/store"
 )
 
@@ -59,6 +60,9 @@ type Config struct {
 	// NoSignUp refuses POST /v1/users: accounts are made by the operator only.
 	NoSignUp bool
 
+	// Faults make the API misbehave, to prove the suites.
+	Faults endpoint.APIFaults
+
 	// Now returns the time of day. time.Now.
 	Now func() time.Time
 	// Log receives what an operator should read, one line at a time, without
@@ -78,6 +82,9 @@ func (c Config) withDefaults() Config {
 	duration(&c.DeviceTimeout, 30*time.Second)
 	duration(&c.TokenLife, 90*24*time.Hour)
 	duration(&c.ClaimCodeLife, time.Hour)
+	if c.Faults.Unbounded {
+		c.BodyMax = 1 << 40
+	}
 	if c.BodyMax == 0 {
 		c.BodyMax = 256 << 10
 	}

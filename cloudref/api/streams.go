@@ -71,6 +71,7 @@ func (s *Server) stream(q *request, which Selection) (any, error) {
 		return nil, errStreams
 	}
 	defer release(s.opened)
+	which.Everybody = s.c.Faults.AllEvents
 	stream := s.cloud.Subscribe(which)
 	defer stream.Close()
 	out := &eventWriter{w: q.w, control: http.NewResponseController(q.w), timeout: s.c.WriteTimeout}
@@ -96,7 +97,9 @@ func (s *Server) stream(q *request, which Selection) (any, error) {
 			if !s.tokenGood(q) {
 				return written{}, nil
 			}
-			err = out.comment("keep-alive")
+			if !s.c.Faults.NoKeepAlive {
+				err = out.comment("keep-alive")
+			}
 		default:
 			return written{}, nil
 		}

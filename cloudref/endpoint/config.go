@@ -127,6 +127,8 @@ type Faults struct {
 	KeepRevoked bool
 	// EchoAnything echoes malformed probes, and as many as come.
 	EchoAnything bool
+	// API are those of the REST API.
+	API APIFaults
 	// UnlimitedAPI lets any number of calls of the API through, which are not the
 	// node's (S12).
 	UnlimitedAPI bool
@@ -152,6 +154,20 @@ type Faults struct {
 	AlertUnknown bool
 	// NoProbe ignores reachability probes.
 	NoProbe bool
+}
+
+// APIFaults make the REST API misbehave. They stand here because mutants bend a node
+// as a whole; package api reads them.
+type APIFaults struct {
+	NobodyIsSomebody bool // without a token one is the first account
+	AnyToken         bool // any token is the first account's
+	KeepRevoked      bool // a revoked token stays good
+	OtherDevices     bool // devices of every account are one's own
+	TellOthers       bool // a device of another account is refused in other words
+	AllEvents        bool // streams tell the events of every account
+	EmptyAnswers     bool // refusals have no body
+	Unbounded        bool // a body may have any size
+	NoKeepAlive      bool // streams are silent without events
 }
 
 func (c Config) defaults() Config {

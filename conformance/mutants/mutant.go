@@ -56,7 +56,7 @@ func All() []Mutant {
 		sessionMutants, hostileMutants, timersMutants, networkMutants,
 		tcpMutants, dtlsMutants, recordsMutants, restoreMutants, livenessMutants,
 		deviceMutants, receivingMutants, cloudMutants, sendingMutants,
-		legacyMutants, ledgersMutants,
+		legacyMutants, ledgersMutants, apiMutants,
 	)
 }
 

@@ -23,6 +23,7 @@ const (
 	ClaimCodes    Capability = "claims"       // gives claim codes
 	Registration  Capability = "register"     // takes the keys of new devices during the run
 	Restarts      Capability = "restart"      // can be stopped and started by the harness
+	RESTAPI       Capability = "api"          // has the REST API of the Particle Device Cloud
 	TwoAccounts   Capability = "two-accounts" // devices of two accounts take part
 	Rescues       Capability = "rescues"      // sends devices in safe mode what they lack, from images that it is given
 	RateLimits    Capability = "rate-limits"  // refuses who asks its API too often
@@ -53,6 +54,7 @@ var capabilityTexts = map[Capability]string{
 	ClaimCodes:    "gives claim codes",
 	Registration:  "takes the keys of new devices during the run",
 	Restarts:      "can be stopped and started by the harness",
+	RESTAPI:       "has the REST API of the Particle Device Cloud",
 	TwoAccounts:   "has devices of two accounts",
 	Rescues:       "sends devices in safe mode what they lack, from images that it is given",
 	RateLimits:    "refuses who asks its API too often",
@@ -152,6 +154,10 @@ func (e *Env) need(c Capability) error {
 	}
 	return nil
 }
+
+// Needs returns an error, and notes it for the check that works with e, if the
+// target lacks a capability that no method of e asks for.
+func (e *Env) Needs(c Capability) error { return e.need(c) }
 
 // need does for a device what Env.need does for the target.
 func (d *Device) need(c Capability) error {

@@ -71,6 +71,9 @@ type DeviceConfig = device.Config
 // DeviceFaults are what devices do wrong on purpose.
 type DeviceFaults = device.Faults
 
+// APIFaults are what the REST API does wrong on purpose.
+type APIFaults = endpoint.APIFaults
+
 // CloudFaults are what the cloud does wrong on purpose with messages.
 type CloudFaults = app.Faults
 

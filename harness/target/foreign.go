@@ -107,7 +107,7 @@ func (e *Env) pin(_ context.Context, c *CloudSpec) error {
 func (e *Env) useAPI(_ context.Context, c *CloudSpec) error {
 	a := c.API
 	if a == nil || a.URL == "" {
-		e.lack("no API of the cloud was given (--api)", Functions, VariableReads, CloudPublish, EventStream, Updates, ClaimCodes)
+		e.lack("no API of the cloud was given (--api)", RESTAPI, Functions, VariableReads, CloudPublish, EventStream, Updates, ClaimCodes)
 		return nil
 	}
 	token, err := a.Token.read()

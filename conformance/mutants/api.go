@@ -1,0 +1,61 @@
+package mutants
+
+import (
+	"time"
+
+	"github.com/muster/muster/harness/target"
+)
+
+// apiFault gives the REST API a fault.
+func apiFault(f func(*target.APIFaults)) func(*target.CloudConfig) {
+	return func(c *target.CloudConfig) { f(&c.Faults.API) }
+}
+
+// What the suite api judges, broken.
+var apiMutants = []Mutant{
+	{
+		Name: "cloud/nobody-is-somebody", Text: "takes who has no token for the first account",
+		Breaks: []string{"A-1"}, Cloud: apiFault(func(f *target.APIFaults) { f.NobodyIsSomebody = true }),
+		Run: []string{"api/tokens"}, Fails: []string{"api/tokens"},
+	},
+	{
+		Name: "cloud/any-token", Text: "takes any token for the first account's",
+		Breaks: []string{"A-2"}, Cloud: apiFault(func(f *target.APIFaults) { f.AnyToken = true }),
+		Run: []string{"api/tokens"}, Fails: []string{"api/tokens"},
+	},
+	{
+		Name: "cloud/keeps-revoked-tokens", Text: "keeps a revoked token good",
+		Breaks: []string{"A-3"}, Cloud: apiFault(func(f *target.APIFaults) { f.KeepRevoked = true }),
+		Run: []string{"api/tokens"}, Fails: []string{"api/tokens"},
+	},
+	{
+		Name: "cloud/shares-devices", Text: "lets every account have every device",
+		Breaks: []string{"A-4"}, Cloud: apiFault(func(f *target.APIFaults) { f.OtherDevices = true }),
+		Run: []string{"api/strangers"}, Fails: []string{"api/strangers"},
+	},
+	{
+		Name: "cloud/tells-of-others", Text: "says that a device belongs to someone else",
+		Breaks: []string{"A-5"}, Cloud: apiFault(func(f *target.APIFaults) { f.TellOthers = true }),
+		Run: []string{"api"}, Fails: []string{"api/strangers"},
+	},
+	{
+		Name: "cloud/everybodys-events", Text: "tells every account the events of all",
+		Breaks: []string{"A-6"}, Cloud: apiFault(func(f *target.APIFaults) { f.AllEvents = true }),
+		Run: []string{"api/streams"}, Fails: []string{"api/streams"},
+	},
+	{
+		Name: "cloud/empty-refusals", Text: "refuses without a body",
+		Breaks: []string{"A-7"}, Cloud: apiFault(func(f *target.APIFaults) { f.EmptyAnswers = true }),
+		Run: []string{"api/answers"}, Fails: []string{"api/answers"},
+	},
+	{
+		Name: "cloud/takes-any-size", Text: "reads whatever is sent to it",
+		Breaks: []string{"A-8"}, Cloud: apiFault(func(f *target.APIFaults) { f.Unbounded = true }),
+		Run: []string{"api/bounds"}, Fails: []string{"api/bounds"},
+	},
+	{
+		Name: "cloud/silent-streams", Text: "says nothing on a stream without events",
+		Breaks: []string{"A-9"}, Cloud: apiFault(func(f *target.APIFaults) { f.NoKeepAlive = true }),
+		Run: []string{"api/keep-alive"}, Fails: []string{"api/keep-alive"}, Patience: 30 * time.Second,
+	},
+}
