@@ -63,8 +63,6 @@ var departures = map[string][]string{
 	"v3.1.0-udp-hs-nocid":     {"handshake/connection-id"},
 	"v6.2.0-udp-hs-nocid":     {"handshake/connection-id"},
 	"udp-lost-rst":            {"handshake/hello-first"}, // a Reset
-	"udp-session":             {"pubsub/delivery-form"},  // NON among others
-	"udp-session-mbedtls":     {"pubsub/delivery-form"},
 }
 
 // TestJudgeEveryRecording judges the recordings of real firmware.
