@@ -154,7 +154,7 @@ func (p *program) fill(cloud Address) {
 		{"host", at.Addr().String()},
 		{"port", fmt.Sprint(at.Port())},
 	}
-	p.command = absolute(p.spec.Command)
+	p.command = absolute("", p.spec.Command)
 	p.env = os.Environ()
 	for _, v := range values {
 		p.command = strings.ReplaceAll(p.command, "{"+v.name+"}", quote(v.value))
@@ -165,14 +165,14 @@ func (p *program) fill(cloud Address) {
 // quote makes one word of the shell.
 func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
-// absolute makes the path of the program absolute: it runs in another folder than
-// the one in which the user named it.
-func absolute(command string) string {
+// absolute makes the path of the program absolute, if it is one that starts in dir:
+// the program runs in another folder than the one in which the user named it.
+func absolute(dir, command string) string {
 	first, rest, _ := strings.Cut(command, " ")
 	if !strings.Contains(first, "/") || filepath.IsAbs(first) {
 		return command
 	}
-	path, err := filepath.Abs(first)
+	path, err := filepath.Abs(filepath.Join(dir, first))
 	if err != nil {
 		return command
 	}

@@ -63,6 +63,7 @@ func (s *Spec) locate(dir string) {
 	}
 	if d := s.Device; d != nil && d.Process != nil {
 		at(&d.Process.Dir)
+		d.Process.Command = absolute(dir, d.Process.Command)
 		for i := range d.Process.Devices {
 			at(&d.Process.Devices[i].Key)
 		}

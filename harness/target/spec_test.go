@@ -60,6 +60,31 @@ device:
 	}
 }
 
+// TestProgramBesideTheFile names a program relative to the file, in a folder with a
+// blank in its name.
+func TestProgramBesideTheFile(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "my devices")
+	if err := os.MkdirAll(filepath.Join(dir, "bin"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{
+		"bin/vdev": "#!/bin/sh\n", "t.yaml": "device: {process: {command: ./bin/vdev -v 70}}", "u.yaml": "device: {process: {command: vdev ./x}}",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for file, want := range map[string]string{"t.yaml": "'" + filepath.Join(dir, "bin/vdev") + "' -v 70", "u.yaml": "vdev ./x"} {
+		s, err := LoadSpec(filepath.Join(dir, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := s.Device.Process.Command; got != want {
+			t.Errorf("%s: %s, want %s", file, got, want)
+		}
+	}
+}
+
 func TestWrongTargetFiles(t *testing.T) {
 	for text, says := range map[string]string{
 		"":                      "empty",
