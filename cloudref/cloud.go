@@ -39,6 +39,7 @@ type Cloud struct {
 	traffic *traffic.Recorder
 
 	refusals refusals
+	visits   atomic.Uint64 // of the doctor
 	metrics  *metrics
 
 	id    store.NodeID // of this node, zero where there is no other
