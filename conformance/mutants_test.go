@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"context"
 	"testing"
 
 	"github.com/muster/muster/conformance/mutants"
@@ -42,11 +43,27 @@ func TestMutantOnSockets(t *testing.T) {
 	}
 }
 
+// TestMutantThatCannotRun: what is wrong is told to programs too.
+func TestMutantThatCannotRun(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	kills, err := RunMutants(ctx, mutants.All(), MutantOptions{Select: []string{"cloud/calls-anything"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if k := &kills[0]; k.Err == nil || k.Error != k.Err.Error() || k.Ok() {
+		t.Errorf("interrupted before it began: %v, %q", k.Err, k.Error)
+	}
+}
+
 func judgeKill(t *testing.T, k *Kill) {
 	t.Helper()
 	t.Run(k.Name, func(t *testing.T) {
 		if k.Err != nil {
 			t.Fatal(k.Err)
+		}
+		if k.Duration <= 0 || k.Attempts < 1 {
+			t.Errorf("it took %v in %d attempts", k.Duration, k.Attempts)
 		}
 		for name, why := range k.Survived {
 			t.Errorf("%s did not fail: %s", name, why)

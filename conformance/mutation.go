@@ -64,8 +64,9 @@ type Kill struct {
 	// Attempts is how often it was run: 1, but for mutants on sockets that were
 	// not in order the first time.
 	Attempts int `json:"attempts"`
-	// Err says that the mutant could not be run.
+	// Err says that the mutant could not be run, Error the same in words.
 	Err      error         `json:"-"`
+	Error    string        `json:"error,omitempty"`
 	Duration time.Duration `json:"duration_ns"`
 }
 
@@ -171,10 +172,15 @@ func runMutant(ctx context.Context, m *mutants.Mutant, o MutantOptions) Kill {
 	}
 }
 
-func runMutantOnce(ctx context.Context, m *mutants.Mutant, o MutantOptions) Kill {
-	k := Kill{Mutant: m, Name: m.Name, Breaks: m.Breaks}
+func runMutantOnce(ctx context.Context, m *mutants.Mutant, o MutantOptions) (k Kill) {
+	k = Kill{Mutant: m, Name: m.Name, Breaks: m.Breaks}
 	began := time.Now()
-	defer func() { k.Duration = time.Since(began) }()
+	defer func() {
+		k.Duration = time.Since(began)
+		if k.Err != nil {
+			k.Error = k.Err.Error()
+		}
+	}()
 	run, err := Run(ctx, mutated(m, o))
 	switch {
 	case err != nil:
