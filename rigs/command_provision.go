@@ -30,8 +30,9 @@ const longProvision = `Points a board at a cloud, and puts back what it had.
 
 Whatever fails before the end puts the old server key back. The device key is never
 written. What the board had is owed to it from then on: "--restore" pays that, and
-so does the end of the COMMAND behind "--", or of a lease on the board. A journal, private to its owner, says
-what is owed; it outlives a killed run and an unplugged board.
+so does the end of the COMMAND behind "--", or of a lease on the board. A journal,
+private to its owner, says what is owed; it outlives a killed run and an unplugged
+board.
 
 The cloud's public key comes from the data folder of this user's "muster cloud", or
 from --server-key. Boards of Device OS 1.1 and later use UDP port 5684, whatever

@@ -33,7 +33,7 @@ func (m *memory) board() fakedfu.Board {
 		Read: func(alt int, address uint32, n int) ([]byte, error) {
 			m.mu.Lock()
 			defer m.mu.Unlock()
-			return m.bytes[alt][address : int(address)+n], m.err
+			return bytes.Clone(m.bytes[alt][address : int(address)+n]), m.err
 		},
 		Write: func(alt int, address uint32, data []byte) error {
 			m.mu.Lock()
@@ -47,6 +47,12 @@ func (m *memory) board() fakedfu.Board {
 			m.left = true
 		},
 	}
+}
+
+func (m *memory) hasLeft() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.left
 }
 
 var boron = Target{Vendor: 0x2b04, Product: 0xd00d, Path: "1-1.4"}
@@ -83,19 +89,21 @@ func TestReadAndWrite(t *testing.T) {
 	if len(seen) < 4 || seen[0] != (Progress{"Erase", 0}) || seen[len(seen)-1] != (Progress{"Download", int64(len(data))}) {
 		t.Errorf("progress %v", seen)
 	}
-	if m.left {
+	if m.hasLeft() {
 		t.Error("it left DFU mode untold")
 	}
 	got, err := tool.Read(ctx, boron, w.Region, true)
-	if err != nil || !bytes.Equal(got, data) || !m.left {
-		t.Errorf("read %d bytes, %v, left: %v", len(got), err, m.left)
+	if err != nil || !bytes.Equal(got, data) || !m.hasLeft() {
+		t.Errorf("read %d bytes, %v, left: %v", len(got), err, m.hasLeft())
 	}
 	if entries, _ := os.ReadDir(tool.Scratch); len(entries) != 0 {
 		t.Errorf("left behind: %v", entries)
 	}
+	m.mu.Lock()
 	m.left = false
-	if err := tool.Leave(ctx, boron); err != nil || !m.left {
-		t.Errorf("leaving: %v, %v", err, m.left)
+	m.mu.Unlock()
+	if err := tool.Leave(ctx, boron); err != nil || !m.hasLeft() {
+		t.Errorf("leaving: %v, %v", err, m.hasLeft())
 	}
 	if version, err := tool.Version(ctx); err != nil || version != "0.11" {
 		t.Errorf("version %q, %v", version, err)

@@ -131,7 +131,7 @@ func TestKilled(t *testing.T) {
 				s.killAt(&cmd, n+1)
 			} else {
 				seen := 0
-				s.cloud.before = func(q *http.Request) {
+				s.cloud.before(func(q *http.Request) {
 					<-started
 					if q.Method == http.MethodGet {
 						seen++
@@ -139,7 +139,7 @@ func TestKilled(t *testing.T) {
 					if n == accesses && q.Method == http.MethodPost || n > accesses && seen == 3 { // as it waits for the board
 						_ = cmd.Load().Process.Kill()
 					}
-				}
+				})
 			}
 			c := s.start(t, false)
 			cmd.Store(c)
@@ -150,7 +150,7 @@ func TestKilled(t *testing.T) {
 				t.Fatalf("the child was not killed: %v", err)
 			}
 			s.board.Fail(rigtest.Faults{})
-			s.cloud.before = nil
+			s.cloud.before(nil)
 			if err := s.restore(t); err != nil {
 				t.Fatal(err)
 			}

@@ -41,12 +41,12 @@ const id = "e00fce68aabbccddeeff0011"
 
 // cloud is one that knows keys, and hears the boards that are pointed at it.
 type cloud struct {
-	t      *testing.T
-	url    string
-	before func(*http.Request) // each request; may be nil
+	t   *testing.T
+	url string
 
 	mu     sync.Mutex
-	keys   map[string]string // PEM by device
+	first  func(*http.Request) // of each request; may be nil
+	keys   map[string]string   // PEM by device
 	online map[string]bool
 	heard  int
 	refuse bool
@@ -76,14 +76,24 @@ func newCloud(t *testing.T) *cloud {
 		fmt.Fprintf(w, `{"id":%q,"online":%v,"last_heard":%q}`, q.PathValue("id"), c.online[q.PathValue("id")], time.Unix(int64(c.heard), 0).UTC().Format(time.RFC3339))
 	})
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
-		if c.before != nil {
-			c.before(q)
+		c.mu.Lock()
+		first := c.first
+		c.mu.Unlock()
+		if first != nil {
+			first(q)
 		}
 		mux.ServeHTTP(w, q)
 	}))
 	t.Cleanup(server.Close)
 	c.url = server.URL
 	return c
+}
+
+// before has something done first at each request.
+func (c *cloud) before(first func(*http.Request)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.first = first
 }
 
 func (c *cloud) api() *restapi.Cloud {
@@ -407,11 +417,11 @@ func TestInterrupted(t *testing.T) {
 				return nil
 			}})
 			if n == 0 {
-				s.cloud.before = func(q *http.Request) {
+				s.cloud.before(func(q *http.Request) {
 					if q.Method == http.MethodPost {
 						stop()
 					}
-				}
+				})
 			}
 			err := s.provision(t, ctx, s.plan())
 			stop()
