@@ -18,6 +18,7 @@ import (
 
 	"github.com/muster/muster/cloudref/app"
 	"github.com/muster/muster/cloudref/endpoint"
+	"github.com/muster/muster/cloudref/hooks"
 	"github.com/muster/muster/cloudref/store"
 	"github.com/muster/muster/protocol/pdc"
 )
@@ -62,6 +63,7 @@ type settings struct {
 	certificate, certificateKey              string
 	memory, verbose, ownTLS                  bool
 	signUp, rateLimits, showToken            bool
+	hooksPublic                              bool
 	trustNew                                 time.Duration
 }
 
@@ -98,6 +100,7 @@ func Command() *cobra.Command {
 	cmd.Flags().BoolVar(&s.rateLimits, "rate-limits", false, "refuse what the real service refuses as too much, with 429")
 	cmd.Flags().DurationVar(&s.trustNew, "trust-new-for", 0, "register every device that connects in this time with the key that it has, up to 24h")
 	cmd.Flags().BoolVar(&s.showToken, "show-token", false, "print the token that the first start makes even where the output is no terminal")
+	cmd.Flags().BoolVar(&s.hooksPublic, "hooks-public", false, "webhooks reach public addresses only, neither this machine nor private networks")
 	cmd.Flags().BoolVar(&s.memory, "memory", false, "keep devices and sessions in memory; the keys stay in the data directory")
 	cmd.Flags().BoolVarP(&s.verbose, "verbose", "v", false, "log every event and every command")
 	cmd.Flags().StringVar(&s.format, "log", "text", "form of the log: text or json")
@@ -119,6 +122,9 @@ func defaultData() string {
 // options checks what the flags say.
 func (s *settings) options() (Options, error) {
 	o := Options{Dir: s.data, NATS: s.nats, Memory: s.memory, Page: s.http != ""}
+	if s.hooksPublic {
+		o.Hooks.Deny = hooks.PrivateNetworks
+	}
 	var err error
 	if o.UDP, err = listenAddress("--udp", s.udp); err != nil {
 		return o, err

@@ -4,9 +4,15 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,35 +25,52 @@ import (
 	"github.com/muster/muster/protocol/seed"
 )
 
-// The versions that are installed and driven. The first two are the newest that
-// run on Node 20. execa is what the command-line tool forgets to declare.
+// The clients that are installed and driven: the newest, those before that many
+// people have, and one of long ago. Each is a package.json in testdata/clients.
 //
-// By hand, with MUSTER_CLIENTS_DIR, these passed too: particle-cli 3.49.2 on Node
-// 22, particle-api-js 11.1.7 and 9.4.1.
-var clientPackages = []string{"particle-cli@3.43.1", "particle-api-js@12.0.3", "execa@5.1.1"}
+//	cli-3.43   particle-cli 3.43.1, the newest on Node 20, with execa, which it forgets
+//	           to declare; particle-api-js 12.0.3
+//	cli-3.49   particle-cli 3.49.2 with a Node 22 of its own, and two dependencies in
+//	           versions that exist
+//	js-11      particle-api-js 11.1.7
+//	js-9       particle-api-js 9.4.1
+const clientsDir = "testdata/clients"
 
-// clients returns a folder in which the real clients are installed. It is
-// MUSTER_CLIENTS_DIR, if set, or a new one, which takes a few minutes.
-func clients(t *testing.T) string {
+// clients returns a folder in which a set of clients is installed: below
+// MUSTER_CLIENTS_DIR, if it is set, or the user's cache. The first time takes a
+// minute.
+func clients(t *testing.T, set string) string {
 	t.Helper()
-	if os.Getenv("MUSTER_REQUIRE_CLIENTS") != "1" {
-		t.Skip("installs Particle's clients from npm and drives them: set MUSTER_REQUIRE_CLIENTS=1")
+	wanted, err := os.ReadFile(filepath.Join(clientsDir, set, "package.json"))
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, program := range []string{"node", "npm"} {
-		if _, err := exec.LookPath(program); err != nil {
-			t.Fatalf("MUSTER_REQUIRE_CLIENTS is 1, but %s is not installed", program)
+	cache := os.Getenv("MUSTER_CLIENTS_DIR")
+	if cache == "" {
+		user, err := os.UserCacheDir()
+		if err != nil {
+			t.Fatal(err)
 		}
+		cache = filepath.Join(user, "muster-clients")
 	}
-	if dir := os.Getenv("MUSTER_CLIENTS_DIR"); dir != "" {
+	dir := filepath.Join(cache, fmt.Sprintf("%s-%x", set, sha256.Sum256(wanted))[:len(set)+13])
+	done := filepath.Join(dir, "installed")
+	if _, err := os.Stat(done); err == nil {
 		return dir
 	}
-	dir := t.TempDir()
+	if err := errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(filepath.Join(dir, "package.json"), wanted, 0o644)); err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
-	npm := exec.CommandContext(ctx, "npm", append([]string{"install", "--no-audit", "--no-fund", "--prefix", dir}, clientPackages...)...)
-	npm.Env = append(os.Environ(), "PUPPETEER_SKIP_DOWNLOAD=1") // no browser is needed
+	// No scripts: they fetch browsers and the like, which nothing here needs.
+	npm := exec.CommandContext(ctx, "npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts", "--loglevel=error")
+	npm.Dir = dir
 	if out, err := npm.CombinedOutput(); err != nil {
 		t.Fatalf("npm: %v\n%s", err, out)
+	}
+	if err := os.WriteFile(done, nil, 0o644); err != nil {
+		t.Fatal(err)
 	}
 	return dir
 }
@@ -141,9 +164,20 @@ func (h *home) fails(want string, args ...string) {
 
 // The clients that people have, from npm, unmodified.
 func TestClients(t *testing.T) {
-	dir := clients(t)
-	t.Run("particle-cli", func(t *testing.T) { commandLine(t, dir) })
-	t.Run("particle-api-js", func(t *testing.T) { javaScript(t, dir) })
+	if os.Getenv("MUSTER_REQUIRE_CLIENTS") != "1" {
+		t.Skip("installs Particle's clients from npm and drives them: set MUSTER_REQUIRE_CLIENTS=1")
+	}
+	for _, program := range []string{"node", "npm"} {
+		if _, err := exec.LookPath(program); err != nil {
+			t.Fatalf("MUSTER_REQUIRE_CLIENTS is 1, but %s is not installed", program)
+		}
+	}
+	for _, set := range []string{"cli-3.43", "cli-3.49"} {
+		t.Run("particle-cli/"+set, func(t *testing.T) { commandLine(t, clients(t, set)) })
+	}
+	for _, set := range []string{"cli-3.43", "js-11", "js-9"} {
+		t.Run("particle-api-js/"+set, func(t *testing.T) { javaScript(t, clients(t, set)) })
+	}
 }
 
 // commandLine uses the command-line tool as people do.
@@ -197,6 +231,9 @@ func commandLine(t *testing.T, clients string) {
 		t.Errorf("%d bytes arrived, %d were sent", len(got), len(image))
 	}
 
+	h.products(p)
+	h.webhooks(x, p, next)
+
 	public, err := x509.MarshalPKIXPublicKey(&seed.P256(seed.Bytes(7, "device")).PublicKey)
 	if err != nil {
 		t.Fatal(err)
@@ -213,6 +250,73 @@ func commandLine(t *testing.T, clients string) {
 	h.says(nil, "token", "revoke", x.token, "--force")
 	h.says(nil, "logout")
 	h.fails("not logged in", "list")
+}
+
+// products uses the commands for products, with one that has the device.
+func (h *home) products(p *puppet) {
+	h.t.Helper()
+	x, id := p.x, p.id.String()
+	x.do("POST", "/v1/user/products", jsonType, `{"product":{"name":"Coffee","platform_id":13,"settings":{}}}`)
+	h.says([]string{"Success!"}, "product", "device", "add", "1000", id)
+	file := filepath.Join(h.t.TempDir(), "devices.txt")
+	if err := os.WriteFile(file, []byte(id+"\nE00FCE68FFFFFFFFFFFFFFFF\n"), 0o600); err != nil {
+		h.t.Fatal(err)
+	}
+	h.says([]string{"E00FCE68FFFFFFFFFFFFFFFF"}, "product", "device", "add", "coffee-v100", "--file", file)
+	h.says([]string{"bath", id, "(Product 1000) is online", "int brew"}, "product", "device", "list", "1000")
+	h.says([]string{id, "bath"}, "product", "device", "list", "1000", id)
+	h.says([]string{`"id": "` + id + `"`, `"quarantined": false`}, "product", "device", "list", "1000", "--json")
+	h.says([]string{"6"}, "call", id, "brew", "strong", "--product", "1000")
+	h.says([]string{"93.5"}, "get", id, "temp", "--product", "1000")
+	h.says([]string{"Published"}, "publish", "orders/product", "tea", "--product", "1000")
+	h.fails("", "product", "device", "list", "1001")
+
+	// A product's device becomes one of development before it is flashed.
+	image := filepath.Join(h.t.TempDir(), "app.bin")
+	if err := os.WriteFile(image, binary(20_000), 0o600); err != nil {
+		h.t.Fatal(err)
+	}
+	h.says([]string{"Marking device", "Flash success"}, "cloud", "flash", id, image, "--product", "1000")
+	p.wait(p.online)
+	if !x.cloud.Store().Member(p.id).Development {
+		h.t.Error("the device is none of development")
+	}
+	h.says([]string{"Success!"}, "product", "device", "remove", "1000", id)
+	h.fails("Device not found for this product", "product", "device", "remove", "1000", id)
+}
+
+// webhooks uses the commands for webhooks, with one that is called.
+func (h *home) webhooks(x *site, p *puppet, next func(string) streamed) {
+	h.t.Helper()
+	called := make(chan string, 8)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b, _ := io.ReadAll(r.Body)
+		called <- string(b)
+		fmt.Fprint(w, "noted")
+	}))
+	defer server.Close()
+	file := filepath.Join(h.t.TempDir(), "hook.json")
+	hook := `{"event":"humidity","url":"` + server.URL + `/x","requestType":"POST","json":{"value":"{{{PARTICLE_EVENT_VALUE}}}"},"noDefaults":true,"form":null,"rejectUnauthorized":"true/false"}`
+	if err := os.WriteFile(file, []byte(hook), 0o600); err != nil {
+		h.t.Fatal(err)
+	}
+	h.says([]string{"Success"}, "webhook", "create", file)
+	h.says([]string{"humidity", server.URL}, "webhook", "list")
+	p.publish("humidity", "55")
+	if got := <-called; got != `{"value":"55"}` {
+		h.t.Errorf("the webhook is called with %s", got)
+	}
+	if e := next("hook-response/humidity/0"); e.Data != "noted" || e.CoreID != "particle-internal" {
+		h.t.Errorf("got %+v", e)
+	}
+	h.says([]string{"Success"}, "webhook", "create", "pressure", server.URL)
+	h.fails("url", "webhook", "create", "pressure", "nonsense")
+	for _, hook := range x.cloud.Store().HooksOf(x.account) {
+		h.says(nil, "webhook", "delete", hook.ID.String())
+	}
+	if left := x.cloud.Store().HooksOf(x.account); len(left) != 0 {
+		h.t.Errorf("webhooks are left: %v", left)
+	}
 }
 
 // A streamed is an event as the command-line tool prints it.
@@ -271,6 +375,7 @@ func javaScript(t *testing.T, clients string) {
 	h := &home{t: t, dir: t.TempDir(), clients: clients}
 	p := x.puppet(1, "kitchen", x.account)
 	id := p.id.String()
+	x.do("POST", "/v1/user/products", jsonType, `{"product":{"name":"Coffee","platform_id":13,"settings":{}}}`)
 	file := filepath.Join(t.TempDir(), "app.bin")
 	if err := os.WriteFile(file, binary(20_000), 0o600); err != nil {
 		t.Fatal(err)
@@ -282,11 +387,11 @@ func javaScript(t *testing.T, clients string) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	node := h.command(ctx, "node", script, x.url, username, password, id, file)
-	var errors bytes.Buffer
-	node.Stderr = &errors
+	var stderr bytes.Buffer
+	node.Stderr = &stderr
 	said, err := node.Output()
 	if err != nil {
-		t.Fatalf("node: %v\n%s\n%s", err, said, errors.Bytes())
+		t.Fatalf("node: %v\n%s\n%s", err, said, stderr.Bytes())
 	}
 	var got []string
 	for scanner := bufio.NewScanner(bytes.NewReader(said)); scanner.Scan(); {
@@ -306,6 +411,9 @@ func javaScript(t *testing.T, clients string) {
 		`{"step":"event","value":["orders/js","{\"cup\":1}","api"]}`,
 		`{"step":"flash","value":"Update started"}`,
 		`{"step":"flashed","value":true}`,
+		`{"step":"product","value":{"updated":1,"devices":[["` + id + `","bath",1000]],"event":["orders/product",1000]}}`,
+		`{"step":"webhooks","value":{"made":true,"type":"Webhook","listed":["never"],"one":"never","left":0}}`,
+		`{"step":"bad webhook","value":{"status":404,"text":"Webhook not found"}}`,
 		`{"step":"remove","value":true}`,
 		`{"step":"claim","value":true}`,
 		`{"step":"claim code","value":63}`,

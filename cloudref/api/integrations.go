@@ -240,7 +240,9 @@ func hookSpec(b body) (*hooks.Spec, error) {
 		ErrorResponseTopic: firstOf(b.text("errorResponseTopic"), b.text("error_response_topic")),
 		ResponseTemplate:   firstOf(b.text("responseTemplate"), b.text("response_template")),
 		NoDefaults:         b.flag("noDefaults"), Unchunked: b.flag("unchunked"), DataURL: b.flag("dataUrlResponseEvent"),
-		AnyCertificate: b.has("rejectUnauthorized") && !b.flag("rejectUnauthorized"),
+		// Only a clear no: what the template of the command-line tool says,
+		// "true/false", is none.
+		AnyCertificate: b.text("rejectUnauthorized") == "false" || b.text("rejectUnauthorized") == "0",
 	}
 	if b.has("json") && b["json"] != nil && b["json"] != "" {
 		s.JSON = encode(b["json"])

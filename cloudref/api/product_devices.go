@@ -43,13 +43,34 @@ func (s *Server) member(q *request, waiting bool) (*store.Product, *store.Member
 	}
 	id, err := store.ParseDeviceID(q.PathValue("device"))
 	if err != nil {
-		return nil, nil, errNotMember(q.Method)
+		if id, err = s.memberNamed(q, p); err != nil {
+			return nil, nil, err
+		}
 	}
 	m := s.store.Member(id)
 	if m.Product == p.ID || waiting && m.Waiting == p.ID {
 		return p, m, nil
 	}
 	return nil, nil, errNotMember(q.Method)
+}
+
+// memberNamed returns the device of a product that the path names. The documents
+// want an id on these routes; help texts of the command-line tool have names.
+func (s *Server) memberNamed(q *request, p *store.Product) (store.DeviceID, error) {
+	ids := s.store.MembersOf(p.ID)
+	if len(ids) > sortedMax {
+		return store.DeviceID{}, errNotMember(q.Method)
+	}
+	devices, err := s.readDevices(q.Context(), ids)
+	if err != nil {
+		return store.DeviceID{}, err
+	}
+	for _, d := range devices {
+		if d.Name == q.PathValue("device") && s.visible(p, d) {
+			return d.ID, nil
+		}
+	}
+	return store.DeviceID{}, errNotMember(q.Method)
 }
 
 // addProductFields completes the object of a device with what its product knows.

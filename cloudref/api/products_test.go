@@ -134,7 +134,10 @@ func TestAddingDevicesToAProduct(t *testing.T) {
 	b.json("DELETE", p+"/devices/"+bobs, "").want(400, `{"ok":false,"error":"Device not found for this product"}`)
 	b.json("GET", p+"/devices/"+bobs, "").want(404, `{"ok":false,"error":"Device not found for this product"}`)
 	b.json("POST", p+"/devices/"+bobs+"/brew", "{}").want(404, `{"ok":false,"error":"Device not found for this product"}`)
-	b.json("GET", p+"/devices/kitchen", "").want(404, `{"ok":false,"error":"Device not found for this product"}`)
+	b.json("GET", p+"/devices/bobs", "").want(404, `{"ok":false,"error":"Device not found for this product"}`)
+	if o := b.json("GET", p+"/devices/kitchen", "").decode(); o["id"] != kitchen {
+		t.Errorf("got %v", o)
+	}
 	if a := b.json("DELETE", p+"/devices/"+cellar, "{}"); a.status != http.StatusNoContent || a.body != "" {
 		t.Errorf("got %d %q", a.status, a.body)
 	}

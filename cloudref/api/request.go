@@ -29,14 +29,9 @@ type request struct {
 // A handler does what a request asks for. See answer for what it may return.
 type handler func(q *request) (any, error)
 
-// open serves a route that needs no token.
-func (s *Server) open(h handler) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) { s.serve(w, r, h, false) }
-}
-
-// authed serves a route for whoever has a token.
-func (s *Server) authed(h handler) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) { s.serve(w, r, h, true) }
+// serving returns the HTTP handler of a route.
+func (s *Server) serving(r route) http.HandlerFunc {
+	return func(w http.ResponseWriter, q *http.Request) { s.serve(w, q, r.handle, r.access == withToken) }
 }
 
 func (s *Server) serve(w http.ResponseWriter, r *http.Request, h handler, auth bool) {

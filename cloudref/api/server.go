@@ -142,7 +142,9 @@ func New(c Config) *Server {
 	}
 	s.names.init()
 	s.closing, s.close = context.WithCancel(context.Background())
-	s.routes()
+	for _, r := range s.routes() {
+		s.mux.HandleFunc(r.pattern, s.serving(r))
+	}
 	return s
 }
 

@@ -56,6 +56,28 @@ async function main() {
 	say('flashed', flashed.coreid === device);
 	stream.abort();
 
+	const added = await particle.addDeviceToProduct({ deviceId: device, product: 1000, auth });
+	const members = await particle.listDevices({ product: 1000, auth });
+	const fleet = await particle.getEventStream({ product: 1000, name: 'orders', auth });
+	const heard = new Promise((resolve) => fleet.on('event', resolve));
+	await particle.publishEvent({ name: 'orders/product', data: 'tea', product: 1000, auth });
+	const product = await heard;
+	fleet.abort();
+	say('product', {
+		updated: added.body.updated, devices: members.body.devices.map((d) => [d.id, d.name, d.product_id]),
+		event: [product.name, product.productID],
+	});
+
+	const hook = await particle.createWebhook({ event: 'never', url: 'http://127.0.0.1:9/', auth });
+	const hooks = await particle.listWebhooks({ auth });
+	const one = (await particle.get({ uri: `/v1/webhooks/${hook.body.id}`, auth })).body.webhook;
+	await particle.deleteWebhook({ hookId: hook.body.id, auth });
+	const left = await particle.listWebhooks({ auth });
+	say('webhooks', {
+		made: hook.body.ok, type: hook.body.integration_type, listed: hooks.body.map((h) => h.event), one: one.event, left: left.body.length,
+	});
+	say('bad webhook', failure(await particle.deleteWebhook({ hookId: hook.body.id, auth }).catch((e) => e)));
+
 	const unclaimed = await particle.removeDevice({ deviceId: device, auth });
 	say('remove', unclaimed.body.ok);
 	const claimed = await particle.claimDevice({ deviceId: device, auth });
