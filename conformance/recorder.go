@@ -82,6 +82,9 @@ type limit struct {
 	exact                   bool  // the value is the required one
 }
 
+// sampleMax bounds the packets of a sample that are shown.
+const sampleMax = 64
+
 // A sample is one measured value and the packets that make it up.
 type sample struct {
 	device  string
@@ -119,7 +122,7 @@ func (r *Recorder) measured() (list []report.Measurement, findings []report.Find
 		for _, i := range []int{0, len(sorted) / 2, last} {
 			if s := sorted[i]; !seen[s.value] {
 				seen[s.value] = true
-				m.Samples = append(m.Samples, report.Sample{Device: s.device, Value: s.value, Packets: lines(s.packets)})
+				m.Samples = append(m.Samples, report.Sample{Device: s.device, Value: s.value, Packets: upTo(sampleMax, s.packets)})
 			}
 		}
 		list = append(list, m)

@@ -74,11 +74,14 @@ func handshakes(packets []*trace.Packet, direction trace.Direction) []*trace.Han
 const linesMax = 12
 
 // lines shows at most a dozen packets, for a finding.
-func lines(packets []*trace.Packet) []string {
+func lines(packets []*trace.Packet) []string { return upTo(linesMax, packets) }
+
+// upTo shows the first packets, and says how many more there are.
+func upTo(most int, packets []*trace.Packet) []string {
 	var all []string
 	for i, p := range packets {
-		if i == linesMax {
-			all = append(all, "…")
+		if i == most {
+			all = append(all, fmt.Sprintf("… and %d more", len(packets)-most))
 			break
 		}
 		all = append(all, p.String())
