@@ -44,6 +44,8 @@ type Bench struct {
 
 	mu     sync.Mutex
 	inside []*simulated // by index in the fleet
+	delay  time.Duration
+	relays []*relay
 }
 
 // Start makes a bench with a board of each profile, such as "boron@6.2.0"; its
@@ -78,7 +80,35 @@ func (b *Bench) Close() error {
 	b.stop()
 	err = errors.Join(err, <-b.done)
 	close(b.ended)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, r := range b.relays {
+		err = errors.Join(err, r.close())
+	}
 	return err
+}
+
+// SetDelay makes datagrams between devices over UDP and their clouds take so
+// long, each way, for devices that are pointed at a cloud from now on.
+func (b *Bench) SetDelay(d time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.delay = d
+}
+
+// way returns where a device finds its cloud.
+func (b *Bench) way(cloud netip.AddrPort) (netip.AddrPort, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.delay == 0 {
+		return cloud, nil
+	}
+	r, err := newRelay(cloud, b.delay)
+	if err != nil {
+		return cloud, err
+	}
+	b.relays = append(b.relays, r)
+	return r.addr(), nil
 }
 
 // plug adds a board that has a key of its own and another cloud's address.

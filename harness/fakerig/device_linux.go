@@ -121,7 +121,13 @@ func (s *simulated) spec(t keyblob.Transport, memory, private []byte) (fleet.Spe
 		Profile: s.profile, Key: func(device.ID) crypto.PrivateKey { return key }, CloudKey: public,
 		Server: at.String(), App: s.application(), Rand: rand.Reader,
 	}
-	return fleet.Spec{Config: config, ID: s.id, NVRAM: &s.nv, Cloud: at}, nil
+	cloud := at
+	if t == keyblob.UDP {
+		if cloud, err = s.bench.way(at); err != nil {
+			return fleet.Spec{}, err
+		}
+	}
+	return fleet.Spec{Config: config, ID: s.id, NVRAM: &s.nv, Cloud: cloud}, nil
 }
 
 func deviceKey(t keyblob.Transport, b []byte) (crypto.PrivateKey, error) {

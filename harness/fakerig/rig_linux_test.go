@@ -52,6 +52,12 @@ func (l *told) has(text string) bool {
 // start brings boards to a reference cloud, as "--device rig:WHICH" does.
 func start(t *testing.T, which string, profiles ...string) (*Bench, *target.Env, *told) {
 	t.Helper()
+	return startWith(t, 0, which, profiles...)
+}
+
+// startWith is start over a network that takes its time.
+func startWith(t *testing.T, delay time.Duration, which string, profiles ...string) (*Bench, *target.Env, *told) {
+	t.Helper()
 	b, err := Start(t.TempDir(), profiles...)
 	if err != nil {
 		t.Skipf("no bench here: %v", err)
@@ -61,6 +67,7 @@ func start(t *testing.T, which string, profiles ...string) (*Bench, *target.Env,
 			t.Error(err)
 		}
 	})
+	b.SetDelay(delay)
 	var before []map[string]string
 	for _, board := range b.Boards {
 		before = append(before, snapshot(board.Memory()))

@@ -123,6 +123,7 @@ type world struct {
 	cancel   context.CancelFunc
 	wire     *wire
 	ledger   *ledger.Ledger
+	moments  moments
 	groups   []*Group
 	devices  []*Device
 	byID     map[trace.DeviceID]*Device
@@ -251,6 +252,7 @@ func (e *Env) startOwnCloud(ctx context.Context, udp, tcp netip.AddrPort, at cap
 func (e *Env) listen(p *trace.Packet) {
 	e.ledger.Add(p)
 	e.heard(p)
+	e.moments.pass(p)
 }
 
 // startCloud runs the cloud on the given addresses, with the state that is in

@@ -142,6 +142,7 @@ type rigBoard struct {
 	board   *bench.Board
 	host    handle.Host
 	pointed bool // at our cloud
+	cut     bool // its power, unverified
 }
 
 func (b *rigBoard) tell(stage string) { b.log(RigSource, b.board.Name()+": "+stage) }
@@ -268,9 +269,10 @@ func (b *rigBoard) profile(ctx context.Context, h *handle.Board) (*profile.Profi
 
 // PowerOn implements Board.
 func (b *rigBoard) PowerOn(ctx context.Context) error {
-	if s, _, err := b.board.Sighting(); err == nil && s.Board != nil {
+	if s, _, err := b.board.Sighting(); err == nil && s.Board != nil && !b.cut {
 		return nil
 	}
+	b.cut = false
 	return b.board.Ladder().On(ctx)
 }
 
@@ -280,6 +282,17 @@ func (b *rigBoard) PowerOff(ctx context.Context) error {
 	l := b.board.Ladder()
 	err := l.Off(ctx)
 	if errors.Is(err, power.ErrNoMeans) || errors.Is(err, power.ErrNoEffect) || errors.Is(err, power.ErrLied) || errors.Is(err, os.ErrPermission) {
+		return fmt.Errorf("%w: %w", errors.ErrUnsupported, err)
+	}
+	return err
+}
+
+// CutPower takes the power by the first means that can, at once: a moment of the
+// protocol does not wait for a proof.
+func (b *rigBoard) CutPower(ctx context.Context) error {
+	b.cut = true // and may still show on the bus
+	_, err := b.board.Ladder().Cut(ctx)
+	if errors.Is(err, power.ErrNoMeans) {
 		return fmt.Errorf("%w: %w", errors.ErrUnsupported, err)
 	}
 	return err
