@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/muster/muster/harness/fakerig"
 	"github.com/muster/muster/harness/report"
 	"github.com/muster/muster/harness/target"
 	"github.com/muster/muster/harness/vdev"
@@ -15,6 +16,7 @@ import (
 const beDevice = "MUSTER_TEST_BE_A_DEVICE"
 
 func TestMain(m *testing.M) {
+	fakerig.MainIfAsked()
 	if os.Getenv(beDevice) != "" {
 		os.Exit(vdev.Main(os.Args[1:], target.Application(), os.Stdin, os.Stdout))
 	}

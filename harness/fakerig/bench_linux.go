@@ -30,8 +30,8 @@ import (
 	"github.com/muster/muster/sim/profile"
 )
 
-// A Bench is fake boards with devices inside. Its tests must call
-// fakedfu.MainIfAsked in TestMain.
+// A Bench is fake boards with devices inside. Its programs must call
+// [MainIfAsked].
 type Bench struct {
 	*rigtest.Bench
 	Boards []*rigtest.Firmware
@@ -179,16 +179,20 @@ func (b *Bench) writeFile() error {
 	return os.WriteFile(filepath.Join(b.dir, "rigs.yaml"), []byte(s.String()), 0o644)
 }
 
-// Rig is what a run needs to find the bench. Its cloud is at an address of the
-// loopback interface.
-func (b *Bench) Rig(cloud netip.Addr) *target.RigOptions {
+// Rig is what a run needs to find the bench. Its cloud has an address of the
+// loopback network of its own, because boards know one port only.
+func (b *Bench) Rig() (*target.RigOptions, error) {
+	var r [2]byte
+	if _, err := rand.Read(r[:]); err != nil {
+		return nil, err
+	}
 	return &target.RigOptions{
 		Bench: bench.Options{
 			File: filepath.Join(b.dir, "rigs.yaml"), Tree: inventory.Tree{Sys: b.Sys(), Dev: b.Dev()}, LockDir: filepath.Join(b.dir, "locks"),
 			Control: b.Host.Control, Times: power.Times{Off: 20 * time.Millisecond},
 		},
-		Host: b.Host, Journal: filepath.Join(b.dir, "journal"), Cloud: cloud,
-	}
+		Host: b.Host, Journal: filepath.Join(b.dir, "journal"), Cloud: netip.AddrFrom4([4]byte{127, 99, r[0], 1 + r[1]%250}),
+	}, nil
 }
 
 // add puts a device into the fleet.

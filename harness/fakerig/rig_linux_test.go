@@ -2,8 +2,6 @@ package fakerig
 
 import (
 	"context"
-	"crypto/rand"
-	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -12,23 +10,12 @@ import (
 	"time"
 
 	"github.com/muster/muster/harness/target"
-	"github.com/muster/muster/rigs/dfu/fakedfu"
 	"github.com/muster/muster/rigs/fake"
 )
 
 func TestMain(m *testing.M) {
-	fakedfu.MainIfAsked()
+	MainIfAsked()
 	os.Exit(m.Run())
-}
-
-// loopback draws an address for a cloud of its own.
-func loopback(t *testing.T) netip.Addr {
-	t.Helper()
-	var b [2]byte
-	if _, err := rand.Read(b[:]); err != nil {
-		t.Fatal(err)
-	}
-	return netip.AddrFrom4([4]byte{127, 99, b[0], 1 + b[1]%250})
 }
 
 // told keeps what a rig says.
@@ -73,10 +60,14 @@ func startWith(t *testing.T, delay time.Duration, which string, profiles ...stri
 		before = append(before, snapshot(board.Memory()))
 	}
 	l := &told{}
+	rig, err := b.Rig()
+	if err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	env, err := target.Start(ctx, target.Options{
-		Spec: &target.Spec{Device: &target.DeviceSpec{Rig: which}}, Rig: b.Rig(loopback(t)), Log: l.log, Memory: true,
+		Spec: &target.Spec{Device: &target.DeviceSpec{Rig: which}}, Rig: rig, Log: l.log, Memory: true,
 	})
 	if err != nil {
 		t.Fatalf("%v\n%s", err, strings.Join(l.lines, "\n"))

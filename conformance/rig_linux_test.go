@@ -1,0 +1,70 @@
+package conformance
+
+import (
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/muster/muster/harness/fakerig"
+	"github.com/muster/muster/harness/report"
+	"github.com/muster/muster/harness/target"
+)
+
+// TestBoardOnARig judges a fake board, with a simulated device inside, as "muster
+// conform --device rig:NAME" judges a real one.
+func TestBoardOnARig(t *testing.T) {
+	bench, err := fakerig.Start(t.TempDir(), "boron@6.2.0", "boron@6.2.0")
+	if err != nil {
+		t.Skipf("no bench here: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := bench.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	rig, err := bench.Rig()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Parallel() // it waits most of the time
+	var mu sync.Mutex
+	said := map[string]bool{}
+	run, err := Run(t.Context(), Options{
+		Seed: 7, Patience: 30 * time.Second, plain: true, Timeout: 4 * time.Minute,
+		Spec:   &target.Spec{Device: &target.DeviceSpec{Rig: "pool=fake*2"}},
+		Select: []string{"handshake", "functions", "variables", "pubsub/publish", "pubsub/deliver", "ota/update", "resume/bytes"},
+		Target: func(o *target.Options) { o.Rig = rig },
+		Log: func(source, line string) {
+			mu.Lock()
+			defer mu.Unlock()
+			said[source] = true
+			if !strings.Contains(line, "alive") {
+				t.Log(source, line)
+			}
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	passed := 0
+	for _, r := range run.Results {
+		switch r.Verdict {
+		case report.Pass, report.PassWithRemark:
+			passed++
+		case report.Fail, report.Inconclusive:
+			t.Errorf("%s: %v %s %+v", r.Name(), r.Verdict, r.Reason, r.Findings)
+		default:
+			t.Logf("%s: %v %s", r.Name(), r.Verdict, r.Reason)
+		}
+	}
+	if passed < 5 {
+		t.Errorf("%d checks passed", passed)
+	}
+	expect(t, run, report.Pass, "ota/update", "pubsub/publish")
+	for _, source := range []string{"board-1", "board-2", target.USBSource, target.RigSource} {
+		if !said[source] {
+			t.Errorf("%s said nothing", source)
+		}
+	}
+}
