@@ -28,16 +28,17 @@ func TestAWebhookAnswersADevice(t *testing.T) {
 	other := x.puppet(2, "bath", x.account)
 	stranger := x.puppet(3, "bobs", store.AccountID{0xb0})
 	id := p.id.String()
-	stream := x.events("/v1/devices/events")
+	// An answer may overtake the event on its way to readers: each has its own stream.
+	temperature, sent, answers := x.events("/v1/devices/events/temp"), x.events("/v1/devices/events/hook-sent"), x.events("/v1/devices/events/orders")
 	p.publish("temperature", "21.5")
 	got, err := url.ParseQuery(<-called)
 	if err != nil || got.Get("event") != "temperature" || got.Get("data") != "21.5" || got.Get("coreid") != id || got.Get("published_at") == "" {
 		t.Errorf("the server got %v", got)
 	}
-	x.wantEvent(stream, event{"temperature", "21.5", id})
-	x.wantEvent(stream, event{"hook-sent/temperature", "undefined", "particle-internal"})
-	x.wantEvent(stream, event{"orders/temperature/0", long[:512], "particle-internal"})
-	x.wantEvent(stream, event{"orders/temperature/1", long[512:], "particle-internal"})
+	x.wantEvent(temperature, event{"temperature", "21.5", id})
+	x.wantEvent(sent, event{"hook-sent/temperature", "undefined", "particle-internal"})
+	x.wantEvent(answers, event{"orders/temperature/0", long[:512], "particle-internal"})
+	x.wantEvent(answers, event{"orders/temperature/1", long[512:], "particle-internal"})
 	for _, device := range []*puppet{p, other} {
 		for n, want := range []string{long[:512], long[512:]} {
 			if e := <-device.heard; e.Name != fmt.Sprintf("orders/temperature/%d", n) || string(e.Data) != want {
@@ -79,10 +80,10 @@ func TestAProductWebhook(t *testing.T) {
 	x.do("POST", "/v1/products/1000/devices", jsonType, `{"id":"`+id+`"}`)
 	x.do("POST", "/v1/products/1000/integrations", jsonType,
 		`{"event":"temp","url":"`+server.URL+`","body":"{{PRODUCT_ID}} {{PARTICLE_DEVICE_ID}}","responseTopic":"orders/{{PARTICLE_DEVICE_ID}}"}`)
-	stream := x.events("/v1/products/1000/events")
+	temp, answers := x.events("/v1/products/1000/events/temp"), x.events("/v1/products/1000/events/orders")
 	p.publish("temp", "1")
-	x.wantEvent(stream, event{"temp", "1", id})
-	x.wantEvent(stream, event{"orders/" + id + "/0", "1000 " + id, "particle-internal"})
+	x.wantEvent(temp, event{"temp", "1", id})
+	x.wantEvent(answers, event{"orders/" + id + "/0", "1000 " + id, "particle-internal"})
 	if e := <-p.heard; e.Name != "orders/"+id+"/0" {
 		t.Errorf("the device heard %s", e.Name)
 	}

@@ -232,7 +232,9 @@ func TestLedgersOfProducts(t *testing.T) {
 	y := startAt(t, dir, address)
 	t.Cleanup(y.stop)
 	y.token = token
-	p.tasks <- func() { p.x = y }
+	moved := make(chan bool)
+	p.tasks <- func() { p.x = y; moved <- true }
+	<-moved
 	y.send("PUT", "/v1/products/1000/ledgers/fleet/instances/1000?set_mode=Merge", jsonType, `{"instance":{"data":{"rate":5}}}`)
 	if y.status != http.StatusOK {
 		t.Fatalf("status %d", y.status)
