@@ -80,9 +80,9 @@ func TestSecretsAreNowhere(t *testing.T) {
 	if !p.say(p.publish("temp", "datum-of-an-event"), 10*time.Second) {
 		t.Fatal("no acknowledgement")
 	}
+	state := p.link.DTLS().Export()
 	background(t, p)
 	call(http.MethodPost, "/v1/devices/"+p.id.String()+"/double", `{"arg":"argument-of-a-call"}`)
-	state := p.link.DTLS().Export()
 	stop()
 
 	for what, s := range secrets {

@@ -313,7 +313,8 @@ func (a acknowledged) verifyCalls(t *testing.T, s *Store) {
 	}
 	queued := len(wanted)
 	var mu sync.Mutex
-	done := make(chan struct{})
+	over := make(chan struct{})
+	done := over
 	stop, err := s.ServeCalls(4, func(d Delivery) {
 		mu.Lock()
 		defer mu.Unlock()
@@ -328,7 +329,6 @@ func (a acknowledged) verifyCalls(t *testing.T, s *Store) {
 		t.Fatal(err)
 	}
 	defer stop()
-	over := done
 	select {
 	case <-over:
 	case <-time.After(time.Minute):
