@@ -61,7 +61,7 @@ func (g loginGuide) clients(w io.Writer) {
 		trust = "\n    export NODE_EXTRA_CA_CERTS=" + g.certificate
 		curl = " --cacert " + g.certificate
 	}
-	fmt.Fprintf(w, `The REST API is on %[1]s. The password and the token of its first user, %[3]q, are in
+	fmt.Fprintf(w, `The REST API is on %[1]s, and a live page for your browser. The password and the token of its first user, %[3]q, are in
   %[2]s
 %[5]s
   particle-cli (before 3.47: "config" instead of "profile"):%[6]s
