@@ -1,0 +1,107 @@
+package record
+
+import (
+	"encoding/json"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Histograms of parts, written and read, merge to exactly that of the whole.
+func TestMergeIsExact(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	var whole, merged Histogram
+	for range 5 {
+		var part Histogram
+		for range 1000 {
+			d := time.Duration(r.ExpFloat64() * float64(80*time.Millisecond))
+			part.Add(d)
+			whole.Add(d)
+		}
+		b, err := json.Marshal(&part)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var read Histogram
+		if err := json.Unmarshal(b, &read); err != nil {
+			t.Fatal(err)
+		}
+		merged.Merge(&read)
+	}
+	if merged.Count() != 5000 || !merged.h.Equals(whole.h) {
+		t.Fatalf("merged %d of %d durations, and not the same", merged.Count(), whole.Count())
+	}
+	for _, q := range []float64{0, 0.5, 0.99, 0.999, 1} {
+		if a, b := merged.Quantile(q), whole.Quantile(q); a != b {
+			t.Errorf("quantile %v: %v and %v", q, a, b)
+		}
+	}
+}
+
+func TestHistogramBounds(t *testing.T) {
+	var h Histogram
+	if h.Count() != 0 || h.Quantile(0.5) != 0 || h.Max() != 0 || h.Mean() != 0 || h.Over(0) != 0 {
+		t.Error("an empty histogram has durations")
+	}
+	for _, d := range []time.Duration{-1, 0, 5 * time.Millisecond, 3 * time.Hour} {
+		h.Add(d)
+	}
+	if h.Min() != time.Microsecond || h.Max() < 59*time.Minute || h.Over(time.Second) != 0.25 {
+		t.Errorf("min %v, max %v, over a second %v", h.Min(), h.Max(), h.Over(time.Second))
+	}
+	var empty Histogram
+	b, err := json.Marshal(map[string]*Histogram{"a": &empty})
+	if err != nil || string(b) != `{"a":null}` {
+		t.Errorf("%s, %v", b, err)
+	}
+	for _, bad := range []string{`"%%"`, `"AAAA"`, `17`} {
+		if err := json.Unmarshal([]byte(bad), &h); err == nil {
+			t.Errorf("%s: read", bad)
+		}
+	}
+}
+
+func TestFolder(t *testing.T) {
+	dir := t.TempDir()
+	w, err := Create(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := &Run{Name: "storm", Phases: []Phase{{Name: "ramp"}}}
+	for i := range 3 {
+		s := &Sample{At: time.Duration(i+1) * time.Second, Every: time.Second, Phase: "ramp", Group: "borons"}
+		s.Count(Published, 10)
+		s.Error("ping timeout", 1)
+		s.Time(PublishTime).Add(20 * time.Millisecond)
+		s.Move(ActPublish, Traffic{Up: 100, UpPackets: 1})
+		run.Cell("ramp", "borons").Add(&s.Tally)
+		if err := w.Add(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(run); err != nil {
+		t.Fatal(err)
+	}
+	got, samples, err := Load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := got.Sum("ramp", "")
+	if len(samples) != 3 || sum.Counts[Published] != 30 || sum.Errors["ping timeout"] != 3 ||
+		sum.Times[PublishTime].Count() != 3 || sum.Traffic() != (Traffic{Up: 300, UpPackets: 3}) {
+		t.Errorf("%d samples, %+v", len(samples), sum)
+	}
+	if _, _, err := Load(t.TempDir()); err == nil || !strings.Contains(err.Error(), "no folder of a run") {
+		t.Errorf("an empty folder: %v", err)
+	}
+}
+
+// Every name that is shown has words for people.
+func TestHelp(t *testing.T) {
+	for name, text := range Help {
+		if name == "" || text == "" || strings.Contains(text, "_") {
+			t.Errorf("%q: %q", name, text)
+		}
+	}
+}
