@@ -76,7 +76,7 @@ func (h *Histogram) Quantile(q float64) time.Duration {
 	return time.Duration(h.h.ValueAtQuantile(q*100)) * time.Microsecond
 }
 
-// Min, Mean and Max return 0 when nothing was added.
+// Min returns the shortest; like Mean and Max it is 0 when nothing was added.
 func (h *Histogram) Min() time.Duration { return h.of((*hdrhistogram.Histogram).Min) }
 
 // Max returns the longest.
