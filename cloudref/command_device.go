@@ -26,7 +26,7 @@ func (s *settings) deviceCommand() *cobra.Command {
 A key is P-256 for devices over UDP and RSA-1024 for those over TCP, in PEM or DER,
 public or private; of a private key only the public half is kept.`,
 	}
-	cmd.AddCommand(s.addCommand(false), s.addCommand(true), s.listCommand(), s.removeCommand(), s.trustCommand())
+	cmd.AddCommand(s.addCommand(false), s.addCommand(true), s.importCommand(), s.listCommand(), s.removeCommand(), s.trustCommand())
 	return cmd
 }
 

@@ -21,6 +21,7 @@ import (
 //
 //	GET    /devices              []deskDevice
 //	POST   /devices              deskDevice in, deskDevice out; ?rekey=1 allows another key
+//	POST   /devices/import       importRequest in, importAnswer out
 //	DELETE /devices/{id}
 //	POST   /tokens               deskToken in, deskToken out
 //	GET    /users                []deskUser
@@ -59,6 +60,7 @@ func (d *desk) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /devices", d.list)
 	mux.HandleFunc("POST /devices", d.add)
+	mux.HandleFunc("POST /devices/import", d.importDevices)
 	mux.HandleFunc("DELETE /devices/{id}", d.remove)
 	mux.HandleFunc("POST /tokens", d.issue)
 	mux.HandleFunc("GET /users", d.users)

@@ -50,6 +50,11 @@ A cloud lets in devices whose public keys it knows. So make the keys once
 (--keys-out), bring the public halves to the cloud (--register, for the reference
 cloud), and run with them (--keys).
 
+For tests with very many devices, --keys seed:NUMBER derives all keys and ids from
+a number, with no file for each. Whoever knows the number has every key: use it
+with clouds made for tests only. --register FILE.jsonl writes the public halves
+to one file, which "muster cloud device import" reads.
+
 Towards a cloud on 127.0.0.0/8 each device has an address of its own on a few
 sockets. Towards another cloud each has a socket of its own: raise the limit with
 ulimit -n first.
@@ -71,6 +76,8 @@ func Command() *cobra.Command {
                                             connect them for a minute
   muster fleet --keys fleet --cloud 127.0.0.1 --cloud-key $D --publish 10s --duration 1h
                                             each publishes an event every ten seconds
+  muster fleet --keys seed:7 --devices 100000 --profile boron@6.2.0 --register fleet.jsonl
+                                            the public halves of 100,000 devices, for tests
   muster fleet --keys-out borons --profile boron@6.2.0 --devices 50
                                             50 devices of one kind`,
 		Args:         cobra.NoArgs,
@@ -101,13 +108,11 @@ func (s *settings) flags(cmd *cobra.Command) {
 	f.DurationVar(&s.duration, "duration", time.Minute, "how long to run; 0: until interrupted")
 	f.DurationVar(&s.publish, "publish", 0, "how often each device publishes an event; 0: never")
 	f.StringVar(&s.keysOut, "keys-out", "", "folder for new keys; without --cloud nothing else is done")
-	f.StringVar(&s.keys, "keys", "", "folder with keys that --keys-out made")
-	f.StringVar(&s.register, "register", "", "folder for the public keys, which a cloud reads: DATA/devices of the reference cloud")
+	f.StringVar(&s.keys, "keys", "", "folder with keys that --keys-out made; or seed:NUMBER, for tests only: all keys follow from the number")
+	f.StringVar(&s.register, "register", "", "where to put the public keys: a file that ends in .jsonl or .csv, or a folder of PEM files, such as DATA/devices of the reference cloud")
 	f.IntVar(&s.rsaMax, "rsa-keys", 0, "most RSA keys to make, 20 ms of CPU each, for devices over TCP, which then share them: not with the reference cloud (default: one a device)")
 	f.Uint64Var(&s.seed, "seed", 0, "seed of the devices' jitter (default: drawn)")
 	f.BoolVarP(&s.quiet, "quiet", "q", false, "no progress")
 	cmd.MarkFlagsMutuallyExclusive("keys", "keys-out")
 	cmd.MarkFlagsMutuallyExclusive("profile", "mix")
-	cmd.MarkFlagsMutuallyExclusive("keys", "profile")
-	cmd.MarkFlagsMutuallyExclusive("keys", "mix")
 }

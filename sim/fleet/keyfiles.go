@@ -67,14 +67,19 @@ func (k *Keys) Save(dir string, list []Member) error {
 // SavePublic writes the public halves into a folder, <id>.pub.pem each: what a
 // cloud registers.
 func (k *Keys) SavePublic(dir string, list []Member) error {
+	return k.savePublic(dir, list, func(int, int) {})
+}
+
+func (k *Keys) savePublic(dir string, list []Member, progress func(done, of int)) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("fleet: making the folder for the public keys: %w", err)
 	}
-	for _, m := range list {
+	for i, m := range list {
 		block := &pem.Block{Type: "PUBLIC KEY", Bytes: k.Public(m.ID)}
 		if err := writeFile(filepath.Join(dir, m.ID.String()+publicEnd), pem.EncodeToMemory(block), 0o644); err != nil {
 			return err
 		}
+		progress(i+1, len(list))
 	}
 	return nil
 }

@@ -65,11 +65,15 @@ func NewKeys(rsaMax int) *Keys {
 	return newKeys(rsaMax, func(name string) io.Reader { return &expander{secret: secret[:], name: name} })
 }
 
-// SeededKeys returns keys that are the same for the same seed, for runs in
-// virtual time: they keep no secret.
+// SeededKeys returns keys that are the same for the same seed. Whoever knows the
+// seed has them all: they are for tests, in virtual time, and of fleets so large
+// that a file for each key is too much.
 func SeededKeys(run uint64, rsaMax int) *Keys {
 	return newKeys(rsaMax, func(name string) io.Reader { return seed.Bytes(run, "key/"+name) })
 }
+
+// SeededMark returns the mark of the fleet that has [SeededKeys], for [ID].
+func SeededMark(run uint64) uint32 { return seed.Stream(run, "fleet/mark").Uint32() }
 
 func newKeys(rsaMax int, source keySource) *Keys {
 	if rsaMax <= 0 {

@@ -67,7 +67,8 @@ func (s *settings) export(keys *Keys, list []Member, say *console) error {
 	if s.register == "" {
 		return nil
 	}
-	if err := keys.SavePublic(s.register, list); err != nil {
+	err := keys.ExportPublic(s.register, list, func(done, of int) { say.progress("writing public keys: %d of %d", done, of) })
+	if err != nil {
 		return err
 	}
 	say.say("The public keys are in %s.", s.register)

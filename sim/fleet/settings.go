@@ -35,10 +35,12 @@ const defaultDevices = 100
 // check refuses what cannot work before anything is done.
 func (s *settings) check() error {
 	switch {
-	case s.cloud == "" && s.keysOut == "":
+	case s.cloud == "" && s.keysOut == "" && s.register == "":
 		return errors.New("no cloud to connect to: give --cloud HOST, or --keys-out DIR to make keys only")
-	case s.cloud != "" && s.keys == "" && s.keysOut == "":
+	case s.keys == "" && s.keysOut == "":
 		return errors.New("the cloud must know the devices: make keys with --keys-out DIR, register them, and give --keys DIR")
+	case s.keys != "" && !s.seeded() && (len(s.profiles) > 0 || s.mix):
+		return errors.New("--profile and --mix say what kinds of devices to make: those of a folder of keys are what they are")
 	case s.cloud != "" && len(s.cloudKeys) == 0:
 		return errors.New("devices pin the key of their cloud: give --cloud-key FILE, or the data directory of the reference cloud")
 	case s.devices < 0 || s.rate < 0 || s.duration < 0 || s.publish < 0:
@@ -51,7 +53,7 @@ func (s *settings) check() error {
 
 // members returns the devices and their keys, loaded or new.
 func (s *settings) members(ctx context.Context, say *console) (*Keys, []Member, error) {
-	if s.keys != "" {
+	if s.keys != "" && !s.seeded() {
 		return LoadKeys(s.keys, s.devices)
 	}
 	profiles := profile.Mix()
@@ -69,22 +71,43 @@ func (s *settings) members(ctx context.Context, say *console) (*Keys, []Member, 
 	if n == 0 {
 		n = defaultDevices
 	}
-	var mark [4]byte
-	if _, err := rand.Read(mark[:]); err != nil {
-		return nil, nil, fmt.Errorf("fleet: drawing ids: %w", err)
+	k, mark, err := s.source()
+	if err != nil {
+		return nil, nil, err
 	}
-	var list []Member
+	list := make([]Member, 0, n)
 	var tcp []device.ID
 	for i := range n {
-		m := Member{ID: ID(binary.BigEndian.Uint32(mark[:]), i), Profile: profiles[i%len(profiles)]}
+		m := Member{ID: ID(mark, i), Profile: profiles[i%len(profiles)]}
 		if list = append(list, m); !m.Profile.Board.UDP {
 			tcp = append(tcp, m.ID)
 		}
 	}
-	k := NewKeys(s.rsaMax)
-	err := k.MakeRSA(ctx, tcp, func(done, of int) { say.progress("making RSA keys: %d of %d", done, of) })
+	err = k.MakeRSA(ctx, tcp, func(done, of int) { say.progress("making RSA keys: %d of %d", done, of) })
 	say.clear()
 	return k, list, err
+}
+
+// seedPrefix begins the name of keys that are derived from a number.
+const seedPrefix = "seed:"
+
+// seeded reports whether the keys are derived from a number.
+func (s *settings) seeded() bool { return strings.HasPrefix(s.keys, seedPrefix) }
+
+// source returns where keys come from, and the mark of the fleet in its ids.
+func (s *settings) source() (*Keys, uint32, error) {
+	if s.seeded() {
+		n, err := strconv.ParseUint(strings.TrimPrefix(s.keys, seedPrefix), 10, 64)
+		if err != nil {
+			return nil, 0, fmt.Errorf("--keys %s: want %s and a number up to 2^64-1, such as %s7", s.keys, seedPrefix, seedPrefix)
+		}
+		return SeededKeys(n, s.rsaMax), SeededMark(n), nil
+	}
+	var mark [4]byte
+	if _, err := rand.Read(mark[:]); err != nil {
+		return nil, 0, fmt.Errorf("fleet: drawing ids: %w", err)
+	}
+	return NewKeys(s.rsaMax), binary.BigEndian.Uint32(mark[:]), nil
 }
 
 // needs reports which transports the devices have.
