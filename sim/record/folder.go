@@ -71,40 +71,107 @@ func (w *Writer) Close(r *Run) error {
 	return nil
 }
 
-// Load reads a run and its samples from a folder.
+// Load reads a run and its samples from a folder. Each histogram of a sample takes
+// some 200 KiB: for long runs use Read.
 func Load(dir string) (*Run, []Sample, error) {
+	var list []Sample
+	r, err := Read(dir, func(s *Sample) error {
+		list = append(list, *s)
+		return nil
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	return r, list, nil
+}
+
+// Read reads a run from a folder and hands its samples to each, one at a time, in
+// the order in which they were written. A run that was killed has samples only:
+// what can be known of it is then made from them, and it is Interrupted. An error
+// of each ends it.
+func Read(dir string, each func(*Sample) error) (*Run, error) {
+	r, err := readRun(dir)
+	killed := errors.Is(err, os.ErrNotExist)
+	if err != nil && !killed {
+		return nil, err
+	}
+	f, openErr := os.Open(filepath.Join(dir, SamplesFile))
+	switch {
+	case openErr != nil && killed:
+		return nil, fmt.Errorf("record: %s is no folder of a run: it has neither %s nor %s", dir, RunFile, SamplesFile)
+	case openErr != nil:
+		return nil, fmt.Errorf("record: %w", openErr)
+	}
+	defer f.Close()
+	heard := each
+	if killed {
+		r = &Run{Format: Format, Interrupted: true, Verdict: Inconclusive, Why: "the run was killed before it could write its end"}
+		heard = func(s *Sample) error {
+			r.rebuild(s)
+			return each(s)
+		}
+	}
+	if err := readSamples(f, killed, heard); err != nil {
+		return nil, fmt.Errorf("record: reading %s: %w", filepath.Join(dir, SamplesFile), err)
+	}
+	return r, nil
+}
+
+func readRun(dir string) (*Run, error) {
 	b, err := os.ReadFile(filepath.Join(dir, RunFile))
 	if err != nil {
-		return nil, nil, fmt.Errorf("record: %s is no folder of a run: %w", dir, err)
+		return nil, fmt.Errorf("record: %w", err)
 	}
 	r := &Run{}
 	if err := json.Unmarshal(b, r); err != nil {
-		return nil, nil, fmt.Errorf("record: reading %s: %w", filepath.Join(dir, RunFile), err)
+		return nil, fmt.Errorf("record: reading %s: %w", filepath.Join(dir, RunFile), err)
 	}
 	if r.Format < 1 || r.Format > Format {
-		return nil, nil, fmt.Errorf("record: %s has format %d and this program reads 1 to %d: use a newer muster", dir, r.Format, Format)
+		return nil, fmt.Errorf("record: %s has format %d and this program reads 1 to %d: use a newer muster", dir, r.Format, Format)
 	}
-	f, err := os.Open(filepath.Join(dir, SamplesFile))
-	if err != nil {
-		return nil, nil, fmt.Errorf("record: %w", err)
-	}
-	defer f.Close()
-	samples, err := readSamples(f)
-	if err != nil {
-		return nil, nil, fmt.Errorf("record: reading %s: %w", filepath.Join(dir, SamplesFile), err)
-	}
-	return r, samples, nil
+	return r, nil
 }
 
-func readSamples(r io.Reader) (list []Sample, err error) {
+// rebuild adds what a sample tells to a run of which nothing else is known.
+func (r *Run) rebuild(s *Sample) {
+	if len(r.Phases) == 0 || r.Phases[len(r.Phases)-1].Name != s.Phase {
+		r.Phases = append(r.Phases, Phase{Name: s.Phase, Start: s.At - s.Every})
+	}
+	last := &r.Phases[len(r.Phases)-1]
+	last.End = max(last.End, s.At)
+	r.Cell(s.Phase, s.Group).Add(&s.Tally)
+	if s.Group == "" {
+		return
+	}
+	if r.Levels == nil {
+		r.Levels = make(map[string]map[Level]int64)
+	}
+	if r.Levels[s.Group] == nil {
+		r.Groups = append(r.Groups, Group{Name: s.Group, Devices: int(s.Levels[Devices])})
+	}
+	r.Levels[s.Group] = s.Levels
+}
+
+// readSamples reads lines. With cut the last one may be incomplete.
+func readSamples(r io.Reader, cut bool, each func(*Sample) error) error {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, lineMax)
+	var wrong error
 	for n := 1; lines.Scan(); n++ {
+		if wrong != nil {
+			return wrong
+		}
 		var s Sample
 		if err := json.Unmarshal(lines.Bytes(), &s); err != nil {
-			return nil, fmt.Errorf("line %d: %w", n, err)
+			wrong = fmt.Errorf("line %d: %w", n, err)
+			continue
 		}
-		list = append(list, s)
+		if err := each(&s); err != nil {
+			return err
+		}
 	}
-	return list, lines.Err()
+	if wrong != nil && !cut {
+		return wrong
+	}
+	return lines.Err()
 }

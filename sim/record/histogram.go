@@ -111,6 +111,20 @@ func (h *Histogram) Over(d time.Duration) float64 {
 	return float64(over) / float64(h.h.TotalCount())
 }
 
+// Each calls f with each duration that was added and how often, from the shortest
+// to the longest: the longest of those that the histogram does not tell apart.
+// Equal durations of different histograms are equal exactly.
+func (h *Histogram) Each(f func(d time.Duration, n int64)) {
+	if h.Count() == 0 {
+		return
+	}
+	for _, bar := range h.h.Distribution() {
+		if bar.Count > 0 {
+			f(time.Duration(bar.To)*time.Microsecond, bar.Count)
+		}
+	}
+}
+
 // MarshalJSON writes the form that HdrHistogram's tools read: V2, compressed,
 // base64. An empty histogram is null.
 func (h *Histogram) MarshalJSON() ([]byte, error) {

@@ -105,3 +105,58 @@ func TestHelp(t *testing.T) {
 		}
 	}
 }
+
+// A run that was killed in the middle of a line is read from its samples.
+func TestKilledRun(t *testing.T) {
+	dir := t.TempDir()
+	w, err := Create(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, phase := range []string{"ramp", "hold"} {
+		s := &Sample{At: time.Duration(i+1) * time.Second, Every: time.Second, Phase: phase, Group: "borons", Levels: map[Level]int64{Devices: 5}}
+		s.Count(Connected, 2)
+		if err := w.Add(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.file.WriteString(`{"at": 3000, "ev`); err != nil {
+		t.Fatal(err)
+	}
+	r, samples, err := Load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := r.Sum("", "borons")
+	if len(samples) != 2 || !r.Interrupted || len(r.Phases) != 2 || sum.Counts[Connected] != 4 || r.Groups[0].Devices != 5 {
+		t.Errorf("%d samples, %+v", len(samples), r)
+	}
+	if err := w.Close(&Run{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := Load(dir); err == nil || !strings.Contains(err.Error(), "line 3") {
+		t.Errorf("a broken line of a run that ended: %v", err)
+	}
+}
+
+// What Each tells is what Quantile and Count tell.
+func TestEach(t *testing.T) {
+	var h Histogram
+	for i := range 1000 {
+		h.Add(time.Duration(i) * 100 * time.Microsecond)
+	}
+	var n int64
+	var last time.Duration
+	h.Each(func(d time.Duration, count int64) {
+		if d <= last {
+			t.Fatalf("%v after %v", d, last)
+		}
+		n, last = n+count, d
+	})
+	if n != h.Count() || last != h.Max() {
+		t.Errorf("%d of %d, longest %v of %v", n, h.Count(), last, h.Max())
+	}
+}
