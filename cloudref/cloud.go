@@ -160,6 +160,7 @@ func (c *Cloud) Stop() error {
 	c.hooks.Stop()
 	err := c.leave()
 	c.driver.stop()
+	c.node.KeepWindows()
 	c.safe.stop()
 	c.fleet.stop()
 	c.calls.cancel()

@@ -91,6 +91,7 @@ func TestTwoNodes(t *testing.T) {
 		t.Fatalf("one name, two accounts: %v and %v", owner, other)
 	}
 	p, q := newPuppet(1, &a.o.ECKey.PublicKey), newPuppet(2, &a.o.ECKey.PublicKey)
+	p.tape = new(tape)
 	register(t, a, owner, p)
 	register(t, b, owner, q)
 	eventually(t, "each node knows what the other registered", func() bool {
@@ -151,6 +152,20 @@ func TestTwoNodes(t *testing.T) {
 	cancel()
 	stop()
 
+	// What somebody recorded of it moves nothing, and is not taken again.
+	if !p.say(p.publish("once", "1"), 10*time.Second) {
+		t.Fatal("no acknowledgement")
+	}
+	replay := func() {
+		t.Helper()
+		for _, c := range nodes {
+			if answers, err := p.tape.play(c.UDP()); err != nil || len(answers) > 0 {
+				t.Errorf("records of before were answered with %d, %v", len(answers), err)
+			}
+		}
+	}
+	replay()
+
 	// The device moves: no handshake, no sequence twice, its state is there.
 	for round, to := range []*Cloud{b, a, b} {
 		if err := p.resume(to.UDP()); err != nil {
@@ -173,12 +188,16 @@ func TestTwoNodes(t *testing.T) {
 			}
 		}
 		stop()
+		replay()
 	}
 	if p.shakes != 1 || p.back != 0 {
 		t.Errorf("%d handshakes, %d sequences that were used before", p.shakes, p.back)
 	}
 	if !p.run(10*time.Second, func() bool { return len(p.deliveries("news")) >= 2 }) {
 		t.Error("its subscription is lost")
+	}
+	if n := storedEvents(t, b)[p.id.String()+" once"]; n != 1 {
+		t.Errorf("an event was stored %d times", n)
 	}
 	// What one node removes is removed at the other.
 	if err := a.store.RemoveDevice(t.Context(), p.id); err != nil {

@@ -39,10 +39,8 @@ func (d *device) place() *place { return d.n.others.place(d) }
 
 // An owned says which records of a session in the store are this node's.
 type owned struct {
-	revision    store.Revision // of the session
-	progress    store.Revision // of its progress
-	progressing bool           // progress is being written
-	waiting     []func()       // what has to be written then
+	revision store.Revision // of the session
+	progress store.Revision // of its progress
 }
 
 // ours returns it, making it if need be.
@@ -279,36 +277,4 @@ func (n *Node) progressOf(s *session) store.Op {
 	return store.Reserve(store.Progress{
 		Device: s.device.id, CID: s.id, Reserved: s.reserved, Top: state.WindowTop, Window: state.Window,
 	})
-}
-
-// writeProgressIfOurs writes the progress of a session if no other node did. One
-// write follows the other, as each must name the one before.
-func (d *device) writeProgressIfOurs(s *session, ops []store.Op, then func(clock.Instant, error, *work)) {
-	write := func() {
-		ops[0] = ops[0].If(s.ours().progress)
-		d.n.c.Store.Write(ops, func(err error) {
-			d.n.later(d, func(now clock.Instant, d *device, w *work) {
-				s.ours().progressing = false
-				if err == nil {
-					s.ours().progress = ops[0].Revision
-				}
-				if errors.Is(err, store.ErrConflict) {
-					d.elsewhere(now, math.MaxUint64, w)
-				}
-				then(now, err, w)
-				if len(s.ours().waiting) > 0 {
-					next := s.ours().waiting[0]
-					s.ours().waiting = s.ours().waiting[1:]
-					s.ours().progressing = true
-					next()
-				}
-			})
-		})
-	}
-	if s.ours().progressing {
-		s.ours().waiting = append(s.ours().waiting, write)
-		return
-	}
-	s.ours().progressing = true
-	write()
 }

@@ -48,9 +48,12 @@ type Config struct {
 	// Reservation is how many send sequences are reserved in the store at a
 	// time. 1024.
 	Reservation uint64
-	// WindowEvery is after how many received records the replay window is
-	// stored. 256.
-	WindowEvery int
+	// WindowsPerSecond bounds the replay windows that are stored behind records
+	// which change nothing: pings, answers, acknowledgements. WindowEvery is after
+	// how many of them the window of a session is stored all the same. 2000 and 64.
+	// The window of a record that does change something is durable before its
+	// consequences.
+	WindowsPerSecond, WindowEvery int
 	// SilenceCellular, SilenceOther and SilenceTCP are how long a device may be
 	// silent before it counts as offline: two of the intervals between pings that
 	// its firmware has by default, and the time for an answer. 46 min 30 s, 90 s,
@@ -142,6 +145,8 @@ type Faults struct {
 	ForgetSessions bool
 	// RewindSequence restores sessions without their reservation.
 	RewindSequence bool
+	// ForgetWindow restores sessions without their replay window.
+	ForgetWindow bool
 	// ForgetState restores sessions without functions and variables.
 	ForgetState bool
 	// AckBeforeStore acknowledges before what was acknowledged is durable.
@@ -174,7 +179,8 @@ func (c Config) defaults() Config {
 	setInt(&c.HalfOpenMax, 8192)
 	setInt(&c.HalfOpenPerAddress, 256)
 	setInt(&c.StreamsMax, 65536)
-	setInt(&c.WindowEvery, 256)
+	setInt(&c.WindowsPerSecond, 2000)
+	setInt(&c.WindowEvery, 64)
 	setInt(&c.ProbesPerSecond, 20)
 	setInt(&c.ProbeBurst, 40)
 	if c.Reservation == 0 {

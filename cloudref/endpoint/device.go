@@ -52,6 +52,7 @@ type session struct {
 	greetBy   clock.Instant // of a fresh session: when its Hello must be there
 	reserved  uint64        // send sequences below are stored as used
 	unstored  int           // records received since the window was stored
+	marking   *marking      // progress on its way to the store
 	reserving bool
 	written   bool // on its way to the store
 	stored    bool // in the store
@@ -191,7 +192,7 @@ func (d *device) receive(now clock.Instant, s *session, wire []byte, from transp
 	}
 	s.unstored++
 	d.linked(now, s, w)
-	d.keepWindow(s)
+	d.keepWindow(now, s)
 	return true
 }
 

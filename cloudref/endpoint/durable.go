@@ -9,7 +9,6 @@ import (
 	"github.com/muster/muster/cloudref/app"
 	"github.com/muster/muster/cloudref/store"
 	"github.com/muster/muster/protocol/clock"
-	"github.com/muster/muster/protocol/dtls"
 	"github.com/muster/muster/transport"
 )
 
@@ -31,6 +30,10 @@ type heldOut struct {
 	publish []app.Event
 	leaving transport.StreamID // of the session that this one replaces
 	save    app.Parts
+	begins  bool       // the session is stored for the first time
+	ops     []store.Op // what it depends on
+	ready   bool       // ops may be written
+	written bool       // they are on their way
 	done    bool
 	err     error
 }
@@ -65,26 +68,78 @@ func (h *heldOut) greets() bool {
 	return false
 }
 
-// store writes what h depends on, and marks it done when that is durable.
+// store writes what h depends on, and marks it done when that is durable. The
+// window that has seen the record which h came of goes first, see window.go; what
+// does not wait for one keeps behind what does, as it was decided later.
 func (d *device) store(h *heldOut) {
-	ops := d.ops(h)
-	if len(ops) == 0 || d.n.c.Faults.AckBeforeStore {
+	s := h.session
+	marks := s.mustMark()
+	h.begins = !marks && h.greets() && s.udp() && !s.written
+	h.ops = d.ops(h)
+	if len(h.ops) == 0 {
+		h.written, h.done = true, true
+		return
+	}
+	if d.n.c.Faults.AckBeforeStore {
 		h.done = true
-		if len(ops) == 0 {
+		d.write(h)
+		return
+	}
+	if !marks {
+		if h.begins {
+			s.marking = new(marking) // its first window goes with the session
+		}
+		h.ready = true
+		d.writeHeld()
+		return
+	}
+	d.writeProgress(s, s.reserved, func(now clock.Instant, err error, w *work) {
+		h.ready = true
+		if err != nil {
+			h.written, h.done, h.err = true, true, err
+		}
+		d.writeHeld()
+		d.releaseHeld(now, w)
+	})
+}
+
+// writeHeld writes what may be written, in the order in which it was decided.
+func (d *device) writeHeld() {
+	for _, h := range d.held {
+		switch {
+		case h.written:
+		case h.ready:
+			d.write(h)
+		default:
 			return
 		}
 	}
-	d.n.c.Store.Write(ops, func(err error) {
+}
+
+func (d *device) write(h *heldOut) {
+	h.written = true
+	d.n.c.Store.Write(h.ops, func(err error) {
 		// The store may call back at once, with the device still locked.
 		d.n.later(d, func(now clock.Instant, d *device, w *work) {
 			h.done, h.err = true, err
-			if err == nil && d.n.clustered() && h.greets() && h.session.udp() {
-				h.session.ours().progress = ops[1].Revision
-				d.wrote(now, h.session, ops[0].Revision, w)
-			}
+			d.wasGreeted(now, h, w)
 			d.releaseHeld(now, w)
 		})
 	})
+}
+
+// wasGreeted notes what was stored of the session of a Hello.
+func (d *device) wasGreeted(now clock.Instant, h *heldOut, w *work) {
+	s := h.session
+	if h.err == nil && d.n.clustered() && h.greets() && s.udp() {
+		if h.begins {
+			s.ours().progress = h.ops[1].Revision
+		}
+		d.wrote(now, s, h.ops[0].Revision, w)
+	}
+	if h.begins && s.marking != nil {
+		d.wasMarked(now, s, nil, h.err, w)
+	}
 }
 
 func (d *device) ops(h *heldOut) []store.Op {
@@ -93,11 +148,7 @@ func (d *device) ops(h *heldOut) []store.Op {
 		replaced := d.accept(h)
 		switch s := h.session; {
 		case s.udp():
-			ops = append(ops, store.PutSession(s.record(d.n.c.Reservation)))
-			s.written = true
-			if d.n.clustered() {
-				ops = append(ops, d.n.progressOf(s))
-			}
+			ops = append(ops, d.sessionOps(h)...)
 		case replaced != nil && replaced.written:
 			ops = append(ops, store.DropSession(d.id))
 		}
@@ -120,6 +171,25 @@ func (d *device) ops(h *heldOut) []store.Op {
 		for j, op := range d.n.c.Along(d.n.fill(max(d.heard, 0), d, Observation{What: Published, Event: e})) {
 			ops = append(ops, op.Once(fmt.Sprintf("%s.%d", name, j)))
 		}
+	}
+	return ops
+}
+
+// sessionOps are the writes of the session of a Hello. One that is stored already
+// has its progress apart, see window.go.
+func (d *device) sessionOps(h *heldOut) []store.Op {
+	s := h.session
+	if !h.begins {
+		op := store.PutSession(s.record(0))
+		if d.n.clustered() && s.stored {
+			op = op.If(s.ours().revision)
+		}
+		return []store.Op{op}
+	}
+	ops := []store.Op{store.PutSession(s.record(d.n.c.Reservation))}
+	s.written, s.unstored = true, 0
+	if d.n.clustered() {
+		ops = append(ops, d.n.progressOf(s))
 	}
 	return ops
 }
@@ -265,7 +335,7 @@ func (d *device) reserveThen(s *session, then func(clock.Instant, *work)) {
 	s.reserving = true
 	state := s.link.DTLS().Export()
 	limit := max(state.SendNext, s.reserved) + d.n.c.Reservation
-	d.writeProgress(s, limit, &state, func(now clock.Instant, err error, w *work) {
+	d.writeProgress(s, limit, func(now clock.Instant, err error, w *work) {
 		s.reserving = false
 		if err == nil {
 			s.reserved = max(s.reserved, limit)
@@ -273,31 +343,5 @@ func (d *device) reserveThen(s *session, then func(clock.Instant, *work)) {
 			d.flush(now, s, w)
 		}
 		then(now, w)
-	})
-}
-
-// keepWindow stores the replay window every so many records. It may lag behind
-// by that much: duplicates of messages are found by the message layer too.
-func (d *device) keepWindow(s *session) {
-	if !s.udp() || !s.stored || s.reserving || s.unstored < d.n.c.WindowEvery {
-		return
-	}
-	s.unstored = 0
-	state := s.link.DTLS().Export()
-	d.writeProgress(s, s.reserved, &state, func(clock.Instant, error, *work) {})
-}
-
-func (d *device) writeProgress(s *session, limit uint64, state *dtls.State, then func(clock.Instant, error, *work)) {
-	ops := []store.Op{store.Reserve(store.Progress{
-		Device: d.id, CID: s.id, Reserved: limit, Top: state.WindowTop, Window: state.Window,
-	})}
-	if d.n.clustered() {
-		d.writeProgressIfOurs(s, ops, then)
-		return
-	}
-	d.n.c.Store.Write(ops, func(err error) {
-		d.n.later(d, func(now clock.Instant, d *device, w *work) {
-			then(now, err, w)
-		})
 	})
 }

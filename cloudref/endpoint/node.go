@@ -29,6 +29,7 @@ type Node struct {
 	streams streams
 	probes  probes
 	others  others
+	windows windowBudget
 	scratch sync.Pool // of *work
 
 	gateMu  sync.Mutex

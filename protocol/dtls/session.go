@@ -2,6 +2,7 @@ package dtls
 
 import (
 	"encoding/binary"
+	"math"
 )
 
 // A Session is an established association: what the two sides keep between
@@ -83,6 +84,13 @@ func (s *Session) Move() { s.moving = true }
 func (s *Session) Moving() bool {
 	return (s.moving || s.faults&FaultKeepMark != 0) && s.faults&FaultNoMark == 0 && !s.server
 }
+
+// CloseGap says that the replay window may lag behind by n sequences: within them
+// each record that is newer than all others closes the window behind it, as what
+// lies below was perhaps seen. A cloud does this when it restores a session. A
+// record that the network delivers late just then is dropped, and its message comes
+// again in a new one.
+func (s *Session) CloseGap(n int) { s.received.gap = uint16(min(n, math.MaxUint16)) }
 
 // SendSequence returns the sequence of the next record.
 func (s *Session) SendSequence() uint64 { return s.sendNext }

@@ -632,3 +632,20 @@ func TestRecordFaults(t *testing.T) {
 		t.Error("FaultIgnoreClose ends")
 	}
 }
+
+// A restored window may lag behind. What lies below a record in the gap was perhaps
+// seen, and is taken no more; behind the gap the window is 64 wide again.
+func TestCloseGap(t *testing.T) {
+	w := window{top: 10, seen: 0b101, gap: 20}
+	for _, step := range []struct {
+		sequence uint64
+		fresh    bool
+	}{{9, true}, {8, false}, {15, true}, {14, false}, {9, false}, {25, true}, {24, false}, {100, true}, {70, false}, {101, true}, {99, false}, {300, true}, {299, true}, {237, true}, {236, false}} {
+		if got := w.fresh(step.sequence, windowSize); got != step.fresh {
+			t.Fatalf("sequence %d with top %d: fresh %v", step.sequence, w.top, got)
+		}
+		if step.fresh {
+			w.mark(step.sequence)
+		}
+	}
+}

@@ -8,6 +8,7 @@ const windowSize = 64
 type window struct {
 	top  uint64 // highest sequence seen
 	seen uint64 // bit i: top - i was seen
+	gap  uint16 // so many sequences above top were perhaps seen
 }
 
 // fresh reports whether sequence was not seen and is not too old. Bounded to
@@ -24,7 +25,12 @@ func (w *window) fresh(sequence uint64, width uint64) bool {
 // others. Only an authenticated record may be noted.
 func (w *window) mark(sequence uint64) (newest bool) {
 	if sequence > w.top || sequence == w.top && w.seen == 0 {
-		w.seen = w.seen<<min(sequence-w.top, windowSize) | 1
+		step := sequence - w.top
+		w.seen = w.seen<<min(step, windowSize) | 1
+		if w.gap > 0 {
+			w.seen = ^uint64(0)
+			w.gap -= uint16(min(step, uint64(w.gap)))
+		}
 		w.top = sequence
 		return true
 	}
