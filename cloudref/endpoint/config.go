@@ -145,8 +145,6 @@ type Faults struct {
 	ForgetSessions bool
 	// RewindSequence restores sessions without their reservation.
 	RewindSequence bool
-	// ForgetWindow restores sessions without their replay window.
-	ForgetWindow bool
 	// ForgetState restores sessions without functions and variables.
 	ForgetState bool
 	// AckBeforeStore acknowledges before what was acknowledged is durable.

@@ -128,13 +128,8 @@ func (d *device) thaw(stored *store.Session, rewind bool) (*session, error) {
 		state.SendNext, state.SendLimit = 1, 0
 	}
 	s.reserved = state.SendLimit
-	if d.n.c.Faults.ForgetWindow {
-		state.WindowTop, state.Window = 0, 0
-	}
 	session := dtls.Import(state)
-	if !d.n.c.Faults.ForgetWindow {
-		session.CloseGap(d.n.c.WindowEvery)
-	}
+	session.CloseGap(d.n.c.WindowEvery)
 	session.SetFaults(d.n.c.RecordFaults)
 	s.link = link.OverDTLS(session, d.n.exchange(&coap.CloudUDP))
 	return s, nil
