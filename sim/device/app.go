@@ -33,6 +33,9 @@ type Function struct {
 	Call func(id ID, arg []byte) int32
 	// Delay is how long the function runs.
 	Delay time.Duration
+	// Runs, if not nil, says so for each call instead, and whether the call is
+	// answered at all: a function that never returns gives no answer.
+	Runs func(id ID) (delay time.Duration, answers bool)
 }
 
 // A Variable is a cloud variable.

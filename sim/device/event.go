@@ -75,6 +75,8 @@ const (
 	LedgerSynced
 	// Dropped: something received was ignored. Name says what.
 	Dropped
+	// Pinged: a ping is sent after silence, or because the application asked.
+	Pinged
 
 	numEventKinds
 )
@@ -84,7 +86,7 @@ var eventNames = [numEventKinds]string{
 	"function called", "variable read", "published", "publish failed", "update started",
 	"update progress", "update received", "update applied", "update failed", "restarting",
 	"time set", "signalled", "claimed", "updates changed", "safe mode", "key restored",
-	"network reset", "moved", "ledger synced", "dropped",
+	"network reset", "moved", "ledger synced", "dropped", "pinged",
 }
 
 // String returns the name of k.
@@ -97,7 +99,9 @@ func (k EventKind) String() string {
 
 // An Event is something that happened in a [Device].
 type Event struct {
-	Kind      EventKind
+	Kind EventKind
+	// Actions is how many of the actions of the same Out came before the event.
+	Actions   int
 	Resumed   bool
 	Discarded bool
 	Format    pdc.ContentFormat // of EventReceived

@@ -41,9 +41,16 @@ func (d *Device) functionCall(now clock.Instant, e coap.Event, out *Out) error {
 	result := f.Call(d.id, []byte(c.Argument))
 	out.event(Event{Kind: FunctionCalled, Name: c.Name, Data: []byte(c.Argument), Value: int64(result)})
 	token := append([]byte{0}, c.Token...)
-	if f.Delay > 0 {
+	delay := f.Delay
+	if f.Runs != nil {
+		var answers bool
+		if delay, answers = f.Runs(d.id); !answers {
+			return nil
+		}
+	}
+	if delay > 0 {
 		w := d.busy()
-		w.calls = append(w.calls, call{token: token[len(token)-1], result: result, due: now.Add(f.Delay)})
+		w.calls = append(w.calls, call{token: token[len(token)-1], result: result, due: now.Add(delay)})
 		return nil
 	}
 	d.functionResult(now, token[len(token)-1], result, out)

@@ -76,7 +76,10 @@ func (out *Out) Reset() {
 	out.sslSent, out.sslSeen = 0, 0
 }
 
-func (out *Out) event(e Event) { out.Events = append(out.Events, e) }
+func (out *Out) event(e Event) {
+	e.Actions = len(out.Actions)
+	out.Events = append(out.Events, e)
+}
 
 func (out *Out) do(k ActionKind, data []byte) {
 	out.Actions = append(out.Actions, Action{Kind: k, Data: data})

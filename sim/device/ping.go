@@ -25,6 +25,7 @@ func (d *Device) SetKeepAlive(now clock.Instant, interval time.Duration) {
 }
 
 func (d *Device) sendPing(now clock.Instant, out *Out) {
+	out.event(Event{Kind: Pinged})
 	d.send(now, coap.Message{Type: coap.Confirmable}, tagPing, out)
 }
 

@@ -51,13 +51,13 @@ func TestCommand(t *testing.T) {
 	}
 	c := newScripted(keys)
 	for _, m := range list {
-		c.ids[string(keys.Public(m.ID))] = m.ID
+		c.Know(keys.Public(m.ID), m.ID)
 	}
 	udp, tcp := c.serve(t)
 	cloudDir := t.TempDir()
 	for name, key := range map[string][]byte{
 		"server-udp.der": keyblob.Blob{Transport: keyblob.UDP, Key: dtls.SPKI(&cloudEC.PublicKey)}.Append(nil),
-		"server-tcp.der": lightssl.AppendCloudSPKI(nil, &c.ssl.Key.PublicKey),
+		"server-tcp.der": lightssl.AppendCloudSPKI(nil, c.RSA()),
 	} {
 		if err := os.WriteFile(filepath.Join(cloudDir, name), key, 0o600); err != nil {
 			t.Fatal(err)

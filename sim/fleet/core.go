@@ -62,9 +62,13 @@ func (c *core) act(now clock.Instant, m *member, out *transport.Out) {
 		for i := range c.out.Actions {
 			broken = !c.do(m, &c.out.Actions[i], out) || broken
 		}
+		metered := 0
 		for i := range c.out.Events {
-			c.note(now, m, &c.out.Events[i])
+			e := &c.out.Events[i]
+			metered = c.meter(now, m, metered, e.Actions)
+			c.note(now, m, e)
 		}
+		c.meter(now, m, metered, len(c.out.Actions))
 		c.out.Reset()
 		if broken {
 			m.device.SocketFailed(now, &c.out)

@@ -27,7 +27,7 @@ func patient(t testing.TB) context.Context {
 func specs(t testing.TB, c *scripted, seeded bool, n int, profiles ...string) []Spec {
 	t.Helper()
 	tpl := Template{
-		Keys: c.keys, EC: &cloudEC.PublicKey, RSA: &c.ssl.Key.PublicKey, Seed: 7, Seeded: seeded, Server: "cloud.test",
+		Keys: c.keys, EC: &cloudEC.PublicKey, RSA: c.RSA(), Seed: 7, Seeded: seeded, Server: "cloud.test",
 		Edit: func(c *device.Config) { c.Faults = &device.Faults{UnlimitedRate: true} },
 		App:  &device.App{Functions: []device.Function{{Name: "len", Call: func(_ device.ID, arg []byte) int32 { return int32(len(arg)) }}}},
 	}
@@ -49,7 +49,7 @@ func specs(t testing.TB, c *scripted, seeded bool, n int, profiles ...string) []
 	}
 	for _, s := range list {
 		if s.Config.Profile.Board.UDP {
-			c.ids[string(c.keys.Public(s.ID))] = s.ID
+			c.Know(c.keys.Public(s.ID), s.ID)
 		}
 	}
 	return list

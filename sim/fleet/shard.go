@@ -23,6 +23,7 @@ type shard struct {
 	due   deadlines
 	turns fifo // members that wait for their turn to connect
 	ramps []ramp
+	tasks Feed // nil: none
 
 	pending  atomic.Bool // there are commands
 	mu       sync.Mutex
@@ -67,6 +68,7 @@ func (s *shard) Datagram(now clock.Instant, p transport.Packet, out *transport.O
 		s.counters.stray.Add(1)
 		return
 	}
+	s.received(now, m, len(p.Data))
 	m.device.Datagram(now, p.Data, &s.out)
 	s.act(now, m, out)
 }
@@ -82,6 +84,7 @@ func (s *shard) StreamOpened(now clock.Instant, st transport.Stream, out *transp
 // StreamData implements transport.Host.
 func (s *shard) StreamData(now clock.Instant, id transport.StreamID, b []byte, out *transport.Out) {
 	if m := s.streams[id]; m != nil {
+		s.received(now, m, len(b))
 		m.device.StreamData(now, b, &s.out)
 		s.act(now, m, out)
 	}
@@ -104,6 +107,7 @@ func (s *shard) StreamClosed(now clock.Instant, id transport.StreamID, _ transpo
 func (s *shard) Advance(now clock.Instant, out *transport.Out) {
 	s.runCommands(now, out)
 	s.runRamps(now, out)
+	s.feed(now, out)
 	s.nextTurns(now, out)
 	for range batch {
 		if s.due.next() > now {
@@ -131,6 +135,9 @@ func (s *shard) Deadline() clock.Instant {
 		return 0
 	}
 	at := s.due.next()
+	if s.tasks != nil {
+		at = min(at, s.tasks.Due())
+	}
 	for i := range s.ramps {
 		at = min(at, s.ramps[i].next())
 	}

@@ -40,6 +40,8 @@ type Options struct {
 
 	// Observe hears of everything that happens, if not nil.
 	Observe Observer
+	// Meter hears of every byte that crosses, if not nil.
+	Meter Meter
 	// Secrets passes on events of the kind device.Secrets, which devices give
 	// only when their Config says so too.
 	Secrets bool

@@ -22,13 +22,15 @@ type Virtual struct {
 	net      *vnet.Network
 	attach   func(i int, h transport.Host) *vnet.Node
 	nodes    []*vnet.Node
+	tasks    Feed
+	looks    clock.Instant // when fed is called next
 }
 
 // NewVirtual returns an empty fleet on a network. attach gives device i its
 // place, as behind a NAT or with a slow access; nil places devices in the open
 // on the addresses from 10.0.0.1 on.
 func NewVirtual(net *vnet.Network, o Options, attach func(i int, h transport.Host) *vnet.Node) *Virtual {
-	f := &Virtual{options: o, net: net, attach: attach}
+	f := &Virtual{options: o, net: net, attach: attach, looks: clock.Never}
 	f.core = core{options: &f.options, watchers: &f.watchers, network: f}
 	f.out.Ciphers = dtls.NewCiphers(ciphers)
 	f.Commands = Commands{table: &f.table, watchers: &f.watchers, enqueue: f.enqueue}
@@ -172,6 +174,7 @@ func (h *place) Datagram(now clock.Instant, p transport.Packet, out *transport.O
 		f.counters.stray.Add(1)
 		return
 	}
+	f.received(now, h.m, len(p.Data))
 	h.m.device.Datagram(now, p.Data, &f.out)
 	f.act(now, h.m, out)
 }
@@ -187,6 +190,7 @@ func (h *place) StreamOpened(now clock.Instant, s transport.Stream, out *transpo
 // StreamData implements transport.Host.
 func (h *place) StreamData(now clock.Instant, id transport.StreamID, b []byte, out *transport.Out) {
 	if id == h.m.stream {
+		h.fleet.received(now, h.m, len(b))
 		h.m.device.StreamData(now, b, &h.fleet.out)
 		h.fleet.act(now, h.m, out)
 	}
