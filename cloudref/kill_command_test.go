@@ -1,15 +1,18 @@
 package cloudref
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"mime/multipart"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -22,6 +25,8 @@ import (
 	"time"
 
 	"github.com/muster/muster/protocol/dtls"
+	"github.com/muster/muster/protocol/module"
+	"github.com/muster/muster/protocol/pdc"
 	"github.com/muster/muster/protocol/seed"
 )
 
@@ -55,6 +60,8 @@ type killBench struct {
 	mu       sync.Mutex
 	promises map[string]promise // the last of each name
 	hook     counter            // calls of the webhook
+	answers  map[string]string  // of this judgement, by path: lists are asked for once
+	kept     map[string]int     // promises, by what
 }
 
 // start starts the cloud and waits until it serves.
@@ -109,6 +116,52 @@ func (k *killBench) call(method, path, token, body string) (int, map[string]any)
 	return a.StatusCode, o
 }
 
+// upload sends a version of a product's firmware.
+func (k *killBench) upload(path, version string, image []byte) bool {
+	var body bytes.Buffer
+	form := multipart.NewWriter(&body)
+	file, err := form.CreateFormFile("binary", "firmware.bin")
+	if err == nil {
+		_, err = file.Write(image)
+	}
+	if err = errors.Join(err, form.WriteField("version", version), form.WriteField("title", "v"+version), form.Close()); err != nil {
+		k.t.Error(err)
+		return false
+	}
+	r, err := http.NewRequestWithContext(k.t.Context(), http.MethodPost, "http://"+k.http+path, &body)
+	if err != nil {
+		k.t.Error(err)
+		return false
+	}
+	r.Header.Set("Authorization", "Bearer "+k.token)
+	r.Header.Set("Content-Type", form.FormDataContentType())
+	a, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return false
+	}
+	_, err = io.Copy(io.Discard, a.Body)
+	return errors.Join(err, a.Body.Close()) == nil && a.StatusCode == http.StatusCreated
+}
+
+// file downloads a file, "" if there is none.
+func (k *killBench) file(path string) string {
+	r, err := http.NewRequestWithContext(k.t.Context(), http.MethodGet, "http://"+k.http+path, nil)
+	if err != nil {
+		k.t.Error(err)
+		return ""
+	}
+	r.Header.Set("Authorization", "Bearer "+k.token)
+	a, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return ""
+	}
+	b, err := io.ReadAll(a.Body)
+	if err = errors.Join(err, a.Body.Close()); err != nil || a.StatusCode != http.StatusOK {
+		return ""
+	}
+	return string(b)
+}
+
 // promised notes what was acknowledged.
 func (k *killBench) promised(name, what string, kept func(k *killBench) bool) {
 	k.mu.Lock()
@@ -118,10 +171,17 @@ func (k *killBench) promised(name, what string, kept func(k *killBench) bool) {
 
 // has reports whether a GET is answered with 200 and holds text.
 func (k *killBench) has(path, text string) bool {
-	status, o := k.call(http.MethodGet, path, k.token, "")
-	b, _ := json.Marshal(o)
-	list, _ := o["list"].(string)
-	return status == http.StatusOK && (strings.Contains(string(b), text) || strings.Contains(list, text))
+	answer, asked := k.answers[path]
+	if !asked {
+		status, o := k.call(http.MethodGet, path, k.token, "")
+		if status == http.StatusOK {
+			b, _ := json.Marshal(o)
+			list, _ := o["list"].(string)
+			answer = string(b) + list
+		}
+		k.answers[path] = answer
+	}
+	return strings.Contains(answer, text)
 }
 
 // The people, each of whom does one thing after another until the cloud is gone.
@@ -204,6 +264,9 @@ var people = map[string]func(k *killBench, n uint64) bool{
 		k.promised("group of "+name, "a group", func(k *killBench) bool { return k.has(path+"/groups", `"g"`) })
 		id := newPuppet(1, nil).id.String()
 		if status, _ := k.call(http.MethodPost, path+"/devices", k.token, `{"id":"`+id+`"}`); status/100 != 2 {
+			k.mu.Lock()
+			delete(k.promises, "member") // in this product, or in the one before
+			k.mu.Unlock()
 			return false
 		}
 		k.promised("member", "a product's device", func(k *killBench) bool { return k.has(path+"/devices", id) })
@@ -216,6 +279,45 @@ var people = map[string]func(k *killBench, n uint64) bool{
 			return false
 		}
 		k.promised("hook "+name, "a webhook", func(k *killBench) bool { return k.has("/v1/integrations", `"`+name+`"`) })
+		return true
+	},
+	"firmware": func(k *killBench, n uint64) bool {
+		status, o := k.call(http.MethodPost, "/v1/products", k.token, fmt.Sprintf(`{"product":{"name":"made %d","platform_id":13}}`, n))
+		made, _ := o["product"].(map[string]any)
+		id, _ := made["id"].(float64)
+		if status/100 != 2 || id == 0 {
+			return false
+		}
+		path := fmt.Sprintf("/v1/products/%d/firmware", int(id))
+		for version := uint16(1); version <= 3; version++ {
+			image := module.Module{Prefix: module.Prefix{Start: 0xd4000, Version: 7, Platform: pdc.Boron, Function: pdc.ModuleUserPart, Index: 1}}
+			image.Product = &module.Product{ID: uint32(id), Version: version}
+			image.Fill(20000, rand.NewChaCha8([32]byte{byte(n), byte(n >> 8), byte(version)}))
+			wire := image.Append(nil)
+			if !k.upload(path, fmt.Sprint(version), wire) {
+				return false
+			}
+			binary := fmt.Sprintf("%s/%d/binary", path, version)
+			k.promised(binary, "a version of firmware", func(k *killBench) bool { return k.file(binary) == string(wire) })
+		}
+		return true
+	},
+	"ledgers": func(k *killBench, n uint64) bool {
+		name := fmt.Sprint("ledger-", n)
+		if status, _ := k.call(http.MethodPost, "/v1/ledgers", k.token, `{"ledger":{"name":"`+name+`","scope":"Device","direction":"Downstream"}}`); status != http.StatusCreated {
+			return false
+		}
+		path := "/v1/ledgers/" + name + "/instances/" + newPuppet(1, nil).id.String()
+		for value := range 5 {
+			data := fmt.Sprintf(`{"value":%d}`, value)
+			if status, _ := k.call(http.MethodPut, path, k.token, `{"instance":{"data":`+data+`}}`); status != http.StatusOK {
+				k.mu.Lock()
+				delete(k.promises, path) // the old one or the new one
+				k.mu.Unlock()
+				return false
+			}
+			k.promised(path, "what a ledger holds", func(k *killBench) bool { return k.has(path, data) })
+		}
 		return true
 	},
 	"events": func(k *killBench, n uint64) bool {
@@ -238,7 +340,7 @@ func TestKillCommand(t *testing.T) {
 	case testing.Short():
 		rounds = 2
 	}
-	k := &killBench{t: t, dir: t.TempDir(), udp: "127.0.0.1:0", http: "127.0.0.1:0", promises: map[string]promise{}}
+	k := &killBench{t: t, dir: t.TempDir(), udp: "127.0.0.1:0", http: "127.0.0.1:0", promises: map[string]promise{}, kept: map[string]int{}}
 	hook := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		b, err := io.ReadAll(io.LimitReader(r.Body, 1<<16))
 		if err == nil {
@@ -266,23 +368,22 @@ func TestKillCommand(t *testing.T) {
 		all = append(all, p)
 	}
 	rng := rand.New(rand.NewPCG(1, 0))
-	kept := 0
 	for round := range rounds {
 		if round > 0 {
 			k.start()
 			replay(t, must(netip.ParseAddrPort(k.udp)), all)
 		}
-		k.round(all, round, time.Duration(100+rng.IntN(900))*time.Millisecond)
+		k.round(all, round, time.Duration(50+rng.IntN(500))*time.Millisecond)
 		if round%10 == 9 || round == rounds-1 {
 			k.start()
-			kept += k.judge(round)
+			k.judge(round)
 			k.process.kill()
 		}
 		for _, p := range all {
 			p.floor = p.highest
 		}
 	}
-	k.judgeDevices(all, kept)
+	k.judgeDevices(all)
 }
 
 // round is one life of the cloud.
@@ -307,9 +408,10 @@ func (k *killBench) round(all []*killPuppet, round int, life time.Duration) {
 }
 
 // judge asks for everything that was promised since the last time.
-func (k *killBench) judge(round int) (kept int) {
+func (k *killBench) judge(round int) {
 	k.t.Helper()
 	broken := map[string]int{}
+	k.answers = map[string]string{}
 	for name, p := range k.promises {
 		is := p.kept(k)
 		for try := 0; !is && strings.HasPrefix(name, "event ") && try < 600; try++ { // what waits in the queue
@@ -320,16 +422,15 @@ func (k *killBench) judge(round int) (kept int) {
 			broken[p.what]++
 			continue
 		}
-		kept++
+		k.kept[p.what]++
 	}
 	for what, n := range broken {
 		k.t.Errorf("round %d: %s was acknowledged and is missing, %d times", round, what, n)
 	}
 	k.promises = map[string]promise{}
-	return kept
 }
 
-func (k *killBench) judgeDevices(all []*killPuppet, kept int) {
+func (k *killBench) judgeDevices(all []*killPuppet) {
 	k.t.Helper()
 	c, err := Start(k.t.Context(), Options{Dir: k.dir, UDP: anyPort})
 	if err != nil {
@@ -358,12 +459,18 @@ func (k *killBench) judgeDevices(all []*killPuppet, kept int) {
 		again += p.shakes - 1
 		back += p.back
 	}
+	kept := 0
+	for what, n := range k.kept {
+		k.t.Logf("%d times %s", n, what)
+		kept += n
+	}
 	k.t.Logf("%d things that people made and %d events of devices acknowledged; %d events missing, %d stored twice, %d webhook calls missing; %d sessions made anew; %d sequences that went back",
 		kept, confirmed, missing, twice, uncalled, again, back)
 	if missing+twice+again+back+uncalled > 0 {
 		k.t.Error("the cloud broke a promise")
 	}
-	if confirmed < 50 || kept < 50 {
+	const whats = 13 // kinds of promises
+	if confirmed < 50 || kept < 50 || len(k.kept) != whats && *kills > 0 {
 		k.t.Error("too little happened: the test tests nothing")
 	}
 }

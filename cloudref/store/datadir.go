@@ -15,7 +15,7 @@ import (
 
 // A data directory:
 //
-//	VERSION      "muster data directory, version 1"
+//	VERSION      "muster data directory, version 2"
 //	LOCK         locked (flock) while a process uses the directory
 //	session.key  encrypts the stored sessions
 //	jetstream/   the NATS server's files
@@ -25,7 +25,6 @@ const (
 	keyFile       = "session.key"
 	jetstreamDir  = "jetstream"
 	versionText   = "muster data directory, version "
-	formatVersion = 1
 
 	// tempPrefix begins the names of files that are not yet whole.
 	tempPrefix = ".muster-new-"
@@ -36,6 +35,7 @@ type dataDir struct {
 	path string
 	lock *os.File
 	key  [keyLen]byte
+	was  int // its version when it was opened
 }
 
 func (d *dataDir) jetstream() string { return filepath.Join(d.path, jetstreamDir) }
@@ -73,7 +73,8 @@ func (d *dataDir) check(isNew bool, key string) (err error) {
 		if err := writeFile(filepath.Join(d.path, versionFile), versionText+strconv.Itoa(formatVersion)+"\n"); err != nil {
 			return err
 		}
-	} else if err := checkVersionFile(d.path); err != nil {
+		d.was = formatVersion
+	} else if d.was, err = readVersionFile(d.path); err != nil {
 		return err
 	}
 	if err := os.Chmod(d.path, 0o700); err != nil {
@@ -112,21 +113,36 @@ func prepareDir(path string) (isNew bool, err error) {
 	return true, nil
 }
 
-func checkVersionFile(path string) error {
+// readVersionFile returns the version of a directory that this program can read.
+func readVersionFile(path string) (version int, err error) {
 	name := filepath.Join(path, versionFile)
 	b, err := os.ReadFile(name)
 	if err != nil {
-		return fmt.Errorf("reading the version of the data directory: %w", err)
+		return 0, fmt.Errorf("reading the version of the data directory: %w", err)
 	}
 	number, ours := strings.CutPrefix(strings.TrimSpace(string(b)), versionText)
-	version, err := strconv.Atoi(number)
+	version, err = strconv.Atoi(number)
 	switch {
 	case !ours || err != nil || version < 1:
-		return fmt.Errorf("%s: %w: %s is not ours; choose an empty or a new directory", path, ErrForeign, versionFile)
+		return 0, fmt.Errorf("%s: %w: %s is not ours; choose an empty or a new directory", path, ErrForeign, versionFile)
 	case version > formatVersion:
-		return fmt.Errorf("%s: %w: its format is version %d, this program knows %d; use the newer program",
+		return 0, fmt.Errorf("%s: %w: its format is version %d, this program knows %d; use the newer program, or another directory",
 			path, ErrNewer, version, formatVersion)
 	}
+	return version, nil
+}
+
+// raise notes that the directory is of our version now: older programs refuse it
+// from here on.
+func (d *dataDir) raise() error {
+	if d.was == formatVersion {
+		return nil
+	}
+	name := filepath.Join(d.path, versionFile)
+	if err := replaceFile(name, versionText+strconv.Itoa(formatVersion)+"\n"); err != nil {
+		return err
+	}
+	d.was = formatVersion
 	return nil
 }
 
@@ -168,6 +184,11 @@ func writeFile(name, content string) error {
 	if _, err := os.Lstat(name); err == nil {
 		return fmt.Errorf("%s: %w", name, fs.ErrExist)
 	}
+	return replaceFile(name, content)
+}
+
+// replaceFile is writeFile over a file that is there.
+func replaceFile(name, content string) error {
 	f, err := os.CreateTemp(filepath.Dir(name), tempPrefix) // 0600
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", name, err)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -56,8 +57,10 @@ func TestDirectoryOfOthers(t *testing.T) {
 func TestDirectoryOfANewerVersion(t *testing.T) {
 	dir := t.TempDir()
 	mustOpen(t, Config{Dir: dir}).Close()
-	write1(t, filepath.Join(dir, versionFile), versionText+"2\n", 0o600)
-	openFails(t, Config{Dir: dir}, ErrNewer)
+	write1(t, filepath.Join(dir, versionFile), fmt.Sprintf("%s%d\n", versionText, formatVersion+1), 0o600)
+	if why := openFails(t, Config{Dir: dir}, ErrNewer); !strings.Contains(why, "use the newer program") {
+		t.Error("it does not say what to do")
+	}
 }
 
 func TestDirectoryInUse(t *testing.T) {

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
@@ -130,7 +129,7 @@ func (j *jet) prepare(ctx context.Context, c Config) (err error) {
 	if err := j.needImages(ctx, c); err != nil {
 		return fmt.Errorf("%s: %w", imageBucket, err)
 	}
-	return j.checkKey(ctx)
+	return j.checkFormat(ctx, c.Warn)
 }
 
 func bucketConfig(b bucket, c Config) jetstream.StreamConfig {
@@ -203,44 +202,6 @@ func (j *jet) needStream(ctx context.Context, want jetstream.StreamConfig) error
 		_, err = j.js.UpdateStream(ctx, have)
 	}
 	return err
-}
-
-// A format is the one record of bucketMeta.
-type format struct {
-	Version int    `json:"version"` // formatVersion
-	KeyID   string `json:"key_id"`  // of the key that seals sessions
-}
-
-const formatKey = "format"
-
-// checkKey makes sure that the sessions that are stored were encrypted with our
-// key: with another they would all be lost, one by one and without a word.
-func (j *jet) checkKey(ctx context.Context) error {
-	ours, err := json.Marshal(format{Version: formatVersion, KeyID: j.sealer.keyID()})
-	if err != nil {
-		return err
-	}
-	s := &Store{backend: j}
-	_, err = s.put(ctx, write{bucket: bucketMeta, key: formatKey, value: ours, cas: true})
-	if !errors.Is(err, ErrConflict) {
-		return err
-	}
-	e, err := s.get(ctx, bucketMeta, formatKey)
-	if err != nil {
-		return err
-	}
-	var f format
-	if err := json.Unmarshal(e.value, &f); err != nil {
-		return fmt.Errorf("the record of its format: %w", err)
-	}
-	switch {
-	case f.Version > formatVersion:
-		return fmt.Errorf("%w: its format is version %d, this program knows %d", ErrNewer, f.Version, formatVersion)
-	case f.KeyID != j.sealer.keyID():
-		return fmt.Errorf("%w: the sessions were encrypted with another key (%s, this is %s); put the right key file back",
-			ErrKeyLost, f.KeyID, j.sealer.keyID())
-	}
-	return nil
 }
 
 func (j *jet) now() time.Time { return time.Now() }

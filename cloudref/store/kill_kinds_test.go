@@ -269,32 +269,43 @@ const (
 // removal and the making of what hands out calls; then they wait that long.
 const killRetry = 10 * time.Second
 
+// killWaits tells the calls that nobody makes before the end, of those that are
+// queued one after another.
+func killWaits(n uint64) bool { return n%64 == 1 }
+
+// killCallsAtOnce is how many calls that will be made may wait for that.
+const killCallsAtOnce = 100
+
 // killCalls queues webhook calls and makes them, until the process is killed. What
-// was made may be handed out again after the kill; what was not must be.
+// was made may be handed out again after the kill; what was not must be. Each life
+// has a hook of its own, as the queue of a hook is bounded.
 func killCalls(s *Store, start uint64, tell func(kind rune, i int, n uint64)) {
-	const hook = 7
-	var mu sync.Mutex
+	room := make(chan bool, killCallsAtOnce)
 	_, err := s.ServeCalls(2, func(d Delivery) {
-		mu.Lock()
-		defer mu.Unlock()
 		n := binary.BigEndian.Uint64(d.Body)
-		if n%2 == 0 { // the others wait for the end
-			tell(ackMade, int(n), n)
-			d.Done()
+		if killWaits(n) {
+			d.Retry(killRetry)
 			return
 		}
-		d.Retry(killRetry)
+		tell(ackMade, int(n), n)
+		d.Done()
+		select {
+		case <-room:
+		default: // it was queued in an earlier life
+		}
 	})
 	if err != nil {
 		panic(err)
 	}
 	go func() {
 		for n := start; ; n++ {
-			if err := s.Do(context.Background(), PutCall(Call{Hook: killHook(hook), Body: value(n)})); err != nil {
+			if !killWaits(n) {
+				room <- true
+			}
+			if err := s.Do(context.Background(), PutCall(Call{Hook: killHook(int(start)), Body: value(n)})); err != nil {
 				panic(err)
 			}
 			tell(ackCall, int(n), n)
-			time.Sleep(5 * time.Millisecond) // the queue of a hook is bounded
 		}
 	}()
 }

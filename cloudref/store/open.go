@@ -117,6 +117,11 @@ func openDir(ctx context.Context, c Config) (*jet, error) {
 		}
 		return nil, errors.Join(fmt.Errorf("store: data directory %s: %w", c.Dir, err), d.close())
 	}
+	if err := d.raise(); err != nil {
+		j.conn.Close()
+		e.stop()
+		return nil, errors.Join(fmt.Errorf("store: data directory %s: %w", c.Dir, err), d.close())
+	}
 	j.embedded, j.datadir = e, d
 	j.requests.why = e.log.lastError
 	j.requests.watch(&space{dir: c.Dir, free: c.FreeBytesMin, broken: e.log.brokenDisk})
