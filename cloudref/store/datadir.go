@@ -20,11 +20,11 @@ import (
 //	session.key  encrypts the stored sessions
 //	jetstream/   the NATS server's files
 const (
-	versionFile   = "VERSION"
-	lockFile      = "LOCK"
-	keyFile       = "session.key"
-	jetstreamDir  = "jetstream"
-	versionText   = "muster data directory, version "
+	versionFile  = "VERSION"
+	lockFile     = "LOCK"
+	keyFile      = "session.key"
+	jetstreamDir = "jetstream"
+	versionText  = "muster data directory, version "
 
 	// tempPrefix begins the names of files that are not yet whole.
 	tempPrefix = ".muster-new-"
