@@ -97,17 +97,18 @@ func (h *Histogram) of(f func(*hdrhistogram.Histogram) int64) time.Duration {
 	return time.Duration(f(h.h)) * time.Microsecond
 }
 
-// Over returns the share of durations that are longer than d, 0 to 1.
+// Over returns the share of durations that are longer than d, 0 to 1, those that the
+// histogram does not tell from d by less than a thousandth included.
 func (h *Histogram) Over(d time.Duration) float64 {
 	if h.Count() == 0 {
 		return 0
 	}
 	var over int64
-	for _, bar := range h.h.Distribution() {
-		if bar.From > d.Microseconds() {
-			over += bar.Count
+	h.Each(func(longest time.Duration, n int64) {
+		if longest > d {
+			over += n
 		}
-	}
+	})
 	return float64(over) / float64(h.h.TotalCount())
 }
 
@@ -118,11 +119,21 @@ func (h *Histogram) Each(f func(d time.Duration, n int64)) {
 	if h.Count() == 0 {
 		return
 	}
-	for _, bar := range h.h.Distribution() {
-		if bar.Count > 0 {
-			f(time.Duration(bar.To)*time.Microsecond, bar.Count)
+	for i, n := range h.h.Export().Counts { // Distribution does the same fifteen times slower
+		if n > 0 {
+			f(longestOf(i), n)
 		}
 	}
+}
+
+// longestOf returns the longest of the durations that are counted in one place: of
+// a histogram from 1 with three digits, whose places are as wide as half of their
+// number in bits above the first 2048.
+func longestOf(place int) time.Duration {
+	const half = 1024 // places of one width
+	shift := max(0, place/half-1)
+	first := place - shift*half
+	return time.Duration(first<<shift+1<<shift-1) * time.Microsecond
 }
 
 // MarshalJSON writes the form that HdrHistogram's tools read: V2, compressed,

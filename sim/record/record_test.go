@@ -3,9 +3,12 @@ package record
 import (
 	"encoding/json"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
 // Histograms of parts, written and read, merge to exactly that of the whole.
@@ -147,7 +150,16 @@ func TestEach(t *testing.T) {
 	var h Histogram
 	for i := range 1000 {
 		h.Add(time.Duration(i) * 100 * time.Microsecond)
+		h.Add(time.Duration(i*i) * 3 * time.Millisecond)
 	}
+	bars := h.h.Distribution()
+	bars = slices.DeleteFunc(bars, func(b hdrhistogram.Bar) bool { return b.Count == 0 })
+	h.Each(func(d time.Duration, count int64) {
+		if b := bars[0]; d.Microseconds() != b.To || count != b.Count {
+			t.Fatalf("%d times %v, want %d times %d µs", count, d, b.Count, b.To)
+		}
+		bars = bars[1:]
+	})
 	var n int64
 	var last time.Duration
 	h.Each(func(d time.Duration, count int64) {
