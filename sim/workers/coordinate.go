@@ -1,0 +1,547 @@
+package workers
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/muster/muster/protocol/clock"
+	"github.com/muster/muster/sim/record"
+	"github.com/muster/muster/sim/workers/plan"
+)
+
+// A Run is what a coordinator has done.
+type Run struct {
+	ID string
+	// Job is what the workers get: sealed for each, and read by their Runner.
+	Job []byte
+	// Digest is of all that must be the same when a run goes on after its coordinator
+	// was killed. It is stored in the clear: it must tell nothing of secrets.
+	Digest string
+	Name   string // of the scenario
+	Secret Secret // of the workers; nil: none
+	// Patience is how long workers go on without a coordinator; 0: 5 min.
+	Patience time.Duration
+	Plan     plan.Options
+	// Sink hears of the run as it goes on. One that has Begin too hears when the
+	// first phase begins, before anything else.
+	Sink Sink
+	// Say tells a person what happens, in one line; Progress how it stands.
+	Say      func(string)
+	Progress func(plan.Status)
+}
+
+// A Beginner hears when the first phase begins or began.
+type Beginner interface{ Begun(at time.Time) }
+
+// Outcome is what became of a run.
+type Outcome struct {
+	Began       time.Time // zero: it did not
+	Length      time.Duration
+	Hosts       []record.Host
+	Interrupted bool
+}
+
+const (
+	patienceDefault = 5 * time.Minute
+	// look is how often a coordinator looks at what is due.
+	look = 100 * time.Millisecond
+	// callEvery is how often it calls workers.
+	callEvery = time.Second
+)
+
+// A coordinator drives a plan.Coordinator. Its loop is one goroutine, to which all
+// others post what happened.
+type coordinator struct {
+	bus     *Bus
+	run     Run
+	session string
+	ctx     context.Context
+	base    time.Time
+	machine *plan.Coordinator
+	out     plan.Out
+	posts   chan func(now clock.Instant)
+	began   time.Time
+	seat    uint64 // revision
+	beat    uint64
+	seen    time.Time // when the seat was renewed last
+	seating bool
+	lost    error // the seat
+	keys    map[string]bool
+}
+
+// Coordinate runs a fleet on the workers of a server. When ctx is done it ends the
+// run cleanly, which takes a few leases at most.
+func Coordinate(ctx context.Context, b *Bus, r Run) (*Outcome, error) {
+	if r.Patience == 0 {
+		r.Patience = patienceDefault
+	}
+	if r.Say == nil {
+		r.Say = func(string) {}
+	}
+	if r.Plan.Lease == 0 {
+		r.Plan.Lease = plan.DefaultLease
+	}
+	if r.Plan.Every == 0 {
+		r.Plan.Every = time.Second
+	}
+	if r.Secret != nil {
+		r.Plan.Object = func(h *plan.Hello) string {
+			if !r.Secret.proves(h) {
+				return "it does not know the secret of the workers: give it the coordinator's --secret-file"
+			}
+			return ""
+		}
+	}
+	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	c := &coordinator{
+		bus: b, run: r, session: newSession(), ctx: inner, base: time.Now(),
+		posts: make(chan func(clock.Instant), 256), keys: make(map[string]bool),
+	}
+	c.machine = plan.NewCoordinator(0, r.Plan)
+	if err := c.sit(ctx); err != nil {
+		return nil, err
+	}
+	o, err := c.coordinate(ctx)
+	if c.lost != nil {
+		return o, c.lost // it is another's now: nothing of it is ours to clear
+	}
+	c.clear(err)
+	return o, err
+}
+
+func (c *coordinator) now() clock.Instant { return clock.Instant(time.Since(c.base)) }
+
+func (c *coordinator) post(f func(now clock.Instant)) {
+	select {
+	case c.posts <- f:
+	case <-c.ctx.Done():
+	}
+}
+
+// sit takes the seat of the coordinator: there is one for each run. One that is not
+// renewed for a lease is free.
+func (c *coordinator) sit(ctx context.Context) error {
+	k := key(c.run.ID, keyCoordinator)
+	var there seat
+	revision, err := c.bus.get(ctx, k, &there)
+	if err != nil {
+		return fmt.Errorf("workers: run %s: %w", c.run.ID, explain(err))
+	}
+	if revision != 0 {
+		c.run.Say(fmt.Sprintf("run %s has a coordinator on %s (process %d): waiting %v for a sign of life", c.run.ID, there.Host, there.PID, c.run.Plan.Lease))
+		wait(ctx, c.run.Plan.Lease)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		var again seat
+		now, err := c.bus.get(ctx, k, &again)
+		switch {
+		case err != nil:
+			return fmt.Errorf("workers: run %s: %w", c.run.ID, explain(err))
+		case now != revision && now != 0:
+			return fmt.Errorf("workers: run %s has a coordinator that is alive, on %s (process %d): wait for it, or give another --run-id", c.run.ID, again.Host, again.PID)
+		}
+		revision = now
+	}
+	if c.seat, err = c.bus.put(ctx, k, c.mySeat(), revision); errors.Is(err, errMoved) {
+		return fmt.Errorf("workers: another coordinator has just taken run %s: give another --run-id", c.run.ID)
+	} else if err != nil {
+		return fmt.Errorf("workers: run %s: %w", c.run.ID, explain(err))
+	}
+	c.seen = time.Now()
+	return nil
+}
+
+func (c *coordinator) mySeat() seat {
+	host, _ := os.Hostname() // for people only
+	c.beat++
+	return seat{c.session, host, os.Getpid(), c.beat}
+}
+
+// keepSeat renews the seat now and then.
+func (c *coordinator) keepSeat() {
+	if c.seating || time.Since(c.seen) < c.run.Plan.Lease/4 {
+		return
+	}
+	c.seating = true
+	mine, revision := c.mySeat(), c.seat
+	go func() {
+		k := key(c.run.ID, keyCoordinator)
+		got, err := c.bus.put(c.ctx, k, mine, revision)
+		var there seat
+		if errors.Is(err, errMoved) {
+			got, _ = c.bus.get(c.ctx, k, &there) // 0: it is tried again
+		}
+		c.post(func(clock.Instant) {
+			c.seating = false
+			switch {
+			case err == nil, there.Session == c.session:
+				c.seat, c.seen = got, time.Now()
+			case got != 0:
+				c.lost = fmt.Errorf("workers: run %s has another coordinator now, on %s (process %d): it writes the report", c.run.ID, there.Host, there.PID)
+			}
+		})
+	}()
+}
+
+// notice is what everybody may know of the run.
+func (c *coordinator) notice() Notice {
+	o := &c.run.Plan
+	return Notice{
+		Protocol: plan.Protocol, Version: o.Version, Name: c.run.Name, Digest: c.run.Digest, Devices: o.Devices,
+		Every: o.Every, Length: o.Length, Lease: o.Lease, Patience: c.run.Patience,
+	}
+}
+
+// enter stores what the run is, or goes on with what is stored.
+func (c *coordinator) enter(ctx context.Context) error {
+	id := c.run.ID
+	var there Notice
+	revision, err := c.bus.get(ctx, key(id, keyRun), &there)
+	if err != nil {
+		return fmt.Errorf("workers: run %s: %w", id, explain(err))
+	}
+	var s stop
+	over, err := c.bus.get(ctx, key(id, keyStop), &s)
+	switch {
+	case err != nil:
+		return fmt.Errorf("workers: run %s: %w", id, explain(err))
+	case revision == 0 && over != 0:
+		return fmt.Errorf("workers: there was a run %s already, and it is over: give another --run-id", id)
+	case revision == 0:
+		if _, err := c.bus.put(ctx, key(id, keyRun), c.notice(), 0); err != nil {
+			return fmt.Errorf("workers: run %s: %w", id, explain(err))
+		}
+		return nil
+	case there != c.notice():
+		return fmt.Errorf("workers: run %s is another one (scenario %s): go on with the same files and flags, or give another --run-id", id, there.Name)
+	}
+	if err := c.resume(ctx); err != nil {
+		return fmt.Errorf("workers: going on with run %s: %w", id, explain(err))
+	}
+	if over != 0 {
+		c.machine.Interrupt(c.now(), s.Why, &c.out)
+	}
+	return nil
+}
+
+// resume goes on with a run that is stored.
+func (c *coordinator) resume(ctx context.Context) error {
+	id := c.run.ID
+	var parts []plan.Part
+	if revision, err := c.bus.get(ctx, key(id, keyPlan), &parts); err != nil || revision == 0 {
+		return err // it had not come far
+	}
+	var begin start
+	revision, err := c.bus.get(ctx, key(id, keyBegin), &begin)
+	if err != nil {
+		return err
+	}
+	at := clock.Never
+	if revision != 0 {
+		at = clock.Instant(begin.At.Sub(c.base))
+	}
+	c.run.Say(fmt.Sprintf("going on with run %s", id))
+	keys, err := c.bus.kv.ListKeysFiltered(ctx, key(id, keyFor, "*"))
+	if err != nil {
+		return err
+	}
+	for k := range keys.Keys() {
+		var a admission
+		if _, err := c.bus.get(ctx, k, &a); err != nil {
+			return err
+		}
+		c.machine.Known(&a.Hello)
+	}
+	c.machine.Resume(c.now(), parts, at)
+	for _, p := range parts {
+		var l plan.Lease
+		revision, err := c.bus.get(ctx, partKey(id, p.Index), &l)
+		if err != nil {
+			return err
+		}
+		if revision != 0 {
+			c.machine.Restore(c.now(), l, revision)
+		}
+	}
+	if at != clock.Never {
+		c.setBegan(begin.At)
+	}
+	return nil
+}
+
+func (c *coordinator) setBegan(at time.Time) {
+	if !c.began.IsZero() {
+		return
+	}
+	c.began = at
+	if b, ok := c.run.Sink.(Beginner); ok {
+		b.Begun(at)
+	}
+}
+
+// coordinate is the work between the seat and its end.
+func (c *coordinator) coordinate(ctx context.Context) (*Outcome, error) {
+	if err := c.enter(ctx); err != nil {
+		return nil, err
+	}
+	watch, err := c.bus.kv.Watch(c.ctx, key(c.run.ID, keyPart, "*"))
+	if err != nil {
+		return nil, fmt.Errorf("workers: following the leases: %w", explain(err))
+	}
+	defer func() { _ = watch.Stop() }()
+	go c.follow(watch)
+	collect, err := c.collect()
+	if err != nil {
+		return nil, fmt.Errorf("workers: following what is measured: %w", explain(err))
+	}
+	defer collect.Stop()
+	for subject, take := range map[string]nats.MsgHandler{subjectHello + c.run.ID: c.hello, subjectClock + c.run.ID: c.tellTime} {
+		sub, err := c.bus.conn.Subscribe(subject, take)
+		if err != nil {
+			return nil, fmt.Errorf("workers: listening to workers: %w", explain(err))
+		}
+		defer func() { _ = sub.Unsubscribe() }()
+	}
+	return c.loop(ctx)
+}
+
+// follow posts what becomes of leases.
+func (c *coordinator) follow(watch jetstream.KeyWatcher) {
+	for e := range watch.Updates() {
+		var l plan.Lease
+		if e == nil || e.Operation() != jetstream.KeyValuePut || json.Unmarshal(e.Value(), &l) != nil || e.Key() != partKey(c.run.ID, l.Part) {
+			continue
+		}
+		revision := e.Revision()
+		c.post(func(now clock.Instant) { c.machine.Observe(now, l, revision, &c.out) })
+	}
+}
+
+// collect posts what was measured, from the beginning.
+func (c *coordinator) collect() (jetstream.ConsumeContext, error) {
+	ctx, cancel := context.WithTimeout(c.ctx, answerTime)
+	defer cancel()
+	consumer, err := c.bus.stream.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
+		FilterSubjects: []string{subjectSamples + c.run.ID}, DeliverPolicy: jetstream.DeliverAllPolicy,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return consumer.Consume(func(m jetstream.Msg) {
+		b := &plan.Batch{}
+		if err := json.Unmarshal(m.Data(), b); err != nil {
+			c.run.Say(fmt.Sprintf("something in the stream %s is no batch of samples, and is left out: %v", Stream, err))
+			return
+		}
+		c.post(func(now clock.Instant) { c.machine.Take(now, b, &c.out) })
+	})
+}
+
+func (c *coordinator) hello(m *nats.Msg) {
+	var h plan.Hello
+	if json.Unmarshal(m.Data, &h) == nil && plan.ValidName(h.Session) {
+		c.post(func(now clock.Instant) { c.machine.Hello(now, h, &c.out) })
+	}
+}
+
+// tellTime answers a worker what time it is here. It does so where the question
+// arrives: it must not wait.
+func (c *coordinator) tellTime(m *nats.Msg) {
+	// The clock of this run is the monotonic one: it never jumps.
+	b, err := c.base.Add(time.Since(c.base)).Round(0).MarshalText()
+	if err == nil {
+		_ = m.Respond(b) // it asks again
+	}
+}
+
+func (c *coordinator) loop(ctx context.Context) (*Outcome, error) {
+	tick := time.NewTicker(look)
+	defer tick.Stop()
+	var called time.Time
+	done := ctx.Done()
+	interrupted := false
+	for {
+		if time.Since(called) >= callEvery {
+			c.call()
+			called = time.Now()
+		}
+		c.keepSeat()
+		c.machine.Advance(c.now(), &c.out)
+		over, err := c.carryOut()
+		if c.run.Progress != nil {
+			c.run.Progress(c.machine.Status(c.now()))
+		}
+		if over || c.lost != nil {
+			o := &Outcome{Began: c.began, Hosts: c.machine.Hosts(), Interrupted: interrupted, Length: c.machine.Length()}
+			return o, err
+		}
+		select {
+		case <-done:
+			done, interrupted = nil, true
+			c.run.Say("ending the run on all workers")
+			c.machine.Interrupt(c.now(), "interrupted", &c.out)
+		case <-tick.C:
+		case f := <-c.posts:
+			f(c.now())
+			for more := true; more; {
+				select {
+				case f := <-c.posts:
+					f(c.now())
+				default:
+					more = false
+				}
+			}
+		}
+	}
+}
+
+// call tells workers of the run, and that its coordinator lives.
+func (c *coordinator) call() {
+	b, err := json.Marshal(call{plan.Protocol, c.run.Plan.Version, c.run.ID, c.session})
+	if err != nil {
+		panic("workers: encoding a call: " + err.Error())
+	}
+	_ = c.bus.conn.Publish(subjectCall, b) // again in a second
+}
+
+// carryOut does what the machine wants.
+func (c *coordinator) carryOut() (over bool, err error) {
+	out := c.out
+	c.out = plan.Out{}
+	c.out.Reset()
+	if out.Plan != nil {
+		if _, err := c.bus.put(c.ctx, key(c.run.ID, keyPlan), out.Plan, 0); err != nil {
+			return true, fmt.Errorf("workers: run %s: storing the plan: %w", c.run.ID, explain(err))
+		}
+	}
+	if out.Begin != clock.Never && out.Begin != 0 {
+		at := c.base.Add(time.Duration(out.Begin)).Round(0)
+		if _, err := c.bus.put(c.ctx, key(c.run.ID, keyBegin), start{at}, 0); err != nil {
+			return true, fmt.Errorf("workers: run %s: storing when it begins: %w", c.run.ID, explain(err))
+		}
+		c.setBegan(at)
+	}
+	if out.Stop != "" {
+		c.putStop(out.Stop)
+	}
+	for _, session := range out.Admit {
+		if h, ok := c.machine.Worker(session); ok {
+			go c.admit(h)
+		}
+	}
+	for _, r := range out.Refuse {
+		if b, err := json.Marshal(r); err == nil {
+			_ = c.bus.conn.Publish(subjectRefused+r.Session, b)
+		}
+	}
+	for _, w := range out.Leases {
+		go c.write(w)
+	}
+	for _, b := range out.Publish {
+		go c.publish(b)
+	}
+	for i := range out.Samples {
+		c.run.Sink.Sample(&out.Samples[i])
+	}
+	for _, n := range out.Notes {
+		c.run.Sink.Note(n)
+	}
+	return out.Over, out.Err
+}
+
+// putStop tells the workers to end.
+func (c *coordinator) putStop(why string) {
+	k := key(c.run.ID, keyStop)
+	if _, err := c.bus.put(c.ctx, k, stop{why}, 0); err != nil && !errors.Is(err, errMoved) {
+		c.run.Say(fmt.Sprintf("the workers may not hear that the run is over: %v; they end by themselves %v after this coordinator", err, c.run.Patience))
+	}
+}
+
+// admit gives a worker what the run is.
+func (c *coordinator) admit(h plan.Hello) {
+	sealed, err := seal(h.Key, c.run.Secret.info(c.run.ID, h.Session), c.run.Job)
+	if err != nil {
+		c.run.Say(fmt.Sprintf("worker %s cannot take part: %v", h.Name, err))
+		return
+	}
+	k := key(c.run.ID, keyFor, h.Session)
+	for range 10 {
+		var there admission
+		revision, err := c.bus.get(c.ctx, k, &there)
+		if err == nil {
+			_, err = c.bus.put(c.ctx, k, admission{h, sealed}, revision)
+		}
+		if err == nil || c.ctx.Err() != nil {
+			return
+		}
+		wait(c.ctx, time.Second)
+	}
+}
+
+// write stores a lease.
+func (c *coordinator) write(w plan.Write) {
+	k := partKey(c.run.ID, w.Lease.Part)
+	revision, err := c.bus.put(c.ctx, k, w.Lease, w.Revision)
+	if err == nil {
+		c.post(func(now clock.Instant) { c.machine.Observe(now, w.Lease, revision, &c.out) })
+		return
+	}
+	if !errors.Is(err, errMoved) {
+		wait(c.ctx, c.run.Plan.Lease/10)
+	}
+	// What is there instead may have been seen already, or not.
+	var there plan.Lease
+	revision, err = c.bus.get(c.ctx, k, &there)
+	c.post(func(now clock.Instant) {
+		c.machine.Rejected(w.Lease.Part)
+		if err == nil && revision != 0 {
+			c.machine.Observe(now, there, revision, &c.out)
+		}
+	})
+}
+
+// publish stores notes, so that they outlive this process.
+func (c *coordinator) publish(b plan.Batch) {
+	value, err := json.Marshal(&b)
+	if err != nil {
+		panic("workers: encoding a batch: " + err.Error())
+	}
+	for c.ctx.Err() == nil {
+		if err := c.bus.publish(c.ctx, c.run.ID, batchID(c.run.ID, &b), value); err == nil {
+			return
+		}
+		wait(c.ctx, time.Second)
+	}
+}
+
+// clear takes the run away, but for the word that it is over.
+func (c *coordinator) clear(err error) {
+	why := "it is over"
+	if err != nil {
+		why = err.Error()
+	}
+	c.putStop(why)
+	ctx, cancel := context.WithTimeout(c.ctx, startTime)
+	defer cancel()
+	problem := c.bus.stream.Purge(ctx, jetstream.WithPurgeSubject(subjectSamples+c.run.ID))
+	keys, listErr := c.bus.kv.ListKeysFiltered(ctx, c.run.ID+".>")
+	if listErr == nil {
+		for k := range keys.Keys() {
+			if k != key(c.run.ID, keyStop) {
+				problem = errors.Join(problem, c.bus.kv.Purge(ctx, k))
+			}
+		}
+	}
+	if problem = errors.Join(problem, listErr); problem != nil {
+		c.run.Say(fmt.Sprintf("run %s could not be cleared away on the server, which does so in %v: %v", c.run.ID, keep, problem))
+	}
+}
