@@ -65,7 +65,7 @@ var layers = map[string]layer{
 
 // pure names the trees whose code takes time and bytes in and gives bytes and
 // events out.
-var pure = []string{"protocol", "sim/device", "sim/profile", "sim/workload", "cloudref/app"}
+var pure = []string{"protocol", "sim/device", "sim/profile", "sim/workers/plan", "sim/workload", "cloudref/app"}
 
 // impureImports are what pure code may not import, with the reason.
 var impureImports = map[string]string{

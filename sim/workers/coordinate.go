@@ -46,6 +46,9 @@ type Outcome struct {
 	Length      time.Duration
 	Hosts       []record.Host
 	Interrupted bool
+	// Clear takes the run away from the server, when what came of it is safe. The word
+	// that it is over stays for a while.
+	Clear func()
 }
 
 const (
@@ -54,6 +57,8 @@ const (
 	look = 100 * time.Millisecond
 	// callEvery is how often it calls workers.
 	callEvery = time.Second
+	// catchUpTime bounds the wait for what is stored and has not come, at the end.
+	catchUpTime = 2 * time.Minute
 )
 
 // A coordinator drives a plan.Coordinator. Its loop is one goroutine, to which all
@@ -72,8 +77,11 @@ type coordinator struct {
 	beat    uint64
 	seen    time.Time // when the seat was renewed last
 	seating bool
-	lost    error // the seat
-	keys    map[string]bool
+	lost    error  // the seat
+	read    uint64 // of the stream: the last that was taken
+	target  uint64 // what must have been taken for the end; valid while asked
+	asked   bool
+	entered bool // the run is ours
 }
 
 // Coordinate runs a fleet on the workers of a server. When ctx is done it ends the
@@ -103,7 +111,7 @@ func Coordinate(ctx context.Context, b *Bus, r Run) (*Outcome, error) {
 	defer cancel()
 	c := &coordinator{
 		bus: b, run: r, session: newSession(), ctx: inner, base: time.Now(),
-		posts: make(chan func(clock.Instant), 256), keys: make(map[string]bool),
+		posts: make(chan func(clock.Instant), 256),
 	}
 	c.machine = plan.NewCoordinator(0, r.Plan)
 	if err := c.sit(ctx); err != nil {
@@ -111,10 +119,18 @@ func Coordinate(ctx context.Context, b *Bus, r Run) (*Outcome, error) {
 	}
 	o, err := c.coordinate(ctx)
 	if c.lost != nil {
-		return o, c.lost // it is another's now: nothing of it is ours to clear
+		return nil, c.lost // it is another's now: nothing of it is ours to clear
 	}
-	c.clear(err)
-	return o, err
+	if err != nil {
+		if c.entered {
+			c.putStop(err.Error())
+			c.clear()
+		}
+		return nil, err
+	}
+	c.putStop("it is over")
+	o.Clear = c.clear
+	return o, nil
 }
 
 func (c *coordinator) now() clock.Instant { return clock.Instant(time.Since(c.base)) }
@@ -130,6 +146,12 @@ func (c *coordinator) post(f func(now clock.Instant)) {
 // renewed for a lease is free.
 func (c *coordinator) sit(ctx context.Context) error {
 	k := key(c.run.ID, keyCoordinator)
+	var other Notice
+	if revision, err := c.bus.get(ctx, key(c.run.ID, keyRun), &other); err == nil && revision != 0 {
+		if err := c.same(&other); err != nil {
+			return err // before a seat is taken that is not wanted
+		}
+	}
 	var there seat
 	revision, err := c.bus.get(ctx, k, &there)
 	if err != nil {
@@ -201,6 +223,14 @@ func (c *coordinator) notice() Notice {
 	}
 }
 
+// same reports whether what is stored is this run.
+func (c *coordinator) same(there *Notice) error {
+	if *there != c.notice() {
+		return fmt.Errorf("workers: run %s is another one (scenario %s): go on with the same files and flags, or give another --run-id", c.run.ID, there.Name)
+	}
+	return nil
+}
+
 // enter stores what the run is, or goes on with what is stored.
 func (c *coordinator) enter(ctx context.Context) error {
 	id := c.run.ID
@@ -221,8 +251,9 @@ func (c *coordinator) enter(ctx context.Context) error {
 			return fmt.Errorf("workers: run %s: %w", id, explain(err))
 		}
 		return nil
-	case there != c.notice():
-		return fmt.Errorf("workers: run %s is another one (scenario %s): go on with the same files and flags, or give another --run-id", id, there.Name)
+	}
+	if err := c.same(&there); err != nil {
+		return err
 	}
 	if err := c.resume(ctx); err != nil {
 		return fmt.Errorf("workers: going on with run %s: %w", id, explain(err))
@@ -293,6 +324,7 @@ func (c *coordinator) coordinate(ctx context.Context) (*Outcome, error) {
 	if err := c.enter(ctx); err != nil {
 		return nil, err
 	}
+	c.entered = true
 	watch, err := c.bus.kv.Watch(c.ctx, key(c.run.ID, keyPart, "*"))
 	if err != nil {
 		return nil, fmt.Errorf("workers: following the leases: %w", explain(err))
@@ -342,7 +374,14 @@ func (c *coordinator) collect() (jetstream.ConsumeContext, error) {
 			c.run.Say(fmt.Sprintf("something in the stream %s is no batch of samples, and is left out: %v", Stream, err))
 			return
 		}
-		c.post(func(now clock.Instant) { c.machine.Take(now, b, &c.out) })
+		at := uint64(0)
+		if meta, err := m.Metadata(); err == nil {
+			at = meta.Sequence.Stream
+		}
+		c.post(func(now clock.Instant) {
+			c.machine.Take(now, b, &c.out)
+			c.read = max(c.read, at)
+		})
 	})
 }
 
@@ -376,6 +415,10 @@ func (c *coordinator) loop(ctx context.Context) (*Outcome, error) {
 		}
 		c.keepSeat()
 		c.machine.Advance(c.now(), &c.out)
+		if c.asked && c.read >= c.target {
+			c.asked = false
+			c.machine.CaughtUp(c.now(), true, &c.out)
+		}
 		over, err := c.carryOut()
 		if c.run.Progress != nil {
 			c.run.Progress(c.machine.Status(c.now()))
@@ -433,6 +476,9 @@ func (c *coordinator) carryOut() (over bool, err error) {
 	if out.Stop != "" {
 		c.putStop(out.Stop)
 	}
+	if out.CatchUp {
+		go c.catchUp()
+	}
 	for _, session := range out.Admit {
 		if h, ok := c.machine.Worker(session); ok {
 			go c.admit(h)
@@ -456,6 +502,27 @@ func (c *coordinator) carryOut() (over bool, err error) {
 		c.run.Sink.Note(n)
 	}
 	return out.Over, out.Err
+}
+
+// catchUp finds out what the last batch of the run is.
+func (c *coordinator) catchUp() {
+	ctx, cancel := context.WithTimeout(c.ctx, catchUpTime)
+	defer cancel()
+	for ctx.Err() == nil {
+		once, done := context.WithTimeout(ctx, answerTime)
+		m, err := c.bus.stream.GetLastMsgForSubject(once, subjectSamples+c.run.ID)
+		done()
+		switch {
+		case err == nil:
+			c.post(func(clock.Instant) { c.asked, c.target = true, m.Sequence })
+			<-ctx.Done()
+		case errors.Is(err, jetstream.ErrMsgNotFound):
+			c.post(func(clock.Instant) { c.asked, c.target = true, 0 })
+			<-ctx.Done()
+		}
+		wait(ctx, time.Second)
+	}
+	c.post(func(now clock.Instant) { c.machine.CaughtUp(now, false, &c.out) })
 }
 
 // putStop tells the workers to end.
@@ -524,24 +591,19 @@ func (c *coordinator) publish(b plan.Batch) {
 }
 
 // clear takes the run away, but for the word that it is over.
-func (c *coordinator) clear(err error) {
-	why := "it is over"
-	if err != nil {
-		why = err.Error()
-	}
-	c.putStop(why)
-	ctx, cancel := context.WithTimeout(c.ctx, startTime)
+func (c *coordinator) clear() {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), startTime)
 	defer cancel()
 	problem := c.bus.stream.Purge(ctx, jetstream.WithPurgeSubject(subjectSamples+c.run.ID))
-	keys, listErr := c.bus.kv.ListKeysFiltered(ctx, c.run.ID+".>")
-	if listErr == nil {
+	keys, err := c.bus.kv.ListKeysFiltered(ctx, c.run.ID+".>")
+	if err == nil {
 		for k := range keys.Keys() {
 			if k != key(c.run.ID, keyStop) {
 				problem = errors.Join(problem, c.bus.kv.Purge(ctx, k))
 			}
 		}
 	}
-	if problem = errors.Join(problem, listErr); problem != nil {
+	if problem = errors.Join(problem, err); problem != nil {
 		c.run.Say(fmt.Sprintf("run %s could not be cleared away on the server, which does so in %v: %v", c.run.ID, keep, problem))
 	}
 }

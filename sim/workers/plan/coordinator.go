@@ -615,7 +615,7 @@ func gapNote(g Gap) record.Note {
 	case g.After != "":
 		text += fmt.Sprintf("what worker %s did with it until it stopped is not in the sums, and then nobody ran it for a while", g.After)
 	default:
-		text += "nobody ran it then, or nobody told"
+		text += "nobody ran it then, or who did could not tell"
 	}
 	return record.Note{At: g.From, Kind: kindWorker, Text: text, Count: g.Count}
 }

@@ -196,7 +196,7 @@ func (i *interval) add(b *Batch, x *record.Sample, at, every time.Duration) {
 		sum = &record.Sample{At: at, Every: every, Phase: x.Phase, Group: x.Group}
 		i.cells[key] = sum
 	}
-	sum.Tally.Add(&x.Tally)
+	sum.Add(&x.Tally)
 	if len(x.Levels) > 0 {
 		if i.levels[key] == nil {
 			i.levels[key] = make(map[int]map[record.Level]int64)
