@@ -78,12 +78,12 @@ func TestProgramOverUDP(t *testing.T) {
 	run := judgeProgram(t, "gcc-udp@6.2.0", func(o *Options, p *target.ProcessSpec) {
 		p.Commands = true
 		p.Devices = make([]target.ProgramSpec, 2)
-		o.Select = []string{"handshake", "functions", "variables", "pubsub/publish", "pubsub/deliver", "ota/update", "resume/bytes", "timers/keep-alive"}
+		o.Select = []string{"handshake", "functions", "variables", "pubsub/publish", "pubsub/deliver", "ota/update", "resume/bytes", "timers/keep-alive", "bench"}
 	})
 	expect(t, run, report.Pass, "target/capabilities", "target/canary", "handshake/connects", "functions/call", "variables/read",
-		"variables/response-form", "pubsub/publish", "ota/update")
+		"variables/response-form", "pubsub/publish", "ota/update", "bench/power-cut", "bench/power-cut-in-update", "bench/power-cut-in-apply")
 	// It loses its session with its process, and runs in real time.
-	expect(t, run, report.Unsupported, "resume/bytes", "timers/keep-alive")
+	expect(t, run, report.Unsupported, "resume/bytes", "timers/keep-alive", "bench/reset", "bench/sleep", "bench/reset-in-update")
 	if code := run.ExitCode(); code != report.ExitClean {
 		t.Errorf("exit code %d", code)
 	}
@@ -94,7 +94,7 @@ func TestProgramOverUDP(t *testing.T) {
 
 func TestProgramOverTCP(t *testing.T) {
 	run := judgeProgram(t, "gcc@3.1.0", func(o *Options, p *target.ProcessSpec) {
-		p.Pty = true
+		p.Pipe = true
 		o.Select = []string{"handshake/connects", "functions/call", "variables/read", "pubsub/publish"}
 	}, "--release", "3.1.0")
 	expect(t, run, report.Pass, "target/capabilities", "target/canary", "handshake/connects", "functions/call", "variables/read")

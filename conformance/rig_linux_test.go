@@ -23,6 +23,7 @@ func TestBoardOnARig(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	bench.SetDelay(20 * time.Millisecond)
 	rig, err := bench.Rig()
 	if err != nil {
 		t.Fatal(err)
@@ -31,9 +32,9 @@ func TestBoardOnARig(t *testing.T) {
 	var mu sync.Mutex
 	said := map[string]bool{}
 	run, err := Run(t.Context(), Options{
-		Seed: 7, Patience: 30 * time.Second, plain: true, Timeout: 4 * time.Minute,
+		Seed: 7, Patience: 2 * time.Minute, plain: true, Timeout: 8 * time.Minute,
 		Spec:   &target.Spec{Device: &target.DeviceSpec{Rig: "pool=fake*2"}},
-		Select: []string{"handshake", "functions", "variables", "pubsub/publish", "pubsub/deliver", "ota/update", "resume/bytes"},
+		Select: []string{"handshake", "functions", "variables", "pubsub/publish", "pubsub/deliver", "ota/update", "resume", "bench"},
 		Target: func(o *target.Options) { o.Rig = rig },
 		Log: func(source, line string) {
 			mu.Lock()
@@ -58,10 +59,11 @@ func TestBoardOnARig(t *testing.T) {
 			t.Logf("%s: %v %s", r.Name(), r.Verdict, r.Reason)
 		}
 	}
-	if passed < 5 {
+	if passed < 15 {
 		t.Errorf("%d checks passed", passed)
 	}
-	expect(t, run, report.Pass, "ota/update", "pubsub/publish")
+	expect(t, run, report.Pass, "ota/update", "pubsub/publish", "resume/bytes", "resume/no-handshake", "bench/reset", "bench/power-cut",
+		"bench/sleep", "bench/reset-in-update", "bench/power-cut-in-update", "bench/power-cut-in-apply")
 	for _, source := range []string{"board-1", "board-2", target.USBSource, target.RigSource} {
 		if !said[source] {
 			t.Errorf("%s said nothing", source)

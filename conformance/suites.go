@@ -32,6 +32,7 @@ func Suites() []Suite {
 		recordsSuite(),
 		restoreSuite(),
 		livenessSuite(),
+		benchSuite(),
 		apiSuite(),
 	}
 }

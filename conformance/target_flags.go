@@ -29,12 +29,13 @@ type targetFlags struct {
 	tokens    []string
 	name      string
 
-	device     string
-	profile    string
-	deviceID   string
-	deviceKey  string
-	consolePty bool
-	commands   bool
+	device    string
+	profile   string
+	deviceID  string
+	deviceKey string
+	pipe      bool
+	commands  bool
+	image     string
 
 	baseline string
 }
@@ -54,7 +55,8 @@ func (f *targetFlags) add(cmd *cobra.Command, o *Options) {
 	fs.StringVar(&f.profile, "profile", "", "what --device process: is, such as gcc-udp@6.2.0")
 	fs.StringVar(&f.deviceID, "device-id", "", "device id of the program, 24 hex digits (default: drawn)")
 	fs.StringVar(&f.deviceKey, "device-key", "", "private key of the program, DER or PEM (default: made)")
-	fs.BoolVar(&f.consolePty, "pty", false, "give the program a terminal as its console")
+	fs.BoolVar(&f.pipe, "pipe", false, "give the program a pipe as its console, instead of a terminal")
+	fs.StringVar(&f.image, "device-image", "", "application that the board can run: updates send it (boards on a rig get no other)")
 	fs.BoolVar(&f.commands, "device-commands", false, "the program's application takes lines on its console, such as publish NAME DATA")
 	fs.StringVar(&o.Level, "level", "", "least binding level whose violation is a failure: MUST or SHOULD (default: every level)")
 	fs.StringVar(&o.DeviceOS, "device-os", "", `range of Device OS versions, such as ">= 2.0, < 4" (default: all)`)
@@ -89,8 +91,8 @@ func (f *targetFlags) complete(cmd *cobra.Command, o *Options) (err error) {
 		o.Spec, err = f.deviceSpec()
 	case len(f.cloudKeys) > 0 || f.keys != "" || f.api != "":
 		err = errors.New("--cloud-key, --keys and --api are about a cloud: give --cloud HOST too")
-	case f.profile != "" || f.deviceID != "" || f.deviceKey != "":
-		err = errors.New("--profile, --device-id and --device-key are about a device: give --device too")
+	case f.profile != "" || f.deviceID != "" || f.deviceKey != "" || f.image != "":
+		err = errors.New("--profile, --device-id, --device-key and --device-image are about a device: give --device too")
 	}
 	if err != nil {
 		return err
@@ -104,6 +106,9 @@ func (f *targetFlags) complete(cmd *cobra.Command, o *Options) (err error) {
 	if o.Spec.Judged() != "" && !cmd.Flags().Changed("devices") {
 		o.Devices = devicesAlone
 	}
+	if o.Spec != nil && o.Spec.Device != nil && o.Spec.Device.Rig != "" && !cmd.Flags().Changed("patience") {
+		o.Patience = rigPatience
+	}
 	if f.baseline != "" {
 		if o.Baseline, err = LoadBaseline(f.baseline); err != nil {
 			return err
@@ -112,6 +117,10 @@ func (f *targetFlags) complete(cmd *cobra.Command, o *Options) (err error) {
 	o.flags = given(cmd)
 	return nil
 }
+
+// rigPatience is that of boards on rigs, if not said otherwise: one that is updated
+// and restarted in the middle of that takes minutes.
+const rigPatience = 5 * time.Minute
 
 // devicesAlone is how many devices take part when only one side is judged, if not
 // said otherwise.
@@ -193,13 +202,17 @@ func (f *targetFlags) deviceSpec() (*target.Spec, error) {
 		d.Profile = f.profile
 	}
 	if d.Process != nil {
-		d.Process.Pty, d.Process.Commands = f.consolePty, f.commands
+		d.Process.Pipe, d.Process.Commands = f.pipe, f.commands
 		if f.deviceID != "" || f.deviceKey != "" {
 			d.Process.Devices = []target.ProgramSpec{{ID: f.deviceID, Key: f.deviceKey}}
 		}
-	} else if f.deviceID != "" || f.deviceKey != "" || f.consolePty || f.commands {
-		return nil, errors.New("--device-id, --device-key, --device-commands and --pty are about --device process:COMMAND")
+	} else if f.deviceID != "" || f.deviceKey != "" || f.pipe || f.commands {
+		return nil, errors.New("--device-id, --device-key, --device-commands and --pipe are about --device process:COMMAND")
 	}
+	if f.image != "" && d.Process == nil && d.Rig == "" {
+		return nil, errors.New("--device-image is about a board on a rig or a program: simulated devices take what is made up")
+	}
+	d.Image = f.image
 	return &target.Spec{Device: d}, nil
 }
 

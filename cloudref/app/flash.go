@@ -70,8 +70,10 @@ type flash struct {
 	patience      clock.Instant
 	resume        clock.Instant // when an interrupted transfer goes on
 	interruptions int
-	repeated      bool // after the device came back without the image
-	best          int  // bytes of the furthest attempt
+	repeated      bool          // after the device came back without the image
+	greeted       bool          // it has said Hello since it validated the image
+	unheard       clock.Instant // when it counts as back without the image; 0: it is not back
+	best          int           // bytes of the furthest attempt
 	sent, packets int
 }
 
@@ -244,7 +246,7 @@ func (d *Device) flashResponse(now clock.Instant, m coap.Message, out *Out) bool
 // validated says that the device has the whole image and found it good.
 func (d *Device) validated(now clock.Instant, out *Out) {
 	f := d.work.flash
-	f.patience = now.Add(d.c.RestartPatience)
+	f.patience, f.greeted, f.unheard = now.Add(d.c.RestartPatience), false, 0
 	if d.profile.pending != nil {
 		applied := *d.profile.pending
 		applied.applied = true
@@ -326,6 +328,18 @@ func (d *Device) mayBeUnheard() bool {
 	return f != nil && f.stage == FlashRestarting && d.profile.dialect.OTA3 && !f.repeated
 }
 
+// returned says that the device is connected again, with the session it had. If it
+// ran the image it would say Hello now, because its modules have changed; without one
+// it lost its power, or was reset, before it applied the image (N-52).
+func (d *Device) returned(now clock.Instant) {
+	if d.work == nil || d.work.flash == nil {
+		return
+	}
+	if f := d.work.flash; f.stage == FlashRestarting && !f.repeated && !f.greeted && f.unheard == 0 {
+		f.unheard = now.Add(d.c.FlashResumeDelay)
+	}
+}
+
 // repeatFlash offers the image once more.
 func (d *Device) repeatFlash(now clock.Instant, out *Out) {
 	f := d.work.flash
@@ -400,6 +414,10 @@ func (d *Device) advanceFlash(now clock.Instant, out *Out) {
 		d.resumeFlash(now, out)
 		return
 	}
+	if f.stage == FlashRestarting && f.unheard != 0 && f.unheard <= now && d.profile.pending != nil {
+		d.repeatFlash(now, out)
+		return
+	}
 	if d.flashing() && f.sender.deadline() <= now {
 		f.sender.advance(now, d, out)
 	}
@@ -414,6 +432,8 @@ func (d *Device) flashDeadline() clock.Instant {
 		return min(f.patience, f.sender.deadline())
 	case f.stage == FlashInterrupted:
 		return min(f.patience, f.resume)
+	case f.stage == FlashRestarting && f.unheard != 0 && d.profile.pending != nil:
+		return min(f.patience, f.unheard)
 	default:
 		return f.patience
 	}

@@ -537,6 +537,36 @@ func TestImageIsNotApplied(t *testing.T) {
 	}
 }
 
+// N-52: a device that is back with its session, and says no Hello, lost its power
+// before it applied the image: it is offered once more. One that says Hello is not.
+func TestBackWithItsSession(t *testing.T) {
+	for _, hello := range []bool{false, true} {
+		x := brewer(t, boron62, nil)
+		data := testImage(t, x.dia, 5_000, nil)
+		n := newNet(x, 1)
+		x.run(func(out *Out) { x.d.Flash(x.now, 1, parseImage(t, data), out) })
+		n.collect()
+		flashV3(n, &receiver{}, data, nil)
+		x.run(func(out *Out) { x.d.Resumed(x.now, out) })
+		if hello {
+			x.hello(pdc.HelloUpdated)
+			if p, _ := effectOf[FlashProgress](x); p.Stage != FlashDone {
+				t.Errorf("with a Hello: %+v", p)
+			}
+		}
+		for x.d.Deadline() < x.now.Add(time.Minute) {
+			x.now = max(x.now, x.d.Deadline())
+			x.run(func(out *Out) { x.d.Advance(x.now, out) })
+			if p, told := effectOf[FlashProgress](x); told && p.Stage == FlashInterrupted {
+				break
+			}
+		}
+		if again := x.d.work != nil && x.d.work.flash != nil && x.d.work.flash.stage == FlashInterrupted; again == hello {
+			t.Errorf("Hello %v: the image is offered again: %v", hello, again)
+		}
+	}
+}
+
 // C-44 once more: without the flag the describe decides.
 func TestDescribeConfirmsTheImage(t *testing.T) {
 	for _, runs := range []bool{true, false} {

@@ -73,6 +73,9 @@ func (d *Device) begin(now clock.Instant, hello pdc.Hello, udp bool, out *Out) {
 	d.setFollowed(nil, out)
 	d.profile = p
 	d.ready, d.away = true, false
+	if d.work != nil && d.work.flash != nil {
+		d.work.flash.greeted, d.work.flash.unheard = true, 0
+	}
 	out.Save |= SaveSession | SaveDescribe
 	out.effect(HelloAccepted{Hello: hello})
 	d.judgePending(now, out)

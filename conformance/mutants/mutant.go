@@ -54,7 +54,7 @@ func All() []Mutant {
 	return slices.Concat(
 		handshakeMutants, pubsubMutants, functionsMutants, variablesMutants, otaMutants, resumeMutants,
 		sessionMutants, hostileMutants, timersMutants, networkMutants,
-		tcpMutants, dtlsMutants, recordsMutants, restoreMutants, livenessMutants,
+		tcpMutants, dtlsMutants, recordsMutants, restoreMutants, livenessMutants, benchMutants,
 		deviceMutants, receivingMutants, cloudMutants, sendingMutants,
 		legacyMutants, ledgersMutants, apiMutants,
 	)

@@ -16,7 +16,7 @@ import (
 var files embed.FS
 
 // validID is the form of an id.
-var validID = regexp.MustCompile(`^([RCDNA]-|S)[1-9][0-9]*$`)
+var validID = regexp.MustCompile(`^([RCDNAB]-|S)[1-9][0-9]*$`)
 
 // A Catalogue is all requirements, claims first.
 type Catalogue struct {
@@ -28,7 +28,7 @@ type Catalogue struct {
 // rows are shared and must not be changed.
 var Load = sync.OnceValues(func() (*Catalogue, error) {
 	var list []*Requirement
-	for _, name := range []string{"claims.yaml", "transport.yaml", "application.yaml", "api.yaml"} {
+	for _, name := range []string{"claims.yaml", "transport.yaml", "application.yaml", "api.yaml", "bench.yaml"} {
 		data, err := files.ReadFile(name)
 		if err != nil {
 			return nil, fmt.Errorf("requirements: %w", err)
@@ -87,7 +87,7 @@ func New(list []*Requirement) (*Catalogue, error) {
 	return c, nil
 }
 
-// All returns all requirements: claims, transport, application, API, each in the order
+// All returns all requirements: claims, transport, application, API, bench, each in the order
 // of its file.
 func (c *Catalogue) All() []*Requirement { return c.all }
 

@@ -88,7 +88,7 @@ func (r *Requirement) check() error {
 	_, untilErr := parseVersion(r.Until)
 	switch {
 	case !validID.MatchString(r.ID):
-		return fmt.Errorf("%q is no id: want a letter of R, C, D, N with a hyphen or S, and a number", r.ID)
+		return fmt.Errorf("%q is no id: want a letter of R, C, D, N, A, B with a hyphen or S, and a number", r.ID)
 	case !slices.Contains(Levels(), r.Level):
 		return fmt.Errorf("%s: %q is no level: want one of %v", r.ID, r.Level, Levels())
 	case len(r.Roles) == 0:

@@ -30,6 +30,10 @@ import (
 	"github.com/muster/muster/sim/profile"
 )
 
+// restartTime is how long boards are away when they restart: longer than datagrams
+// are on their way.
+const restartTime = 250 * time.Millisecond
+
 // A Bench is fake boards with devices inside. Its programs must call
 // [MainIfAsked].
 type Bench struct {
@@ -128,7 +132,7 @@ func (b *Bench) plug(n int, name string) error {
 	}
 	spec := fake.Spec{
 		Serial: s.id.String(), Platform: uint8(p.Board.Platform), DeviceOS: p.Version.Name, Path: fmt.Sprintf("1-1.%d", n+1),
-		BootLines: []string{"application started"}, WaitForHost: true, Heartbeat: 100 * time.Millisecond,
+		BootLines: []string{"application started"}, WaitForHost: true, Heartbeat: 100 * time.Millisecond, Restart: restartTime,
 		OnLine: s.command,
 		Device: func(board *fake.Board) (fake.Device, error) {
 			s.board = board
@@ -189,9 +193,10 @@ func (b *Bench) Rig() (*target.RigOptions, error) {
 	return &target.RigOptions{
 		Bench: bench.Options{
 			File: filepath.Join(b.dir, "rigs.yaml"), Tree: inventory.Tree{Sys: b.Sys(), Dev: b.Dev()}, LockDir: filepath.Join(b.dir, "locks"),
-			Control: b.Host.Control, Times: power.Times{Off: 20 * time.Millisecond},
+			Control: b.Host.Control, Times: power.Times{Off: restartTime},
 		},
 		Host: b.Host, Journal: filepath.Join(b.dir, "journal"), Cloud: netip.AddrFrom4([4]byte{127, 99, r[0], 1 + r[1]%250}),
+		AnyImage: true,
 	}, nil
 }
 

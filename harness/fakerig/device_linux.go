@@ -25,10 +25,6 @@ import (
 	"github.com/muster/muster/sim/profile"
 )
 
-// FunctionSleep is a function of the application besides those of the suites:
-// the board sleeps for the seconds of its argument.
-const FunctionSleep = "sleep"
-
 // A simulated device inside a board. The board calls it one at a time.
 type simulated struct {
 	bench   *Bench
@@ -163,7 +159,7 @@ func cloudKey(t keyblob.Transport, der []byte) (crypto.PublicKey, error) {
 func (s *simulated) application() *device.App {
 	app := *target.Application()
 	app.Functions = append(app.Functions[:len(app.Functions):len(app.Functions)], device.Function{
-		Name: FunctionSleep, Call: func(_ device.ID, arg []byte) int32 {
+		Name: target.FunctionSleep, Call: func(_ device.ID, arg []byte) int32 {
 			seconds, err := strconv.Atoi(string(arg))
 			if err != nil || seconds < 1 {
 				return -1
@@ -184,7 +180,7 @@ func (s *simulated) heard(e *device.Event) {
 		s.say("cloud connection lost")
 	case device.FunctionCalled:
 		s.say("function " + e.Name + " called")
-		if e.Name == FunctionSleep && e.Value > 0 {
+		if e.Name == target.FunctionSleep && e.Value > 0 {
 			s.sleep(time.Duration(e.Value) * time.Second)
 		}
 	case device.EventReceived:

@@ -99,7 +99,7 @@ func TestSleep(t *testing.T) {
 	d := env.Devices()[0]
 	d.Bring(ctx)
 	mark := d.Mark()
-	if v, err := env.Call(ctx, d, FunctionSleep, "1"); err != nil || v != 1 {
+	if v, err := env.Call(ctx, d, target.FunctionSleep, "1"); err != nil || v != 1 {
 		t.Fatal(v, err)
 	}
 	board := b.Boards[0]

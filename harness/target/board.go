@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rsa"
 	"net/netip"
+	"time"
 
 	"github.com/muster/muster/sim/profile"
 )
@@ -21,6 +22,15 @@ type Board interface {
 	// PowerOff stops it at once, as if its supply had failed. An error that is
 	// [errors.ErrUnsupported] says that the harness cannot do that to it.
 	PowerOff(ctx context.Context) error
+	// CanReset and CanCut say why it cannot be reset with its power on, or lose its
+	// power at any moment; "": it can.
+	CanReset() string
+	CanCut() string
+	// Reset resets it with its power on, and returns when it was back: what the wire
+	// shows from then on is of its new life. Used is called when it was done to it.
+	Reset(ctx context.Context, used func()) (back time.Time, err error)
+	// CutPower takes its power away at once, without a proof that it is gone.
+	CutPower(ctx context.Context) error
 	// Command sends a line to the application's console, see ADR 12: "publish NAME
 	// DATA", "connect", "disconnect". It returns errors.ErrUnsupported when the
 	// board takes none.
@@ -56,14 +66,25 @@ type Identity struct {
 	// Private is the private key of a board over TCP, if the harness has it; the
 	// wire is read without it too.
 	Private *rsa.PrivateKey
-	// KeepsState is true when the board goes on with its session behind a loss of
-	// power.
-	KeepsState bool
+	// KeepsState says whether the board goes on with its session when it was
+	// restarted, and Why says why that is known; NotKnown: a probe finds out.
+	KeepsState Knowledge
+	Why        string
 	// Commands is true when its application takes the lines of Board.Command.
 	Commands bool
 	// Name is what people call it, for reports.
 	Name string
 }
+
+// Knowledge is what is known of a property.
+type Knowledge uint8
+
+// What can be known.
+const (
+	NotKnown Knowledge = iota
+	Yes
+	No
+)
 
 // A BoardLog takes what a board and its driver say, a line each, with the name of
 // the source: "console", "process", "rig".

@@ -32,6 +32,9 @@ func (e *Env) startBoards(ctx context.Context, d *DeviceSpec) error {
 	for _, b := range boards {
 		e.onStop = append(e.onStop, b.Close)
 	}
+	if err := e.findImage(d); err != nil {
+		return &SpecError{err}
+	}
 	if err := e.startCloudForBoards(ctx, d); err != nil {
 		return err
 	}
@@ -135,8 +138,17 @@ func (e *Env) attach(ctx context.Context, b Board, n int) error {
 			return err
 		}
 	}
-	if !who.KeepsState {
-		e.lack("the device keeps its session in memory only", KeepsState)
+	if who.KeepsState == No {
+		e.lack(who.Why, KeepsState)
+	}
+	e.knows = e.knows || who.KeepsState == Yes
+	for _, one := range []struct {
+		c   Capability
+		why func() string
+	}{{Resets, b.CanReset}, {PowerCut, b.CanCut}} {
+		if why := one.why(); why != "" {
+			e.lack(why, one.c)
+		}
 	}
 	if !who.Commands {
 		e.lack("the application takes no commands on its console", Commands)

@@ -37,6 +37,10 @@ const (
 	Commands   Capability = "commands"    // publishes, connects and disconnects when the harness says so
 	Roaming    Capability = "roaming"     // changes its address or loses its network when the harness says so
 	Strangers  Capability = "strangers"   // devices with other keys can be made beside it
+	PowerCut   Capability = "power-cut"   // can lose its power at any moment
+	Resets     Capability = "reset"       // can be reset by the harness with its power on
+	Sleeps     Capability = "sleep"       // goes to sleep when the harness says so, and wakes by itself
+	Flashable  Capability = "flashable"   // there is an image that it can run
 	// Subscriptions: the application subscribes to what the suites publish.
 	Subscriptions Capability = "subscriptions"
 )
@@ -64,6 +68,10 @@ var capabilityTexts = map[Capability]string{
 	Commands:      "publishes, connects and disconnects when the harness says so",
 	Roaming:       "changes its address and loses its network when the harness says so",
 	Strangers:     "has relatives with other keys",
+	PowerCut:      "can lose its power at any moment",
+	Resets:        "can be reset by the harness with its power on",
+	Sleeps:        "goes to sleep when the harness says so, and wakes by itself",
+	Flashable:     "has an image that it can run",
 	Subscriptions: "subscribes to the events of the suites",
 }
 

@@ -287,6 +287,84 @@ func (d *Device) Suspend() {
 	d.env.fleet.Suspend(d.index)
 }
 
+// Reset resets a board with its power on. The mark is when it was back: what comes
+// behind it is of its new life.
+func (d *Device) Reset(ctx context.Context) (Mark, error) {
+	mark := d.Mark()
+	if err := d.need(Resets); err != nil {
+		return mark, err
+	}
+	d.boarding.Lock()
+	defer d.boarding.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, resetTime)
+	defer cancel()
+	back, err := d.board.Reset(ctx, d.Release)
+	if err == nil {
+		mark = d.markAt(max(mark.At, clock.Instant(back.Sub(d.env.clock.Start()))))
+	}
+	return mark, err
+}
+
+// markAt is the mark of an instant.
+func (d *Device) markAt(at clock.Instant) Mark {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	mark := Mark{At: at}
+	for mark.event < len(d.log) && d.log[mark.event].at <= at {
+		mark.event++
+	}
+	return mark
+}
+
+// awaitTalk waits until the device and its cloud have talked behind an instant: it has
+// said something, and heard something after that.
+func (d *Device) awaitTalk(ctx context.Context, since clock.Instant) error {
+	return d.env.Until(ctx, func() bool {
+		said := false
+		for _, p := range d.Packets(Mark{At: since}) {
+			if p.At <= since || len(p.Messages()) == 0 {
+				continue
+			}
+			if said = said || p.Direction == trace.Up; said && p.Direction == trace.Down {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// quietTime is how long nothing must come from a board that has said all that it says
+// when it connects, quietMax how long that is waited for.
+const (
+	quietTime = 2 * time.Second
+	quietMax  = 20 * time.Second
+)
+
+// awaitQuiet waits until a board has said all that it says when it connects: before,
+// the cloud does not know all that a resume counts on.
+func (d *Device) awaitQuiet(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, quietMax)
+	defer cancel()
+	for {
+		packets := d.Packets(Mark{})
+		if len(packets) == 0 {
+			return
+		}
+		left := quietTime - d.env.Now().Sub(packets[len(packets)-1].At)
+		if left <= 0 {
+			return
+		}
+		select {
+		case <-time.After(left):
+		case <-ctx.Done():
+			return // a board that never is quiet is judged all the same
+		}
+	}
+}
+
+// resetTime bounds a reset, with the proof that it was one.
+const resetTime = 90 * time.Second
+
 // NetworkChanged gives the device another address.
 func (d *Device) NetworkChanged() {
 	if d.need(Roaming) == nil {

@@ -129,6 +129,8 @@ type world struct {
 	byID     map[trace.DeviceID]*Device
 	accounts [2]store.AccountID
 	lacking  map[Capability]string
+	knows    bool           // that the boards keep their sessions in a restart, without a probe
+	given    []byte         // image for updates, from the user
 	onStop   []func() error // last first
 
 	often   sync.Mutex
@@ -299,12 +301,18 @@ func (e *Env) RestartCloud(ctx context.Context) error {
 
 // RestartAll stops every device as if its process had been killed, restarts the
 // cloud if it can be, starts the devices again, and waits until they are connected
-// or ctx ends.
+// or ctx ends. Boards that can be reset are reset, behind the restart of the cloud.
 func (e *Env) RestartAll(ctx context.Context) error {
-	for _, c := range []Capability{Power, KeepsState, Resume} {
+	for _, c := range []Capability{KeepsState, Resume} {
 		if err := e.need(c); err != nil {
 			return err
 		}
+	}
+	if e.options.Spec.boards() && e.Lacks(Resets) == "" {
+		return e.resetAll(ctx)
+	}
+	if err := e.need(Power); err != nil {
+		return err
 	}
 	list := e.Devices()
 	for _, d := range list {
@@ -319,6 +327,24 @@ func (e *Env) RestartAll(ctx context.Context) error {
 	Each(list, func(d *Device) {
 		d.PowerOn()
 		_, _ = d.AwaitOnline(ctx, d.restarted) // who does not come is for checks to tell
+	})
+	return nil
+}
+
+func (e *Env) resetAll(ctx context.Context) error {
+	Each(e.Devices(), func(d *Device) { d.awaitQuiet(ctx) })
+	if e.Lacks(Restarts) == "" {
+		if err := e.RestartCloud(ctx); err != nil {
+			return err
+		}
+	}
+	Each(e.Devices(), func(d *Device) {
+		mark, err := d.Reset(ctx)
+		if err != nil {
+			e.options.Log("harness", fmt.Sprintf("%s: %v", d, err))
+		}
+		d.restarted = mark
+		_ = d.awaitTalk(ctx, mark.At) // who does not come is for checks to tell
 	})
 	return nil
 }
@@ -378,6 +404,7 @@ func (e *Env) effect(o endpoint.Observation) {
 		}
 	case app.FlashProgress:
 		if d := e.boardOf(trace.DeviceID(o.Device)); d != nil {
+			d.hold(what)
 			d.applied(e.clock.Now(), what)
 		}
 	}

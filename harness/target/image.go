@@ -1,6 +1,10 @@
 package target
 
 import (
+	"fmt"
+	"os"
+
+	"github.com/muster/muster/cloudref/app"
 	"github.com/muster/muster/protocol/module"
 	"github.com/muster/muster/protocol/pdc"
 	"github.com/muster/muster/protocol/seed"
@@ -18,6 +22,38 @@ func ForeignImage(d *Device, size int) []byte {
 		foreign = pdc.Argon
 	}
 	return image(d, size, foreign)
+}
+
+// Image returns an image for an update of the device: about size bytes that are made
+// up, or what the user has given. A board on a rig would start what is made up, and
+// crash: without an image that it can run there is none.
+func (e *Env) Image(d *Device, size int) ([]byte, error) {
+	switch {
+	case e.given != nil:
+		return e.given, nil
+	case e.need(Flashable) != nil:
+		return nil, e.need(Flashable)
+	}
+	return Image(d, size), nil
+}
+
+// findImage reads the image that the user has given.
+func (e *Env) findImage(d *DeviceSpec) error {
+	if d.Image == "" {
+		if d.Rig != "" && (e.options.Rig == nil || !e.options.Rig.AnyImage) {
+			e.lack("no image was given that the board can run: name one of its application with --device-image", Flashable)
+		}
+		return nil
+	}
+	b, err := os.ReadFile(d.Image)
+	if err != nil {
+		return fmt.Errorf("the image for updates: %w", err)
+	}
+	if _, err := app.ParseImage(b); err != nil {
+		return fmt.Errorf("the image for updates, %s: %w", d.Image, err)
+	}
+	e.given = b
+	return nil
 }
 
 func image(d *Device, size int, platform pdc.Platform) []byte {

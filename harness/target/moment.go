@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
+	"github.com/muster/muster/cloudref/app"
 	"github.com/muster/muster/protocol/pdc"
 	"github.com/muster/muster/protocol/trace"
 )
@@ -12,8 +14,9 @@ import (
 // A Moment is a place in the conversation of a device and its cloud, as it shows
 // on the wire.
 type Moment struct {
-	Text string
-	fits func(*trace.Message) bool
+	Text   string
+	fits   func(*trace.Message) bool
+	chunks int // of an update that are acknowledged by then, 0: it is no such moment
 }
 
 // String says which it is.
@@ -23,7 +26,7 @@ func (m Moment) String() string { return m.Text }
 // gap. The chunked transfer of Device OS before 3.0 acknowledges none where it is
 // fast: there it is when chunk n was sent.
 func AfterChunk(n int) Moment {
-	return Moment{fmt.Sprintf("after chunk %d is acknowledged", n), func(m *trace.Message) bool {
+	return Moment{Text: fmt.Sprintf("after chunk %d is acknowledged", n), chunks: n, fits: func(m *trace.Message) bool {
 		switch {
 		case !m.HasChunk:
 			return false
@@ -34,46 +37,70 @@ func AfterChunk(n int) Moment {
 	}}
 }
 
-// AfterMessage is when a message of the kind crosses the wire.
-func AfterMessage(k pdc.Kind) Moment {
-	return Moment{fmt.Sprintf("after %s", k), func(m *trace.Message) bool { return m.Kind == k }}
+// AfterMessage is when a message of one of the kinds crosses the wire.
+func AfterMessage(kinds ...pdc.Kind) Moment {
+	return Moment{Text: fmt.Sprintf("after %s", kinds[0]), fits: func(m *trace.Message) bool {
+		for _, k := range kinds {
+			if m.Kind == k {
+				return true
+			}
+		}
+		return false
+	}}
 }
 
-// moments are who waits for what on the wire.
+// moments are who waits for what on a wire.
 type moments struct {
 	mu   sync.Mutex
 	wait map[*moment]struct{}
+	// running are those that have come, as long as what is done then goes on.
+	running map[*moment]struct{}
 }
 
 type moment struct {
 	Moment
 	device  trace.DeviceID
-	reached chan struct{}
+	reached chan struct{} // closed when it is done
 	do      func()
+
+	freed sync.Once
+	free  chan struct{} // closed when the cloud may go on
 }
 
-// When does something when the moment comes, once, on a goroutine of its own. The
-// channel is closed when it is done. cancel ends the wait.
-func (d *Device) When(m Moment, do func()) (done <-chan struct{}, cancel func()) {
-	w := &moment{m, trace.DeviceID(d.ID), make(chan struct{}), do}
-	all := &d.env.moments
+// when does something when the moment comes, once.
+func (all *moments) when(id trace.DeviceID, m Moment, do func()) *moment {
+	w := &moment{Moment: m, device: id, reached: make(chan struct{}), free: make(chan struct{}), do: do}
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	if all.wait == nil {
-		all.wait = make(map[*moment]struct{})
+		all.wait, all.running = make(map[*moment]struct{}), make(map[*moment]struct{})
 	}
 	all.wait[w] = struct{}{}
-	return w.reached, func() {
-		all.mu.Lock()
-		defer all.mu.Unlock()
-		delete(all.wait, w)
+	return w
+}
+
+func (all *moments) forget(w *moment) {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	delete(all.wait, w)
+}
+
+// end ends the wait, and waits for what has begun.
+func (all *moments) end(w *moment) {
+	all.mu.Lock()
+	_, waits := all.wait[w]
+	delete(all.wait, w)
+	all.mu.Unlock()
+	if !waits {
+		<-w.reached
 	}
 }
 
-// pass looks at a packet for those who wait.
-func (all *moments) pass(p *trace.Packet) {
+// come returns those whose moment a packet is.
+func (all *moments) come(p *trace.Packet) []*moment {
 	all.mu.Lock()
 	defer all.mu.Unlock()
+	var list []*moment
 	for w := range all.wait {
 		if w.device != p.Device {
 			continue
@@ -81,34 +108,129 @@ func (all *moments) pass(p *trace.Packet) {
 		for _, m := range p.Messages() {
 			if m.Malformed == "" && w.fits(m) {
 				delete(all.wait, w)
-				go func() { // whoever decodes must not wait for a relay
-					defer close(w.reached)
-					w.do()
-				}()
+				all.running[w] = struct{}{}
+				list = append(list, w)
 				break
+			}
+		}
+	}
+	return list
+}
+
+// run does what is to be done.
+func (all *moments) run(w *moment) {
+	defer close(w.reached)
+	w.do()
+	w.release()
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	delete(all.running, w)
+}
+
+func (w *moment) release() { w.freed.Do(func() { close(w.free) }) }
+
+// pass looks at a packet for those who wait, on goroutines of their own: whoever
+// decodes must not wait for a relay.
+func (all *moments) pass(p *trace.Packet) {
+	for _, w := range all.come(p) {
+		go all.run(w)
+	}
+}
+
+// passNow looks at a packet of virtual time, which stands still meanwhile.
+func (all *moments) passNow(p *trace.Packet) {
+	for _, w := range all.come(p) {
+		all.run(w)
+	}
+}
+
+// due returns those of a device who wait for at most so many chunks, or for whom
+// they are there.
+func (all *moments) due(id trace.DeviceID, chunks int) []*moment {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	var list []*moment
+	for _, set := range []map[*moment]struct{}{all.wait, all.running} {
+		for w := range set {
+			if w.device == id && w.chunks > 0 && w.chunks <= chunks {
+				list = append(list, w)
+			}
+		}
+	}
+	return list
+}
+
+// When does something when the moment comes, once, on a goroutine of its own. The
+// channel is closed when it is done. cancel ends the wait.
+//
+// At a moment of an update the cloud says nothing more until that is done, or until
+// [Device.Release]: a whole image takes a millisecond on loopback, in which nobody
+// can cut anything.
+func (d *Device) When(m Moment, do func()) (done <-chan struct{}, cancel func()) {
+	w := d.env.moments.when(trace.DeviceID(d.ID), m, do)
+	return w.reached, func() { d.env.moments.forget(w) }
+}
+
+// Release lets the cloud go on that a moment holds up.
+func (d *Device) Release() {
+	all := &d.env.moments
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	for w := range all.running {
+		if w.device == trace.DeviceID(d.ID) {
+			w.release()
+		}
+	}
+}
+
+// holdMax bounds how long a cloud is held up: less than after what devices repeat
+// what they said.
+const holdMax = 3 * time.Second
+
+// hold holds the cloud up when somebody waits for what an update has reached. It is
+// called by the cloud.
+func (d *Device) hold(p app.FlashProgress) {
+	if p.Stage != app.FlashTransferring || p.Sent == 0 {
+		return
+	}
+	end := time.After(holdMax)
+	for _, w := range d.env.moments.due(trace.DeviceID(d.ID), p.Sent/d.chunkSize()) {
+		for held := true; held; {
+			// Nothing else tells the decoder that time passes.
+			d.env.wire.decoder.Advance(d.env.clock.Now())
+			select {
+			case <-w.free:
+				held = false
+			case <-end:
+				return
+			case <-time.After(reorder / 4):
 			}
 		}
 	}
 }
 
-// A cutter is a Board whose power can be cut at once, unverified.
-type cutter interface {
-	CutPower(context.Context) error
+// chunkSize is that of updates of the device in bytes, at most.
+func (d *Device) chunkSize() int {
+	if !d.Profile.OTA3() {
+		return pdc.DefaultChunkSize
+	}
+	return int(min(pdc.MaxChunkSize(d.Profile.Dialect().Limits().Message), chunkMax))
 }
+
+// chunkMax is the largest chunk in bytes that the reference cloud sends.
+const chunkMax = 1024
 
 // CutPower takes the power of the device away at once. Unlike [Device.Suspend]
 // nothing of its memory is kept but what is in flash.
 func (d *Device) CutPower() {
 	if d.board == nil {
-		if d.need(Power) == nil {
+		if d.need(PowerCut) == nil {
 			d.env.fleet.PowerOff(d.index)
 		}
 		return
 	}
-	d.boardDo(Power, func(b Board, ctx context.Context) error {
-		if c, ok := b.(cutter); ok {
-			return c.CutPower(ctx)
-		}
-		return b.PowerOff(ctx)
+	d.boardDo(PowerCut, func(b Board, ctx context.Context) error {
+		defer d.Release()
+		return b.CutPower(ctx)
 	})
 }

@@ -53,6 +53,7 @@ func (e *Env) Probe(ctx context.Context, limit time.Duration) Probe {
 			e.probeCloud(ctx, min(limit, probeCloudTime), online[0], &p)
 		} else {
 			e.probeDevice(ctx, online[0], &p)
+			e.probeMemory(ctx, online[0], &p)
 		}
 	}
 	return p
@@ -314,6 +315,47 @@ func (e *Env) probeDevice(ctx context.Context, d *Device, p *Probe) {
 		return err
 	}))
 }
+
+// probeMemory restarts a board of which nobody knows whether it keeps its session.
+func (e *Env) probeMemory(ctx context.Context, d *Device, p *Probe) {
+	if declared, ok := e.options.Spec.Capabilities[KeepsState]; d.board == nil || e.knows || ok && !declared || e.Lacks(KeepsState) != "" || d.group.Transport != "udp" {
+		return
+	}
+	e.options.Progress("restarting the device, to see whether it keeps its session")
+	var mark Mark
+	how := "it was reset"
+	if e.Lacks(Resets) == "" {
+		var err error
+		if mark, err = d.Reset(ctx); err != nil {
+			e.lack("it could not be reset: "+err.Error(), Resets, KeepsState)
+			return
+		}
+	} else if e.Lacks(Power) == "" {
+		how = "its power was cut"
+		d.Suspend()
+		mark = d.Mark()
+		d.PowerOn()
+	} else {
+		e.lack("nothing can restart it, so nobody knows", KeepsState)
+		return
+	}
+	back, cancel := context.WithTimeout(ctx, memoryTime)
+	defer cancel()
+	online, err := d.AwaitOnline(back, mark)
+	switch {
+	case err != nil:
+		e.found(p, KeepsState, false, how+", and it did not come back")
+		e.lack(how+", and it did not come back", KeepsState)
+	case !online.Resumed:
+		e.found(p, KeepsState, false, how+", and it made a new handshake")
+		e.lack("it makes a new handshake when "+how, KeepsState)
+	default:
+		e.found(p, KeepsState, true, how+", and it went on with its session")
+	}
+}
+
+// memoryTime is how long a board may take to come back.
+const memoryTime = 3 * time.Minute
 
 // probeHello holds the first Hello against the profile.
 func (e *Env) probeHello(d *Device, p *Probe) {

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/creack/pty"
+	"golang.org/x/term"
 
 	"github.com/muster/muster/sim/profile"
 )
@@ -135,6 +136,7 @@ func (p *program) Attach(_ context.Context, cloud Address) (Identity, error) {
 	p.fill(cloud)
 	p.identity.ID, p.identity.Profile = p.id, p.profile
 	p.identity.Commands = p.spec.Commands
+	p.identity.KeepsState, p.identity.Why = No, "the program keeps its session in its memory only"
 	p.identity.Name = "program-" + p.id.String()[16:]
 	return p.identity, nil
 }
@@ -211,6 +213,22 @@ func (p *program) PowerOff(context.Context) error {
 	p.running = nil
 	return nil
 }
+
+// CanReset implements Board.
+func (p *program) CanReset() string {
+	return "a program has no reset pin: killing it takes its memory, too"
+}
+
+// CanCut implements Board.
+func (p *program) CanCut() string { return "" }
+
+// Reset implements Board.
+func (p *program) Reset(context.Context, func()) (time.Time, error) {
+	return time.Time{}, errors.ErrUnsupported
+}
+
+// CutPower implements Board.
+func (p *program) CutPower(ctx context.Context) error { return p.PowerOff(ctx) }
 
 // Command implements Board.
 func (p *program) Command(_ context.Context, line string) error {
@@ -311,17 +329,12 @@ func (p *program) once(ctx context.Context, r *run) error {
 }
 
 // start starts the program with its console, a terminal or a pipe.
+//
+// Device OS: the virtual device prints its serial port through a buffer, which
+// leaves at each line on a terminal, and when it is full on a pipe.
 func (p *program) start(cmd *exec.Cmd, r *run) (io.ReadCloser, error) {
-	if p.spec.Pty {
-		// A session of its own makes it the leader of a group, too.
-		console, err := pty.Start(cmd)
-		if err != nil {
-			return nil, err
-		}
-		r.mu.Lock()
-		r.stdin = console
-		r.mu.Unlock()
-		return console, nil
+	if !p.spec.Pipe {
+		return p.startOnTerminal(cmd, r)
 	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	stdin, err := cmd.StdinPipe()
@@ -338,6 +351,29 @@ func (p *program) start(cmd *exec.Cmd, r *run) (io.ReadCloser, error) {
 	}
 	r.mu.Lock()
 	r.stdin = stdin
+	r.mu.Unlock()
+	return console, nil
+}
+
+// startOnTerminal gives it a terminal that changes nothing: no echo of what it is
+// told, no keys with a meaning.
+func (p *program) startOnTerminal(cmd *exec.Cmd, r *run) (io.ReadCloser, error) {
+	console, tty, err := pty.Open()
+	if err != nil {
+		return nil, fmt.Errorf("a terminal for the program: %w", err)
+	}
+	defer tty.Close()
+	if _, err := term.MakeRaw(int(tty.Fd())); err != nil {
+		return nil, errors.Join(fmt.Errorf("a terminal for the program: %w", err), console.Close())
+	}
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = tty, tty, tty
+	// A session of its own makes it the leader of a group, too.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	if err := cmd.Start(); err != nil {
+		return nil, errors.Join(err, console.Close())
+	}
+	r.mu.Lock()
+	r.stdin = console
 	r.mu.Unlock()
 	return console, nil
 }

@@ -28,7 +28,7 @@ func aProgram(t *testing.T, command string, pty bool) (*program, <-chan string) 
 			said <- text
 		}
 	}
-	list, err := openPrograms(&ProcessSpec{Command: command, Pty: pty, Commands: true, Dir: t.TempDir()}, p, log)
+	list, err := openPrograms(&ProcessSpec{Command: command, Pipe: !pty, Commands: true, Dir: t.TempDir()}, p, log)
 	if err != nil {
 		t.Fatal(err)
 	}

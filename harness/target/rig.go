@@ -36,6 +36,8 @@ type RigOptions struct {
 	// Cloud is the address of this machine where boards find the cloud; invalid:
 	// $MUSTER_RIG_HOST, else that of the default route.
 	Cloud netip.Addr
+	// AnyImage says that the boards take images that are made up: fake ones do.
+	AnyImage bool
 }
 
 // The sources of what a rig says, see [BoardLog].
@@ -168,6 +170,9 @@ func (b *rigBoard) Attach(ctx context.Context, cloud Address) (Identity, error) 
 	if who.ID, err = parseID(h.DeviceID()); err != nil {
 		return Identity{}, err
 	}
+	if b.CanReset() == "" {
+		who.KeepsState, who.Why = keeps(h.Platform)
+	}
 	plan.Known = func(ctx context.Context, key []byte) error {
 		who.Key = key
 		if cloud.Admit == nil {
@@ -272,8 +277,13 @@ func (b *rigBoard) PowerOn(ctx context.Context) error {
 	if s, _, err := b.board.Sighting(); err == nil && s.Board != nil && !b.cut {
 		return nil
 	}
+	gone := b.board.Ladder().Gone(ctx)
 	b.cut = false
-	return b.board.Ladder().On(ctx)
+	err := b.board.Ladder().On(ctx)
+	if !gone {
+		err = errors.Join(power.ErrNoEffect, err)
+	}
+	return err
 }
 
 // PowerOff implements Board. Where no means can keep the board off, or every one
@@ -287,6 +297,9 @@ func (b *rigBoard) PowerOff(ctx context.Context) error {
 	return err
 }
 
+// OffTime is how long its capacitors may hold it.
+func (b *rigBoard) OffTime() time.Duration { return b.board.Ladder().OffTime() }
+
 // CutPower takes the power by the first means that can, at once: a moment of the
 // protocol does not wait for a proof.
 func (b *rigBoard) CutPower(ctx context.Context) error {
@@ -296,6 +309,49 @@ func (b *rigBoard) CutPower(ctx context.Context) error {
 		return fmt.Errorf("%w: %w", errors.ErrUnsupported, err)
 	}
 	return err
+}
+
+// CanReset implements Board.
+func (b *rigBoard) CanReset() string {
+	if b.board.Ladder().Resets() {
+		return ""
+	}
+	return "rigs.yaml names nothing that resets the board: a control request, lines, or the console's reset"
+}
+
+// CanCut implements Board.
+func (b *rigBoard) CanCut() string {
+	switch {
+	case b.board.Ladder().Cuts():
+		return ""
+	case b.board.Entry.Power.Battery:
+		return "the board has a battery, and rigs.yaml names no relay that cuts it off"
+	}
+	return "rigs.yaml names nothing that can take the board's power: a hub port, a relay or a PDU"
+}
+
+// Reset implements Board.
+func (b *rigBoard) Reset(ctx context.Context, used func()) (time.Time, error) {
+	l := b.board.Ladder()
+	l.Used = used
+	a, err := l.Reset(ctx)
+	return a.At.Add(max(a.Back, 0)), err
+}
+
+// keeps says whether boards of a platform go on with their session when they were
+// reset with their power on (TRN-3.2): it is in memory that a reset leaves alone, but
+// for the RTL872x boards, which drop it.
+func keeps(p pdc.Platform) (k Knowledge, why string) {
+	switch p {
+	case pdc.Photon, pdc.P1, pdc.Core:
+		return No, "the TCP transport has no sessions to keep"
+	case pdc.P2, pdc.TrackerM, pdc.MSoM:
+		return No, "boards with an RTL872x drop their session in a reset"
+	case pdc.Electron, pdc.Argon, pdc.Boron, pdc.Xenon, pdc.ESoMX, pdc.ASoM, pdc.BSoM, pdc.B5SoM, pdc.Tracker:
+		return Yes, "boards of this platform keep their session in a reset"
+	default:
+		return NotKnown, ""
+	}
 }
 
 // Command implements Board.

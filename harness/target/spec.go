@@ -59,6 +59,9 @@ type DeviceSpec struct {
 	Profile string       `yaml:"profile"`
 	Process *ProcessSpec `yaml:"process"`
 	Rig     string       `yaml:"rig"`
+	// Image is a file with an application that the board can run: updates send it.
+	// A board on a rig gets no other; programs get one that is made up.
+	Image string `yaml:"image"`
 }
 
 // A ProcessSpec is a program that is a device. It runs in a folder of its own,
@@ -71,8 +74,8 @@ type ProcessSpec struct {
 	Devices []ProgramSpec `yaml:"devices"`
 	// Dir is where the folders are; empty: a new one, removed at the end.
 	Dir string `yaml:"dir"`
-	// Pty gives the programs a terminal as their console, instead of a pipe.
-	Pty bool `yaml:"pty"`
+	// Pipe gives the programs a pipe as their console, instead of a terminal.
+	Pipe bool `yaml:"pipe"`
 	// Commands says that the application takes lines on its console.
 	Commands bool `yaml:"commands"`
 }

@@ -61,6 +61,9 @@ func (s *Spec) locate(dir string) {
 			at(&c.API.Second.File)
 		}
 	}
+	if s.Device != nil {
+		at(&s.Device.Image)
+	}
 	if d := s.Device; d != nil && d.Process != nil {
 		at(&d.Process.Dir)
 		d.Process.Command = absolute(dir, d.Process.Command)

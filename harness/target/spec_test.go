@@ -49,13 +49,13 @@ capabilities: {ota: false}
 	s, dir, err = specOf(t, `
 device:
   profile: gcc-udp@6.2.0
-  process: {command: ./vdev, dir: work, pty: true, devices: [{id: e00fce68a1b2c3d4e5f60718, key: key.der}, {}]}
+  process: {command: ./vdev, dir: work, pipe: true, devices: [{id: e00fce68a1b2c3d4e5f60718, key: key.der}, {}]}
 `)
 	if err != nil {
 		t.Fatal(err)
 	}
 	p := s.Device.Process
-	if s.Judged() != DeviceRole || !s.boards() || len(p.Devices) != 2 || p.Devices[0].Key != filepath.Join(dir, "key.der") || !p.Pty {
+	if s.Judged() != DeviceRole || !s.boards() || len(p.Devices) != 2 || p.Devices[0].Key != filepath.Join(dir, "key.der") || !p.Pipe {
 		t.Errorf("%+v", p)
 	}
 }

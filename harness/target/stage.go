@@ -39,9 +39,10 @@ type stage struct {
 	// Profile is what the device is, or plays.
 	Profile *profile.Profile
 
-	digest hash.Hash // of every byte on the network
-	wire   *wire
-	id     device.ID
+	digest  hash.Hash // of every byte on the network
+	wire    *wire
+	id      device.ID
+	moments moments
 }
 
 // Addresses of the two parties of a stage.
@@ -68,7 +69,7 @@ var latency = vnet.Access{Up: vnet.Link{Delay: time.Millisecond}, Down: vnet.Lin
 func newStage(kept *evidence.Collector, p *profile.Profile, runSeed uint64) *stage {
 	s := &stage{Profile: p, digest: sha256.New(), id: device.ID{0xe0, 0x0f, 0xce, 0x68, 4: byte(p.Board.Platform), 11: 1}}
 	keys := virtualKeys()
-	s.wire = newWire(keys.cloudRSA, capture.AtDevice, 0, func(*trace.Packet) {}, kept.Network(p.String(), p.Version.Name, transportOf(p)))
+	s.wire = newWire(keys.cloudRSA, capture.AtDevice, 0, s.moments.passNow, kept.Network(p.String(), p.Version.Name, transportOf(p)))
 	tap := s.wire.decoder.Tap()
 	s.Net = vnet.New(vnet.Config{Seed: runSeed, Tap: func(seen transport.Sighting) {
 		_, _ = s.digest.Write(seen.Data) // a hash takes everything

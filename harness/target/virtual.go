@@ -154,6 +154,10 @@ func (v *Virtual) Flash(size int, limit time.Duration) error {
 	if err != nil {
 		return err
 	}
+	return v.flash(parsed, limit)
+}
+
+func (v *Virtual) flash(parsed *app.Image, limit time.Duration) (err error) {
 	ended := false
 	v.ended = func(p app.FlashProgress) {
 		switch p.Stage {

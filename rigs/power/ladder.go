@@ -17,6 +17,9 @@ type Ladder struct {
 	Times   Times
 	// Note hears of each attempt as it begins and ends, if not nil.
 	Note func(text string)
+	// Used hears, if not nil, when a means that resets has done its part, before
+	// anything of that is seen.
+	Used func()
 	// Quiet, if not nil, waits until the board's cloud session is quiet, or returns
 	// why it does not get quiet: the proof that the power is off which no hub can
 	// forge.
@@ -155,6 +158,9 @@ func (l *Ladder) resetBy(ctx context.Context, m Means, before Presence, t Times,
 	if err := l.do(ctx, m, m.Restart, t); err != nil {
 		return err
 	}
+	if l.Used != nil {
+		l.Used()
+	}
 	patience := t.Vanish
 	if m.Rung == Person {
 		patience = t.Person
@@ -236,6 +242,15 @@ func (l *Ladder) Cut(ctx context.Context) (string, error) {
 	return "", fmt.Errorf("board %s: %w that can cut its power: a hub port, a relay or a pdu in rigs.yaml", l.Board, ErrNoMeans)
 }
 
+// Gone waits until the board has left the bus, as it does when its power was cut,
+// and reports whether it has.
+func (l *Ladder) Gone(ctx context.Context) bool {
+	return l.await(ctx, l.Times.complete().Vanish, func(p Presence) bool { return !p.Present })
+}
+
+// OffTime is how long the power must stay away.
+func (l *Ladder) OffTime() time.Duration { return l.Times.complete().Off }
+
 // On brings the power back by every means that may have taken it, and waits for
 // the board.
 func (l *Ladder) On(ctx context.Context) error {
@@ -261,5 +276,44 @@ func (l *Ladder) switches() []Means {
 		}
 	}
 	slices.SortStableFunc(list, func(a, b Means) int { return int(a.Rung - b.Rung) })
+	return list
+}
+
+// Reset restarts the board with its power on, by the means that asks it least: its
+// reset pin, then a control request, then what its application has for it.
+func (l *Ladder) Reset(ctx context.Context) (Attempt, error) {
+	var tried []Attempt
+	for _, m := range l.resets() {
+		a := l.try(ctx, m)
+		if tried = append(tried, a); a.Err == nil {
+			return a, nil
+		}
+		if ctx.Err() != nil {
+			return a, context.Cause(ctx)
+		}
+	}
+	if len(tried) == 0 {
+		return Attempt{}, fmt.Errorf("board %s: %w that resets it: a control request, \"lines\" or the console's \"reset\" in rigs.yaml", l.Board, ErrNoMeans)
+	}
+	return tried[len(tried)-1], failure(l.Board, tried)
+}
+
+// Resets reports whether something can reset the board with its power on, Cuts
+// whether something can take its power.
+func (l *Ladder) Resets() bool { return len(l.resets()) > 0 }
+
+// Cuts reports whether something can take the board's power.
+func (l *Ladder) Cuts() bool { return len(l.switches()) > 0 }
+
+// resets are the means that reset with the power on, a person excepted, strongest
+// first.
+func (l *Ladder) resets() []Means {
+	var list []Means
+	for _, m := range l.Means {
+		if m.Restart != nil && m.Off == nil && m.Rung != Person {
+			list = append(list, m)
+		}
+	}
+	slices.SortStableFunc(list, func(a, b Means) int { return int(b.Rung - a.Rung) })
 	return list
 }

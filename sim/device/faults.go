@@ -57,10 +57,11 @@ type Faults struct {
 	// Finish, against D-16.
 	ApplyUnacknowledged bool
 
-	// Connects, Answers and Updates are the faults of a subject.
+	// Connects, Answers, Updates and Power are the faults of a subject.
 	Connects ConnectFaults
 	Answers  AnswerFaults
 	Updates  UpdateFaults
+	Power    PowerFaults
 }
 
 // ConnectFaults are what devices do wrong while they connect.
@@ -133,6 +134,24 @@ type UpdateFaults struct {
 	// AnswersOther answers messages of the update protocol that it does not speak,
 	// against N-47.
 	AnswersOther bool
+}
+
+// PowerFaults are what devices do wrong when they are reset, lose their power, or
+// sleep.
+type PowerFaults struct {
+	// BootsHalf starts what there is of an image when an update is cut off, against
+	// B-1.
+	BootsHalf bool
+	// ForgetsSession does not keep the session in a reset and in sleep, against B-4
+	// and B-7.
+	ForgetsSession bool
+	// StaysOff does not connect by itself after a loss of power, against B-3, B-5
+	// and N-52.
+	StaysOff bool
+	// WrongSleep tells the cloud another time than it sleeps, against B-6.
+	WrongSleep bool
+	// NeverWakes sleeps without an end, against B-6.
+	NeverWakes bool
 }
 
 var noFaults Faults

@@ -61,10 +61,12 @@ func (d *Device) left(now clock.Instant, out *Out) {
 		}
 		d.restart(now, d.resetWhy, out)
 	case thenSleep:
-		d.drop(now, DisconnectWanted, false, out)
+		d.drop(now, DisconnectWanted, d.faults().Power.ForgetsSession, out)
 		d.nv.Reset = pdc.ResetPowerManagement
 		d.off()
-		d.timer = now.Add(d.sleepFor)
+		if !d.faults().Power.NeverWakes {
+			d.timer = now.Add(d.sleepFor)
+		}
 	case thenIdle:
 		d.drop(now, DisconnectWanted, discard, out)
 		d.state, d.timer = Idle, clock.Never

@@ -1,6 +1,7 @@
 package device
 
 import (
+	"slices"
 	"time"
 
 	"github.com/muster/muster/protocol/clock"
@@ -17,7 +18,11 @@ func (d *Device) PowerOn(now clock.Instant, out *Out) {
 	if d.nv.Reset == 0 {
 		d.nv.Reset = pdc.ResetPowerDown
 	}
+	lost := d.nv.Reset == pdc.ResetPowerDown && d.nv.Boots > 0
 	d.boot(now, out)
+	if lost && d.faults().Power.StaysOff {
+		d.wanted, d.state, d.timer = false, Idle, clock.Never
+	}
 }
 
 // boot starts the device over with nothing but its NVRAM.
@@ -66,7 +71,7 @@ func (d *Device) PowerOff(now clock.Instant, out *Out) {
 	if p := d.nv.Partial; p != nil {
 		p.Data = p.Data[:p.Flushed]
 	}
-	d.upd = nil
+	d.cutOff()
 	d.drop(now, PowerLost, false, out)
 	d.rtc, d.nv.Unix = rtc{}, 0
 	d.nv.Reset = pdc.ResetPowerDown
@@ -81,10 +86,21 @@ func (d *Device) Suspend(now clock.Instant, out *Out) {
 		return
 	}
 	d.flushUpdate()
-	d.upd = nil
-	d.drop(now, DisconnectWanted, false, out)
+	d.cutOff()
+	d.drop(now, DisconnectWanted, d.faults().Power.ForgetsSession, out)
 	d.nv.Reset, d.nv.Unix = pdc.ResetPin, d.Unix(now)
 	d.off()
+}
+
+// cutOff is the end of an update that nobody finished.
+func (d *Device) cutOff() {
+	if d.upd != nil && d.faults().Power.BootsHalf {
+		modules := slices.Clone(d.modules())
+		last := &modules[len(modules)-1]
+		last.Version++
+		d.nv.Modules, d.nv.Applied = modules, true
+	}
+	d.upd = nil
 }
 
 func (d *Device) off() { d.state, d.timer, d.pingDue = Off, clock.Never, clock.Never }
@@ -110,9 +126,13 @@ func (d *Device) Sleep(now clock.Instant, duration time.Duration, out *Out) {
 	}
 	d.flushUpdate()
 	d.sleepFor = duration
+	seconds := uint32(duration / time.Second)
+	if d.faults().Power.WrongSleep {
+		seconds += seconds / 2
+	}
 	d.leave(now, thenSleep, pdc.Goodbye{
 		Fields:      pdc.GoodbyeCloudReason | pdc.GoodbyeSleep,
-		CloudReason: pdc.CloudSleep, SleepSeconds: uint32(duration / time.Second),
+		CloudReason: pdc.CloudSleep, SleepSeconds: seconds,
 	}, out)
 }
 
