@@ -106,6 +106,11 @@ func LoadKeys(dir string, limit int) (*Keys, []Member, error) {
 		return nil, nil, err
 	}
 	k := NewKeys(0)
+	return k, list, k.load(dir, list)
+}
+
+// load reads the keys of a list.
+func (k *Keys) load(dir string, list []Member) error {
 	for _, m := range list {
 		path := filepath.Join(dir, m.ID.String()+privateEnd)
 		key, err := readKey(path)
@@ -113,11 +118,11 @@ func LoadKeys(dir string, limit int) (*Keys, []Member, error) {
 			err = fmt.Errorf("fleet: %s is no key for %s", path, m.Profile)
 		}
 		if err != nil {
-			return nil, nil, err
+			return err
 		}
 		k.set(m.ID, key)
 	}
-	return k, list, nil
+	return nil
 }
 
 func isECDSA(key crypto.PrivateKey) bool {

@@ -2,6 +2,7 @@ package loadtest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sort"
 	"strings"
@@ -46,10 +47,17 @@ func newConductor(o *Options) (*conductor, error) {
 
 // header is what is known of the run before it begins.
 func (c *conductor) header() *record.Run {
-	o, p := c.options, c.plan
+	r := Describe(c.options)
+	r.Hosts = []record.Host{Host(c.options.Worker)}
+	return r
+}
+
+// Describe returns what is known of a run before it begins, but for the machines
+// that take part: for whoever brings parts together.
+func Describe(o *Options) *record.Run {
 	r := &record.Run{
 		Format: record.Format, Muster: o.Muster, Name: o.Scenario.Name, Began: o.Began, Seed: o.Seed,
-		Scenario: o.Scenario.Source(), Cloud: o.Cloud.Name, Command: o.Command, Hosts: []record.Host{Host(o.Worker)},
+		Scenario: o.Scenario.Source(), Cloud: o.Cloud.Name, Command: o.Command,
 		Levels: make(map[string]map[record.Level]int64),
 	}
 	for i := range o.Scenario.Groups {
@@ -62,11 +70,11 @@ func (c *conductor) header() *record.Run {
 		}
 		r.Groups = append(r.Groups, group)
 	}
+	at := time.Duration(0)
 	for i := range o.Scenario.Phases {
-		r.Phases = append(r.Phases, record.Phase{
-			Name: o.Scenario.Phases[i].Name, Start: p.start(i).Sub(p.base), End: p.ends[i].Sub(p.base),
-			Doing: o.Scenario.Phases[i].Doing(),
-		})
+		p := &o.Scenario.Phases[i]
+		r.Phases = append(r.Phases, record.Phase{Name: p.Name, Start: at, End: at + p.Duration, Doing: p.Doing()})
+		at += p.Duration
 	}
 	return r
 }
@@ -115,8 +123,17 @@ func (c *conductor) broken() bool {
 // unacknowledged.
 const drainAfterInterrupt = 2 * time.Second
 
+// ErrAbort, as the cause of a context that is done, ends a run at once: nothing is
+// sent any more, and nothing waited for. What was measured is told all the same.
+var ErrAbort = errors.New("loadtest: ended at once")
+
 // drain waits for what is unacknowledged at the end.
 func (c *conductor) drain(ctx context.Context) {
+	if errors.Is(context.Cause(ctx), ErrAbort) {
+		_ = c.engine.stop() // finish asks again
+		c.sample(c.engine.now())
+		return
+	}
 	wait := c.options.Scenario.Patience()
 	if ctx.Err() != nil {
 		wait = min(wait, drainAfterInterrupt)
@@ -152,7 +169,7 @@ func (c *conductor) finish() (*record.Run, error) {
 	}
 	c.tell()
 	if c.run.Interrupted {
-		c.cut()
+		Cut(c.run, c.last.Sub(c.plan.base))
 	}
 	if c.plan.part.Count == c.options.Scenario.Devices() {
 		scenario.Judge(c.options.Scenario, c.run)
@@ -160,17 +177,17 @@ func (c *conductor) finish() (*record.Run, error) {
 	return c.run, nil
 }
 
-// cut takes the phases away that an interrupted run did not reach.
-func (c *conductor) cut() {
-	end := c.last.Sub(c.plan.base)
-	kept := c.run.Phases[:0]
-	for _, p := range c.run.Phases {
+// Cut takes the phases away that an interrupted run did not reach: it ended at an
+// offset from its beginning.
+func Cut(r *record.Run, end time.Duration) {
+	kept := r.Phases[:0]
+	for _, p := range r.Phases {
 		if p.Start < end {
 			p.End = min(p.End, end)
 			kept = append(kept, p)
 		}
 	}
-	c.run.Phases = kept
+	r.Phases = kept
 }
 
 // note takes a note, from any goroutine.

@@ -3,6 +3,7 @@ package loadtest
 import (
 	"context"
 	"crypto/x509"
+	"fmt"
 	"net/netip"
 	"testing"
 	"time"
@@ -157,5 +158,48 @@ func TestRealRun(t *testing.T) {
 	t.Log(all.Counts, all.Bytes, r.Levels, r.Notes)
 	if all.Counts[record.Arrivals] < 100 || all.Counts[record.Connected] == 0 || all.Counts[record.Published] == 0 {
 		t.Errorf("%v", all.Counts)
+	}
+}
+
+// A run that is aborted sends nothing more, and tells what it measured.
+func TestAbort(t *testing.T) {
+	s := simple(20)
+	s.Phases = []scenario.Phase{{Name: "all", Duration: time.Hour, Arrive: &scenario.Arrive{AtOnce: true}}}
+	keys := fleet.NewKeys(1)
+	cloud := cloudFor(t, s, keys)
+	udp, tcp, serve, err := cloud.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	open, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- serve(open) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	ctx, cancel := context.WithCancelCause(context.Background())
+	sink := &aborter{cancel: cancel}
+	r, err := Run(ctx, Options{
+		Scenario: s, Keys: keys, Member: members(t, s), Sink: sink,
+		Cloud: Cloud{Name: "standin", EC: &standin.EC.PublicKey, RSA: cloud.RSA(), UDP: udp, TCP: tcp},
+	})
+	if err != nil || !r.Interrupted || r.Sum("", "").Counts[record.Connected] == 0 {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
+// An aborter aborts a run as soon as a device is online.
+type aborter struct {
+	collected
+	cancel context.CancelCauseFunc
+}
+
+func (a *aborter) Sample(s *record.Sample) {
+	a.collected.Sample(s)
+	if s.Counts[record.Connected] > 0 {
+		a.cancel(fmt.Errorf("somebody else has the devices: %w", ErrAbort))
 	}
 }
