@@ -13,6 +13,11 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 
 	"github.com/muster/muster/cloudref/app"
+	"github.com/muster/muster/cloudref/store"
+	"github.com/muster/muster/protocol/coap"
+	"github.com/muster/muster/protocol/lightssl"
+	"github.com/muster/muster/protocol/pdc"
+	"github.com/muster/muster/protocol/seed"
 )
 
 // startNATS runs a NATS server with JetStream until the test ends.
@@ -206,6 +211,95 @@ func TestTwoNodes(t *testing.T) {
 	eventually(t, "its session ends at the other node", func() bool { return !b.node.Holds(p.id) })
 	if adopted := a.node.Counts().Adopted.Load() + b.node.Counts().Adopted.Load(); adopted != 3 {
 		t.Errorf("%d sessions were adopted", adopted)
+	}
+}
+
+// A device over TCP is found at its node, and at the next one when it connects there.
+// It and one over UDP at the other node hear each other.
+func TestPhotonAtTwoNodes(t *testing.T) {
+	nats := startNATS(t, server.Options{JetStream: true})
+	nodes := startNodes(t, 2, nats.ClientURL())
+	a, b := nodes[0], nodes[1]
+	owner := must(a.Account(t.Context(), "alice"))
+	id := store.DeviceID{0x53, 11: 1}
+	key := lightssl.GenerateDeviceKey(seed.Bytes(1, "photon"))
+	if err := a.Register(t.Context(), Registration{ID: id, Owner: owner, RSA: lightssl.AppendDeviceSPKI(nil, &key.PublicKey)}); err != nil {
+		t.Fatal(err)
+	}
+	q := newPuppet(2, &a.o.ECKey.PublicKey)
+	register(t, a, owner, q)
+	eventually(t, "the other node knows both", func() bool {
+		_, one := b.store.Identity(id)
+		_, two := b.store.Identity(q.id)
+		return one && two
+	})
+	if err := q.dial(b.UDP()); err != nil {
+		t.Fatal(err)
+	}
+	if err := q.connect(); err != nil {
+		t.Fatal(err)
+	}
+	dia := pdc.NewDialect(2302, pdc.Photon)
+	want := func(m coap.Message, err error) coap.Message {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	for round, at := range []*Cloud{a, b, a} {
+		say, await, err := photonConnect(at, id, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		must1(t, say(pdc.Hello{ProductID: 6, ProductVersion: 0xffff, Flags: dia.HelloFlags(), Platform: pdc.Photon}.Message(dia)))
+		want(await(pdc.KindServerHello))
+		describe := pdc.ApplicationDescribe{Functions: []string{"brew"}}
+		must1(t, say(pdc.DescribePost{Token: []byte{1}, Flags: pdc.DescribeApplication, Payload: describe.Append(nil)}.Message(dia)))
+		must1(t, say(pdc.Subscribe{Filter: "news", Reliability: pdc.Confirmed}.Message(dia)))
+		must1(t, say(pdc.Publish{Private: true, Name: fmt.Sprint("news/", round)}.Message(dia)))
+		want(await(pdc.KindEventDelivery)) // its own: it has subscribed
+		name := fmt.Sprint("news/", round)
+		if !q.run(20*time.Second, func() bool { return len(q.deliveries(name)) == 1 }) {
+			t.Fatalf("round %d: the device over UDP heard nothing", round)
+		}
+		if !q.say(q.publish("news", fmt.Sprint(round)), 20*time.Second) {
+			t.Fatal("no acknowledgement")
+		}
+		if e, err := pdc.ParseEventDelivery(want(await(pdc.KindEventDelivery))); err != nil || string(e.Data) != fmt.Sprint(round) {
+			t.Errorf("round %d: the device over TCP heard %+v, %v", round, e, err)
+		}
+		other := a
+		if at == a {
+			other = b
+		}
+		eventually(t, "the other node knows where it is", func() bool {
+			st := other.Status(id)
+			return st.Online && st.Transport == "tcp" && at.node.Holds(id) && !other.node.Holds(id)
+		})
+		answer := make(chan error, 1)
+		go func() {
+			got, err := other.Call(t.Context(), id, "brew", "tea")
+			if err == nil && got != 7 {
+				err = fmt.Errorf("it returned %d", got)
+			}
+			answer <- err
+		}()
+		call, err := pdc.ParseFunctionCall(want(await(pdc.KindFunctionCall)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		must1(t, say(pdc.FunctionResult{Token: call.Token, Value: 7}.Message(dia)))
+		if err := <-answer; err != nil {
+			t.Errorf("round %d: called from the other node: %v", round, err)
+		}
+	}
+}
+
+func must1(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -20,7 +20,7 @@ import (
 
 // photonConnect connects a device over a real TCP connection and returns a function
 // that sends messages and one that reads until a message of a kind comes.
-func photonConnect(c *Cloud, id store.DeviceID, n int) (say func(coap.Message) error, await func(pdc.Kind) error, err error) {
+func photonConnect(c *Cloud, id store.DeviceID, n int) (say func(coap.Message) error, await func(pdc.Kind) (coap.Message, error), err error) {
 	conn, err := net.Dial("tcp", c.TCP().String())
 	if err != nil {
 		return nil, nil, err
@@ -68,20 +68,20 @@ func photonConnect(c *Cloud, id store.DeviceID, n int) (say func(coap.Message) e
 		return write(&out)
 	}
 	var waiting []coap.Message
-	await = func(k pdc.Kind) error {
+	await = func(k pdc.Kind) (coap.Message, error) {
 		for {
 			for i, m := range waiting {
 				if pdc.Classify(m, false) == k {
 					waiting = append(waiting[:i], waiting[i+1:]...)
-					return nil
+					return m, nil
 				}
 			}
 			if err := conn.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
-				return err
+				return coap.Message{}, err
 			}
 			size, err := conn.Read(buffer)
 			if err != nil {
-				return fmt.Errorf("waiting for %v: %w", k, err)
+				return coap.Message{}, fmt.Errorf("waiting for %v: %w", k, err)
 			}
 			var out link.Out
 			l.Receive(0, buffer[:size], &out)
@@ -89,13 +89,13 @@ func photonConnect(c *Cloud, id store.DeviceID, n int) (say func(coap.Message) e
 				if e.Kind == link.Exchange && e.CoAP.Kind == coap.Received {
 					m, err := coap.Parse(append([]byte(nil), e.CoAP.Wire...))
 					if err != nil {
-						return err
+						return coap.Message{}, err
 					}
 					waiting = append(waiting, m)
 				}
 			}
 			if err := write(&out); err != nil {
-				return err
+				return coap.Message{}, err
 			}
 		}
 	}
@@ -133,7 +133,7 @@ func TestParallelPhotons(t *testing.T) {
 					err = say(pdc.Hello{ProductID: 6, ProductVersion: 0xffff, Flags: dia.HelloFlags(), Platform: pdc.Photon}.Message(dia))
 				}
 				if err == nil {
-					err = await(pdc.KindServerHello)
+					_, err = await(pdc.KindServerHello)
 				}
 				if err == nil {
 					err = say(pdc.Subscribe{Filter: "temp", Reliability: pdc.Confirmed}.Message(dia))
@@ -143,7 +143,7 @@ func TestParallelPhotons(t *testing.T) {
 					err = say(pdc.Publish{Private: true, Name: "temp/first"}.Message(dia))
 				}
 				if err == nil {
-					err = await(pdc.KindEventDelivery)
+					_, err = await(pdc.KindEventDelivery)
 				}
 				all.Done()
 				if err != nil {
@@ -156,7 +156,7 @@ func TestParallelPhotons(t *testing.T) {
 					}
 				}
 				for range photons * events {
-					if err := await(pdc.KindEventDelivery); err != nil {
+					if _, err := await(pdc.KindEventDelivery); err != nil {
 						return err
 					}
 				}

@@ -154,11 +154,9 @@ func TestFromTheAPIToADevice(t *testing.T) {
 	}
 }
 
-func TestFlashFromTheAPI(t *testing.T) {
-	x := newSite(t)
-	p := x.puppet(1, "kitchen", x.account)
-	stream := x.events("/v1/devices/kitchen/events/spark")
-	image := binary(20_000)
+// flashForm is the form that flashes an image.
+func flashForm(t *testing.T, image []byte) (kind, content string) {
+	t.Helper()
 	w := &bytes.Buffer{}
 	m := multipart.NewWriter(w)
 	part, err := m.CreateFormFile("file", "firmware.bin")
@@ -167,7 +165,16 @@ func TestFlashFromTheAPI(t *testing.T) {
 	}
 	_, _ = part.Write(image)
 	_ = m.Close()
-	if o := x.do("PUT", "/v1/devices/"+p.id.String(), m.FormDataContentType(), w.String()); o["status"] != "Update started" {
+	return m.FormDataContentType(), w.String()
+}
+
+func TestFlashFromTheAPI(t *testing.T) {
+	x := newSite(t)
+	p := x.puppet(1, "kitchen", x.account)
+	stream := x.events("/v1/devices/kitchen/events/spark")
+	image := binary(20_000)
+	kind, form := flashForm(t, image)
+	if o := x.do("PUT", "/v1/devices/"+p.id.String(), kind, form); o["status"] != "Update started" {
 		t.Fatalf("got %v", o)
 	}
 	for _, want := range []string{"started ", "success "} {
@@ -179,12 +186,8 @@ func TestFlashFromTheAPI(t *testing.T) {
 	}
 	foreign := bytes.Clone(image)
 	foreign[100] ^= 1
-	w.Reset()
-	m = multipart.NewWriter(w)
-	part, _ = m.CreateFormFile("file", "firmware.bin")
-	_, _ = part.Write(foreign)
-	_ = m.Close()
-	if o := x.do("PUT", "/v1/devices/kitchen", m.FormDataContentType(), w.String()); x.status != http.StatusBadRequest {
+	kind, form = flashForm(t, foreign)
+	if o := x.do("PUT", "/v1/devices/kitchen", kind, form); x.status != http.StatusBadRequest {
 		t.Errorf("a damaged image: %v", o)
 	}
 }
