@@ -62,6 +62,7 @@ type settings struct {
 	data, udp, tcp, http, host, nats, format string
 	certificate, certificateKey              string
 	memory, verbose, ownTLS                  bool
+	pprof                                    string
 	signUp, rateLimits, showToken            bool
 	hooksPublic                              bool
 	trustNew                                 time.Duration
@@ -103,6 +104,7 @@ func Command() *cobra.Command {
 	cmd.Flags().BoolVar(&s.hooksPublic, "hooks-public", false, "webhooks reach public addresses only, neither this machine nor private networks")
 	cmd.Flags().BoolVar(&s.memory, "memory", false, "keep devices and sessions in memory; the keys stay in the data directory")
 	cmd.Flags().BoolVarP(&s.verbose, "verbose", "v", false, "log every event and every command")
+	cmd.Flags().StringVar(&s.pprof, "pprof", "", "address on this machine that serves Go profiles of this process, such as 127.0.0.1:6060")
 	cmd.Flags().StringVar(&s.format, "log", "text", "form of the log: text or json")
 	cmd.AddCommand(s.deviceCommand(), s.keysCommand(), s.tokenCommand(), s.userCommand(), s.doctorCommand())
 	return cmd
@@ -189,6 +191,9 @@ func (s *settings) run(ctx context.Context, stdout, stderr io.Writer) error {
 		return &UsageError{err}
 	}
 	if _, err := addressFor(firstOf(s.host, ownAddress()), PortUDP); err != nil {
+		return &UsageError{err}
+	}
+	if err := servePprof(s.pprof, log); err != nil {
 		return &UsageError{err}
 	}
 	o.Log = func(line string) { log.Warn(line) }

@@ -1,0 +1,35 @@
+package cloudref
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"net/netip"
+	"time"
+)
+
+// servePprof serves the profiles of this process until it ends; "" for nowhere.
+// They tell what is in its memory, so only this machine may ask.
+func servePprof(address string, log *slog.Logger) error {
+	if address == "" {
+		return nil
+	}
+	if a, err := netip.ParseAddrPort(address); err != nil || !a.Addr().IsLoopback() {
+		return fmt.Errorf("--pprof %s: want a loopback address and a port, such as 127.0.0.1:6060", address)
+	}
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return fmt.Errorf("--pprof %s: %w", address, err)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+	s := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	go func() { log.Warn("the profiles are no longer served", "reason", s.Serve(l)) }()
+	log.Info("profiles", "url", "http://"+l.Addr().String()+"/debug/pprof/")
+	return nil
+}
