@@ -29,7 +29,8 @@ type log struct {
 	next      int
 	watchers  map[*Watch]struct{}
 	secured   time.Time // the last handshake; zero: before the cloud was started
-	flash     *Flash    // the last update, nil for none
+	heard     time.Time
+	flash     *Flash // the last update, nil for none
 }
 
 func newLog() *log { return &log{rows: make(map[string]*Row), watchers: make(map[*Watch]struct{})} }

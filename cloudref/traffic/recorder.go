@@ -22,12 +22,22 @@ const (
 	strangersMax = 1000
 )
 
+// In a crowd, where more devices are heard within crowdTime than are remembered,
+// only a few more are taken in, one every crowdPause: what would be forgotten
+// before anybody could look at it is not worth the work. Who is being watched is
+// always taken in.
+const (
+	crowdTime  = time.Minute
+	crowdPause = 100 * time.Millisecond
+)
+
 // A Recorder remembers the traffic of the devices that were heard last. It is safe
 // for concurrent use.
 type Recorder struct {
 	wall func(clock.Instant) time.Time
 
 	mu        sync.Mutex
+	admitted  time.Time // when the last one of a crowd was taken in
 	devices   *simplelru.LRU[store.DeviceID, *log]
 	strangers *simplelru.LRU[netip.AddrPort, *handshake]
 }
@@ -62,7 +72,12 @@ func (r *Recorder) Traffic(t endpoint.Traffic) {
 		r.stranger(&t, size)
 		return
 	}
-	l, at := r.log(t.Device), r.wall(t.At)
+	at := r.wall(t.At)
+	if !r.admits(t.Device, at) {
+		return
+	}
+	l := r.log(t.Device)
+	l.heard = at
 	line := Line{At: at, Direction: t.Direction.String(), Transport: t.Transport.String(), Bytes: size}
 	if len(t.Messages) == 0 {
 		if t.Transport == trace.TCP {
@@ -138,8 +153,12 @@ func (r *Recorder) secured(o endpoint.Observation) {
 		return // so many others came since that it was forgotten
 	}
 	r.strangers.Remove(peer)
-	l, at := r.log(o.Device), r.wall(o.At)
-	l.secured = at
+	at := r.wall(o.At)
+	if !r.admits(o.Device, at) {
+		return
+	}
+	l := r.log(o.Device)
+	l.secured, l.heard = at, at
 	for d := range h.packets {
 		l.spend(whatHandshake, trace.Direction(d), h.packets[d], h.bytes[d], at)
 		l.add(Line{
@@ -147,6 +166,19 @@ func (r *Recorder) secured(o endpoint.Observation) {
 			Text: fmt.Sprintf("handshake, %d packets", h.packets[d]),
 		})
 	}
+}
+
+// admits reports whether a device is remembered, or may take the place of one that
+// is; r.mu is held.
+func (r *Recorder) admits(id store.DeviceID, at time.Time) bool {
+	if r.devices.Len() < devicesMax || r.devices.Contains(id) {
+		return true
+	}
+	if _, oldest, _ := r.devices.GetOldest(); at.Sub(oldest.heard) < crowdTime && at.Sub(r.admitted) < crowdPause {
+		return false
+	}
+	r.admitted = at
+	return true
 }
 
 // log returns what is remembered of a device; r.mu is held.

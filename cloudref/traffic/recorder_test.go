@@ -135,3 +135,44 @@ func TestBounds(t *testing.T) {
 		t.Errorf("%d devices and %d strangers are remembered", r.devices.Len(), r.strangers.Len())
 	}
 }
+
+// In a crowd those who are remembered stay, newcomers are taken in now and then,
+// and who is watched always.
+func TestCrowd(t *testing.T) {
+	r := newRecorder()
+	hear := func(n uint32, at time.Duration) bool {
+		id := store.DeviceID{1}
+		binary.BigEndian.PutUint32(id[4:], n)
+		traffic := up(57, publish(7, "brewed", "ready"))
+		traffic.Device, traffic.At = id, clock.Instant(at)
+		r.Traffic(traffic)
+		return len(r.Of(id).Lines) > 0
+	}
+	for n := range uint32(devicesMax) {
+		if !hear(n, 0) {
+			t.Fatalf("device %d is not remembered although there is room", n)
+		}
+	}
+	taken := 0
+	for n := range uint32(1000) {
+		if hear(10_000+n, time.Duration(n)*time.Millisecond) {
+			taken++
+		}
+	}
+	if want := int(time.Second / crowdPause); taken < want-1 || taken > want+1 {
+		t.Errorf("%d of 1000 newcomers of a second are taken in, want about %d", taken, want)
+	}
+	_, w := r.Watch(lamp)
+	defer w.Close()
+	seen := up(57, publish(8, "brewed", "ready"))
+	seen.At = clock.Instant(time.Second)
+	r.Traffic(seen)
+	select {
+	case <-w.C:
+	default:
+		t.Error("nothing is told of a device that is watched")
+	}
+	if !hear(20_000, time.Second+crowdTime) {
+		t.Error("the crowd is gone, and a newcomer is not taken in")
+	}
+}
