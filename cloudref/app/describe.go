@@ -1,6 +1,7 @@
 package app
 
 import (
+	"bytes"
 	"encoding/binary"
 	"slices"
 	"strings"
@@ -213,12 +214,13 @@ func (d *Device) takeDescribe(now clock.Instant, flags pdc.DescribeFlags, protob
 	if err != nil {
 		return
 	}
+	before := d.profile.appendSession(nil)
 	d.profile.describe = next
 	if flags&pdc.DescribeSystem != 0 {
 		d.profile.modem = m
 	}
 	d.refine()
-	out.Save |= SaveDescribe | SaveSession
+	out.Save |= SaveDescribe
 	described := Described{System: flags&pdc.DescribeSystem != 0, Application: flags&pdc.DescribeApplication != 0}
 	if described.System {
 		described.AppHash = next.AppHash()
@@ -227,6 +229,9 @@ func (d *Device) takeDescribe(now clock.Instant, flags pdc.DescribeFlags, protob
 	if flags&pdc.DescribeSystem != 0 {
 		d.judgePending(now, out)
 		d.reportSafeMode(out)
+	}
+	if !bytes.Equal(before, d.profile.appendSession(nil)) {
+		out.Save |= SaveSession // mostly a describe says nothing new of it
 	}
 }
 

@@ -30,11 +30,12 @@ type cloudTest struct {
 	id  uint16
 
 	// What the last call gave.
-	replies []coap.Message
-	sends   []Send
-	publish []Event
-	effects []Effect
-	saved   Parts
+	replies    []coap.Message
+	sends      []Send
+	publish    []Event
+	effects    []Effect
+	saved      Parts
+	savedSince Parts
 }
 
 func newCloudTest(t *testing.T, dia pdc.Dialect, edit func(*Config)) *cloudTest {
@@ -67,6 +68,7 @@ func (x *cloudTest) run(f func(out *Out)) {
 	f(&out)
 	x.replies, x.sends = nil, nil
 	x.publish, x.effects, x.saved = out.Publish, out.Effects, out.Save
+	x.savedSince |= out.Save
 	for _, r := range out.Replies {
 		if r.To.Type != coap.Confirmable {
 			x.t.Errorf("a reply to a %v", r.To.Type)
