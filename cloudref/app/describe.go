@@ -113,13 +113,27 @@ func (x *Describe) with(flags pdc.DescribeFlags, protobuf bool, payload []byte, 
 	return next, m, err
 }
 
-// shareDescribe returns the one Describe of these documents. It copies them.
+// shareDescribe returns the one Describe of these documents. It copies them, and
+// reads them only where no other device has the same.
 func shareDescribe(system, application []byte, c *Config) (*Describe, error) {
 	if system == nil && application == nil {
 		return nil, nil
 	}
-	x := &Describe{systemRaw: slices.Clone(system), applicationRaw: slices.Clone(application)}
+	raw := &Describe{systemRaw: system, applicationRaw: application}
+	key := raw.append([]byte("describe/"))
 	var err error
+	x := c.Share(string(key), func() any {
+		var x *Describe
+		x, err = parseDescribe(system, application)
+		return x
+	})
+	return x.(*Describe), err
+}
+
+// parseDescribe reads the documents of a describe, nil for one that there is not.
+// The Describe is nil if one of them cannot be read.
+func parseDescribe(system, application []byte) (x *Describe, err error) {
+	x = &Describe{systemRaw: slices.Clone(system), applicationRaw: slices.Clone(application)}
 	if system != nil {
 		if x.System, err = pdc.ParseSystemDescribe(x.systemRaw); err != nil {
 			return nil, err
@@ -130,8 +144,7 @@ func shareDescribe(system, application []byte, c *Config) (*Describe, error) {
 			return nil, err
 		}
 	}
-	key := append([]byte("describe/"), x.append(nil)...)
-	return c.Share(string(key), func() any { return x }).(*Describe), nil
+	return x, nil
 }
 
 // append appends the stored form to b.

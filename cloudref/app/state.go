@@ -90,13 +90,18 @@ func (p *profile) appendSession(b []byte) []byte {
 	} {
 		b = binary.AppendUvarint(b, v)
 	}
-	for _, s := range p.subs.All() {
+	b = appendSubscriptions(b, p.subs.All())
+	if p.pending != nil {
+		b = p.pending.append(b)
+	}
+	return b
+}
+
+func appendSubscriptions(b []byte, list []pdc.Subscribe) []byte {
+	for _, s := range list {
 		b = append(b, byte(s.Scope), byte(s.Type))
 		b = append(b, s.DeviceID[:]...)
 		b = appendBytes(b, []byte(s.Filter))
-	}
-	if p.pending != nil {
-		b = p.pending.append(b)
 	}
 	return b
 }

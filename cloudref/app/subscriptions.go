@@ -1,7 +1,6 @@
 package app
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -52,8 +51,11 @@ func shareSubscriptions(list []pdc.Subscribe, c *Config) *Subscriptions {
 	if len(list) == 0 {
 		return nil
 	}
-	key := fmt.Sprintf("subscriptions/%v", list)
-	return c.Share(key, func() any { return &Subscriptions{list} }).(*Subscriptions)
+	key := appendSubscriptions([]byte("subscriptions/"), list)
+	for _, s := range list {
+		key = append(key, byte(s.Reliability)) // which is not stored
+	}
+	return c.Share(string(key), func() any { return &Subscriptions{list} }).(*Subscriptions)
 }
 
 // match reports whether a subscription wants an event with that name from that
