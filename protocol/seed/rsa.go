@@ -22,7 +22,7 @@ func RSA(r io.Reader, bits int) *rsa.PrivateKey {
 	}
 	e, one := big.NewInt(publicExponent), big.NewInt(1)
 	for {
-		p, q := prime(r, bits/2), prime(r, bits/2)
+		p, q := Prime(r, bits/2), Prime(r, bits/2)
 		if p.Cmp(q) == 0 {
 			continue
 		}

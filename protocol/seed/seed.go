@@ -49,9 +49,9 @@ func P256(r io.Reader) *ecdsa.PrivateKey {
 	}
 }
 
-// prime returns a prime of exactly bits bits with its two top bits set, so that
+// Prime returns a prime of exactly bits bits with its two top bits set, so that
 // the product of two has exactly 2*bits bits.
-func prime(r io.Reader, bits int) *big.Int {
+func Prime(r io.Reader, bits int) *big.Int {
 	buf := make([]byte, (bits+7)/8)
 	for {
 		if _, err := io.ReadFull(r, buf); err != nil {

@@ -28,7 +28,8 @@ import (
 // P-256 keys (UDP) are not held but derived from a secret of the run and the
 // device's id when they are asked for: they cost no memory. RSA keys (TCP) take
 // some 20 ms of CPU each to make, so they are made ahead, by MakeRSA. Devices may
-// share them, where a cloud lets a key belong to several devices.
+// share them, where a cloud lets a key belong to several devices. Keys of a seed
+// are made of a pool of primes instead, a different key for each device.
 type Keys struct {
 	source keySource
 	rsaMax int
@@ -40,6 +41,10 @@ type Keys struct {
 	own    map[device.ID]crypto.PrivateKey // loaded, and RSA
 	pool   []*rsa.PrivateKey
 	shared int
+
+	primes *primes            // nil: RSA keys have primes of their own
+	pairs  map[device.ID]pair // RSA keys of primes
+	pair   pair               // of the next key
 }
 
 // keyCache is how many derived keys are kept at hand, for the handshakes that
@@ -48,7 +53,7 @@ const keyCache = 1 << 10
 
 type cached struct {
 	id  device.ID
-	key *ecdsa.PrivateKey
+	key crypto.PrivateKey
 }
 
 // A keySource gives an endless stream of bytes for the keys of one device, or of
@@ -67,9 +72,14 @@ func NewKeys(rsaMax int) *Keys {
 
 // SeededKeys returns keys that are the same for the same seed. Whoever knows the
 // seed has them all: they are for tests, in virtual time, and of fleets so large
-// that a file for each key is too much.
+// that a file for each key is too much. With rsaMax 0 each device over TCP has an RSA
+// key of its own, but the keys share primes.
 func SeededKeys(run uint64, rsaMax int) *Keys {
-	return newKeys(rsaMax, func(name string) io.Reader { return seed.Bytes(run, "key/"+name) })
+	k := newKeys(rsaMax, func(name string) io.Reader { return seed.Bytes(run, "key/"+name) })
+	if rsaMax <= 0 {
+		k.primes, k.pairs, k.pair = &primes{run: run}, make(map[device.ID]pair), pair{1, 0}
+	}
+	return k
 }
 
 // SeededMark returns the mark of the fleet that has [SeededKeys], for [ID].
@@ -87,6 +97,7 @@ func newKeys(rsaMax int, source keySource) *Keys {
 func (k *Keys) Get(id device.ID) crypto.PrivateKey {
 	k.mu.RLock()
 	key := k.own[id]
+	rsaPair, isRSA := k.pairs[id]
 	k.mu.RUnlock()
 	if key != nil {
 		return key
@@ -95,7 +106,12 @@ func (k *Keys) Get(id device.ID) crypto.PrivateKey {
 	if c := slot.Load(); c != nil && c.id == id {
 		return c.key
 	}
-	c := &cached{id: id, key: seed.P256(k.source(id.String()))}
+	c := &cached{id: id}
+	if isRSA {
+		c.key = k.primes.key(rsaPair)
+	} else {
+		c.key = seed.P256(k.source(id.String()))
+	}
 	slot.Store(c)
 	return c.key
 }
@@ -117,11 +133,14 @@ func (k *Keys) MakeRSA(ctx context.Context, ids []device.ID, progress func(done,
 	have := len(k.pool)
 	var need []device.ID
 	for _, id := range ids {
-		if k.own[id] == nil {
+		if _, paired := k.pairs[id]; !paired && k.own[id] == nil {
 			need = append(need, id)
 		}
 	}
 	k.mu.RUnlock()
+	if k.primes != nil {
+		return k.pairUp(ctx, need, progress)
+	}
 	made, err := k.makePool(ctx, have, min(len(need), k.rsaMax-have), progress)
 	if err != nil {
 		return err
@@ -136,6 +155,24 @@ func (k *Keys) MakeRSA(ctx context.Context, ids []device.ID, progress func(done,
 		}
 		k.own[id] = k.pool[i%len(k.pool)]
 		k.shared++
+	}
+	return nil
+}
+
+// pairUp gives each device a key of two primes.
+func (k *Keys) pairUp(ctx context.Context, ids []device.ID, progress func(done, of int)) error {
+	if progress == nil {
+		progress = func(int, int) {}
+	}
+	list, next, err := k.primes.assign(ctx, k.pair, len(ids), progress)
+	if err != nil {
+		return err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.pair = next
+	for i, id := range ids {
+		k.pairs[id] = list[i]
 	}
 	return nil
 }
@@ -184,7 +221,15 @@ func (k *Keys) Public(id device.ID) []byte {
 func (k *Keys) RSA() (keys, shared int) {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
-	return len(k.pool), k.shared
+	return len(k.pool) + len(k.pairs), k.shared
+}
+
+// Primes returns of how many primes the RSA keys are made; 0: of two each.
+func (k *Keys) Primes() int {
+	if k.primes == nil {
+		return 0
+	}
+	return len(k.primes.all())
 }
 
 // An expander derives bytes from a secret: HKDF-Expand (RFC 5869 Section 2.3)

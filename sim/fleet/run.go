@@ -64,6 +64,9 @@ func (s *settings) export(keys *Keys, list []Member, say *console) error {
 			say.say("Register %s/<id>%s with the cloud, each under its id.", s.keysOut, publicEnd)
 		}
 	}
+	if n, _ := keys.RSA(); s.seeded() && n > 0 {
+		say.say("The %d RSA keys share %d primes: whoever has two of the public halves can break them.", n, keys.Primes())
+	}
 	if s.register == "" {
 		return nil
 	}

@@ -83,7 +83,7 @@ func (s *settings) members(ctx context.Context, say *console) (*Keys, []Member, 
 			tcp = append(tcp, m.ID)
 		}
 	}
-	err = k.MakeRSA(ctx, tcp, func(done, of int) { say.progress("making RSA keys: %d of %d", done, of) })
+	err = k.MakeRSA(ctx, tcp, func(done, of int) { say.progress("making RSA keys, or their primes: %d of %d", done, of) })
 	say.clear()
 	return k, list, err
 }
