@@ -33,6 +33,10 @@ func LoadPart(dir string, first, count int) (*Keys, []Member, error) {
 func (k *Keys) MakePartRSA(ctx context.Context, before int, ids []device.ID, progress func(done, of int)) error {
 	k.making.Lock()
 	defer k.making.Unlock()
+	if k.primes != nil {
+		_, err := k.pairUp(ctx, pair{1, 0}, before, ids, progress)
+		return err
+	}
 	// With a limit the keys go round; those of ids are a stretch of the circle, or all.
 	first, n := before, len(ids)
 	if first+n > k.rsaMax {

@@ -44,7 +44,7 @@ type Keys struct {
 
 	primes *primes            // nil: RSA keys have primes of their own
 	pairs  map[device.ID]pair // RSA keys of primes
-	pair   pair               // of the next key
+	pair   pair               // of the next key; held by making
 }
 
 // keyCache is how many derived keys are kept at hand, for the handshakes that
@@ -139,7 +139,11 @@ func (k *Keys) MakeRSA(ctx context.Context, ids []device.ID, progress func(done,
 	}
 	k.mu.RUnlock()
 	if k.primes != nil {
-		return k.pairUp(ctx, need, progress)
+		next, err := k.pairUp(ctx, k.pair, 0, need, progress)
+		if err == nil {
+			k.pair = next
+		}
+		return err
 	}
 	made, err := k.makePool(ctx, have, min(len(need), k.rsaMax-have), progress)
 	if err != nil {
@@ -159,22 +163,22 @@ func (k *Keys) MakeRSA(ctx context.Context, ids []device.ID, progress func(done,
 	return nil
 }
 
-// pairUp gives each device a key of two primes.
-func (k *Keys) pairUp(ctx context.Context, ids []device.ID, progress func(done, of int)) error {
+// pairUp gives each device a key of two primes: of those from one pair on, without
+// the first few, which others have. It returns the pair behind them.
+func (k *Keys) pairUp(ctx context.Context, from pair, others int, ids []device.ID, progress func(done, of int)) (pair, error) {
 	if progress == nil {
 		progress = func(int, int) {}
 	}
-	list, next, err := k.primes.assign(ctx, k.pair, len(ids), progress)
+	list, next, err := k.primes.assign(ctx, from, others+len(ids), progress)
 	if err != nil {
-		return err
+		return from, err
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.pair = next
 	for i, id := range ids {
-		k.pairs[id] = list[i]
+		k.pairs[id] = list[others+i]
 	}
-	return nil
+	return next, nil
 }
 
 // makePool makes n keys, whose numbers begin with first.
