@@ -138,7 +138,10 @@ func (m *maker) interval(p phase, at time.Duration, progress float64, each func(
 			m.run.Levels[g.name] = s.Levels
 			each(s)
 		}
-		each(&record.Sample{At: at, Every: m.Every, Worker: m.worker(w), Phase: p.name, Self: m.self(p)})
+		s := &record.Sample{At: at, Every: m.Every, Worker: m.worker(w), Phase: p.name, Self: m.self(p)}
+		s.Count(record.SocketDrops, s.Self.SocketDrops)
+		m.run.Cell(p.name, "").Add(&s.Tally)
+		each(s)
 	}
 }
 
