@@ -24,6 +24,7 @@ type conductor struct {
 	run     *record.Run
 	halt    atomic.Bool // no more is begun
 
+	tcp    []bool // which devices are over TCP, until the books know
 	books  []*book
 	spares []*tallies // one a book, to put in the place of what is taken
 	wire   transport.Counts
@@ -36,18 +37,10 @@ type conductor struct {
 	notes []record.Note // that wait to be told
 }
 
-func newConductor(o *Options) (*conductor, error) {
-	c := &conductor{options: o, seen: make(map[string]uint64), phase: -1}
-	if err := c.prepare(); err != nil {
-		return nil, err
-	}
-	c.run = c.header()
-	return c, nil
-}
-
 // header is what is known of the run before it begins.
 func (c *conductor) header() *record.Run {
 	r := Describe(c.options)
+	r.Began = c.plan.began
 	r.Hosts = []record.Host{Host(c.options.Worker)}
 	return r
 }
@@ -123,7 +116,7 @@ func (c *conductor) broken() bool {
 // unacknowledged.
 const drainAfterInterrupt = 2 * time.Second
 
-// ErrAbort, as the cause of a context that is done, ends a run at once: nothing is
+// ErrAbort ends a run at once, as the cause of a context that is done: nothing is
 // sent any more, and nothing waited for. What was measured is told all the same.
 var ErrAbort = errors.New("loadtest: ended at once")
 
@@ -230,9 +223,9 @@ func (c *conductor) sample(now clock.Instant) {
 	c.tellPhase(now - 1)
 	c.tell()
 	base := record.Sample{
-		At: now.Sub(c.plan.base), Every: now.Sub(c.last), Worker: c.options.Worker,
+		At: max(now.Sub(c.plan.base), 0), Every: max(now.Sub(c.last), 0), Worker: c.options.Worker,
 	}
-	c.last = now
+	c.last = max(now, c.last)
 	p := c.plan
 	sum := newTallies(p)
 	lag := time.Duration(0)
@@ -332,7 +325,7 @@ func (c *conductor) self(s *record.Sample, lag time.Duration) {
 		s.Self = c.options.Self()
 	}
 	if s.Self != nil {
-		s.Self.Lag = lag
+		s.Self.Lag, s.Self.SocketDrops = lag, s.Counts[record.SocketDrops]
 	}
 }
 

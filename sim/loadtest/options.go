@@ -102,7 +102,7 @@ type Options struct {
 	// Seed is that of the load; 0: the scenario's, or a drawn one.
 	Seed uint64
 	// Began is when the first phase begins, or began: a part that joins later begins
-	// in the middle. Zero: now.
+	// in the middle, and does at once what should have arrived. Zero: now.
 	Began time.Time
 	// Sources are local addresses of devices whose cloud is not on this machine.
 	Sources []netip.Addr

@@ -22,10 +22,11 @@ type plan struct {
 // A span is the part of a group that is run here, by index in the fleet here.
 type span struct{ first, count int }
 
-func newPlan(o *Options, now clock.Instant) *plan {
-	p := &plan{scenario: o.Scenario, part: o.Part.of(o.Scenario.Devices()), seed: o.Seed, base: now, began: o.Began}
-	if late := time.Since(o.Began); o.Virtual == nil {
-		p.base = now.Add(-late)
+// newPlan makes the plan of a run that begins, or began, at a time on the wall.
+func newPlan(o *Options, began time.Time, now clock.Instant) *plan {
+	p := &plan{scenario: o.Scenario, part: o.Part, seed: o.Seed, base: now, began: began}
+	if o.Virtual == nil {
+		p.base = now.Add(time.Until(began))
 	}
 	at := p.base
 	for i := range p.scenario.Phases {
@@ -59,14 +60,6 @@ func (p *plan) phase(at clock.Instant) int {
 		}
 	}
 	return len(p.ends) - 1
-}
-
-// start returns when a phase begins.
-func (p *plan) start(phase int) clock.Instant {
-	if phase == 0 {
-		return p.base
-	}
-	return p.ends[phase-1]
 }
 
 // end is the end of the last phase.

@@ -22,15 +22,46 @@ import (
 // An error means that there are no results: the options make no sense, or sockets
 // could not be opened.
 func Run(ctx context.Context, o Options) (*record.Run, error) {
-	if err := o.complete(); err != nil {
-		return nil, err
-	}
-	c, err := newConductor(&o)
+	r, err := Prepare(o)
 	if err != nil {
 		return nil, err
 	}
-	return c.conduct(ctx)
+	return r.Run(ctx, o.Began, nil)
 }
+
+// A Ready is a run that may begin at any moment: sockets are open and devices are
+// there, switched off. Nothing has been sent.
+type Ready struct{ conductor *conductor }
+
+// Prepare does what takes time before a run can begin. Of the options, Began is not
+// looked at.
+func Prepare(o Options) (*Ready, error) {
+	if err := o.complete(); err != nil {
+		return nil, err
+	}
+	c := &conductor{options: &o, seen: make(map[string]uint64), phase: -1}
+	if err := c.prepare(); err != nil {
+		return nil, err
+	}
+	return &Ready{c}, nil
+}
+
+// Run is [Run] for what was prepared: the first phase begins at a time that may have
+// passed; zero: now. sink, if not nil, hears of the run instead of that of the
+// options. It may be called once.
+func (r *Ready) Run(ctx context.Context, began time.Time, sink Sink) (*record.Run, error) {
+	if sink != nil {
+		r.conductor.options.Sink = sink
+	}
+	if began.IsZero() {
+		began = time.Now()
+	}
+	r.conductor.begin(began)
+	return r.conductor.conduct(ctx)
+}
+
+// Close lets go of what is not to be run.
+func (r *Ready) Close() error { return r.conductor.engine.stop() }
 
 // complete checks the options and puts the defaults in.
 func (o *Options) complete() error {
@@ -53,14 +84,12 @@ func (o *Options) complete() error {
 		}
 		o.Seed = binary.LittleEndian.Uint64(b[:]) >> 16 // short enough to type
 	}
-	if o.Began.IsZero() {
-		o.Began = time.Now()
-	}
+	o.Part = o.Part.of(o.Scenario.Devices())
 	return nil
 }
 
 // specs makes the devices of the part.
-func (o *Options) specs(p *plan) ([]fleet.Spec, error) {
+func (o *Options) specs() ([]fleet.Spec, error) {
 	want, err := o.Scenario.Profiles()
 	if err != nil {
 		return nil, err
@@ -71,8 +100,8 @@ func (o *Options) specs(p *plan) ([]fleet.Spec, error) {
 	}
 	configs := make(map[kind]*device.Config)
 	apps := make(map[int]*device.App)
-	specs := make([]fleet.Spec, 0, p.part.Count)
-	for i := p.part.First; i < p.part.First+p.part.Count; i++ {
+	specs := make([]fleet.Spec, 0, o.Part.Count)
+	for i := o.Part.First; i < o.Part.First+o.Part.Count; i++ {
 		m := o.Member(i)
 		if *m.Profile != *want(i) {
 			return nil, fmt.Errorf("loadtest: device %d is %s, and the scenario wants %s", i, m.Profile, want(i))
@@ -117,7 +146,7 @@ func (o *Options) needs(p *profile.Profile) error {
 	return nil
 }
 
-// engine makes the fleet, with its books and feeds.
+// prepare makes the fleet.
 func (c *conductor) prepare() error {
 	o := c.options
 	options := fleet.Options{
@@ -137,33 +166,44 @@ func (c *conductor) prepare() error {
 		}
 		c.engine = real
 	}
-	c.plan = newPlan(o, c.engine.now())
-	specs, err := o.specs(c.plan)
+	specs, err := o.specs()
 	if err == nil {
 		err = c.engine.add(specs)
 	}
 	if err != nil {
 		return errors.Join(err, c.engine.stop())
 	}
+	c.tcp = make([]bool, len(specs))
+	for i := range specs {
+		c.tcp[i] = !specs[i].Config.Profile.Board.UDP
+	}
+	return nil
+}
+
+// begin plans the run, with the time at which it begins.
+func (c *conductor) begin(began time.Time) {
+	o := c.options
+	c.plan = newPlan(o, began, c.engine.now())
+	c.run = c.header()
 	arrivals, loads := Arrivals(o.Scenario), Loads(o.Scenario)
 	shards := c.engine.shards()
 	for shard := range shards {
-		b := newBook(c.plan, shards, shard, len(specs))
+		b := newBook(c.plan, shards, shard, len(c.tcp))
 		b.overhead = overheads(o.Cloud)
 		f := newFeed(c.plan, b, &c.halt, c.engine.now())
 		f.behave(arrivals, loads, shards, shard)
 		c.books = append(c.books, b)
 		c.spares = append(c.spares, newTallies(c.plan))
 	}
-	for i := range specs {
-		if !specs[i].Config.Profile.Board.UDP {
+	for i, over := range c.tcp {
+		if over {
 			c.books[i%shards].dev(i).over = overTCP
 		}
 	}
+	c.tcp = nil
 	for shard, b := range c.books {
 		c.engine.feed(shard, b.feed)
 	}
-	return nil
 }
 
 // overheads returns the headers of the network around a datagram and a unit over
