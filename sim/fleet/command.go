@@ -56,8 +56,8 @@ with clouds made for tests only. --register FILE.jsonl writes the public halves
 to one file, which "muster cloud device import" reads.
 
 Towards a cloud on 127.0.0.0/8 each device has an address of its own on a few
-sockets. Towards another cloud each has a socket of its own: raise the limit with
-ulimit -n first.
+sockets. Towards another cloud each has a socket of its own, up to the hard limit
+of open files (ulimit -Hn).
 
 Exit codes: 0 all devices are online at the end, 1 some are not, 2 wrong usage,
 3 some are not and this machine lost packets, 130 interrupted.`

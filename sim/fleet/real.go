@@ -26,7 +26,13 @@ type Real struct {
 	shards   []*shard
 	loopback bool
 	bits     int // of an index; the address bits above count a device's moves
+
+	sockets int // of devices that have one each; held by table.mu
 }
+
+// otherDescriptors is how many files and sockets a fleet leaves to the rest of its
+// process.
+const otherDescriptors = 100
 
 // ciphers is how many expanded keys a shard keeps; two make a session.
 const ciphers = 512
@@ -85,11 +91,19 @@ func (f *Real) Add(specs ...Spec) (first int, err error) {
 	if f.loopback && first+len(specs) > 1<<f.bits {
 		return first, fmt.Errorf("fleet: no room for %d devices: Options.Capacity is %d", first+len(specs), 1<<f.bits)
 	}
+	sockets := 0
 	for i := range specs {
 		if err := f.check(&specs[i]); err != nil {
 			return first, err
 		}
+		if !f.loopback || !specs[i].Config.Profile.Board.UDP {
+			sockets++
+		}
 	}
+	if n, limit := f.sockets+sockets, descriptorsMax(); n > limit-otherDescriptors {
+		return first, fmt.Errorf("fleet: %d devices need a socket each, and this process may have %d files open: raise the hard limit (ulimit -Hn, LimitNOFILE), or take fewer devices", n, limit)
+	}
+	f.sockets += sockets
 	for _, spec := range specs {
 		f.table.add(func(m *member) { m.device = device.New(spec.Config, spec.ID, spec.NVRAM) })
 		if spec.Cloud.IsValid() {
