@@ -592,19 +592,22 @@ func (c *Coordinator) conclude(now clock.Instant, out *Out) {
 // Summary returns notes of who did what, and of what is missing up to an offset.
 func (c *Coordinator) Summary(until time.Duration) (list []record.Note) {
 	list = c.ledger.Shares()
+	for i := range list {
+		list[i].At = until
+	}
 	for _, g := range c.ledger.Gaps(until) {
 		list = append(list, gapNote(g))
 	}
 	for i := range c.parts {
 		for epoch := 1; epoch < c.ledger.epochs(i); epoch++ {
 			if d := c.ledger.overlap(i, epoch); d > c.o.Every/2 {
-				list = append(list, record.Note{Kind: kindWorker, Count: uint64(d/c.o.Every) + 1, Text: fmt.Sprintf(
+				list = append(list, record.Note{At: until, Kind: kindWorker, Count: uint64(d/c.o.Every) + 1, Text: fmt.Sprintf(
 					"worker %s went on with %v for %v after its lease was over: its machine stood still, and its devices were there twice", c.ledger.owners[owner{i, epoch}].worker, c.parts[i], d)})
 			}
 		}
 	}
 	if n := c.ledger.Twice(); n > 0 {
-		list = append(list, record.Note{Kind: kindWorker, Count: n, Text: fmt.Sprintf("%s came more than once and counted once", plural(int(n), "batch of samples"))})
+		list = append(list, record.Note{At: until, Kind: kindWorker, Count: n, Text: fmt.Sprintf("%s came more than once and counted once", plural(int(n), "batch of samples"))})
 	}
 	return list
 }

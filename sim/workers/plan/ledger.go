@@ -11,9 +11,8 @@ import (
 )
 
 // A Ledger adds up what workers measured. Batches may come in any order and more
-// than once: each counts once. What it gives out is as if one machine had run all
-// devices: a sample for each interval and group, and one for each worker of how
-// loaded it was.
+// than once: each counts once. What it gives out is a sample for each interval,
+// worker, group and phase, however many parts the worker has.
 type Ledger struct {
 	every    time.Duration
 	parts    []Part
@@ -26,6 +25,7 @@ type Ledger struct {
 	doubled  uint64
 	refused  uint64
 	lastSeen []time.Duration // by part: its latest interval, by any owner
+	standing map[place]bool  // where a worker has told of devices
 }
 
 // An owner is one holder of a part.
@@ -72,16 +72,18 @@ func within(list []span, at time.Duration) bool {
 type interval struct {
 	cells  map[cell]*record.Sample
 	levels map[cell]map[int]map[record.Level]int64 // by part
-	selfs  map[string]*record.Sample
 }
 
-type cell struct{ phase, group string }
+type cell struct{ phase, group, worker string }
+
+// A place is where devices are: their levels are told for it.
+type place struct{ group, worker string }
 
 // NewLedger returns an empty ledger for parts that tell of intervals of a length.
 func NewLedger(parts []Part, every time.Duration) *Ledger {
 	return &Ledger{
 		every: every, parts: parts, owners: make(map[owner]*stream), keys: make(map[string]bool), notes: make(map[saying]int),
-		open: make(map[time.Duration]*interval), lastSeen: make([]time.Duration, len(parts)),
+		open: make(map[time.Duration]*interval), lastSeen: make([]time.Duration, len(parts)), standing: make(map[place]bool),
 	}
 }
 
@@ -163,19 +165,13 @@ func (l *Ledger) sample(b *Batch, s *stream, x *record.Sample, out *Out) {
 	if at <= l.given {
 		// Late: it counts, but where devices stood then has been told.
 		late := *x
-		late.At, late.Worker, late.Levels = at, "", nil
-		if late.Self != nil {
-			late.Worker = b.Worker
-		}
+		late.At, late.Worker, late.Levels = at, b.Worker, nil
 		out.Samples = append(out.Samples, late)
 		return
 	}
 	i := l.open[at]
 	if i == nil {
-		i = &interval{
-			cells: make(map[cell]*record.Sample), levels: make(map[cell]map[int]map[record.Level]int64),
-			selfs: make(map[string]*record.Sample),
-		}
+		i = &interval{cells: make(map[cell]*record.Sample), levels: make(map[cell]map[int]map[record.Level]int64)}
 		l.open[at] = i
 	}
 	i.add(b, x, at, l.every)
@@ -187,13 +183,10 @@ func (l *Ledger) round(at time.Duration) time.Duration { return max(l.every, at.
 
 // add merges a sample into the interval.
 func (i *interval) add(b *Batch, x *record.Sample, at, every time.Duration) {
-	if x.Self != nil {
-		i.addSelf(b.Worker, x, at, every)
-	}
-	key := cell{x.Phase, x.Group}
+	key := cell{x.Phase, x.Group, b.Worker}
 	sum := i.cells[key]
 	if sum == nil {
-		sum = &record.Sample{At: at, Every: every, Phase: x.Phase, Group: x.Group}
+		sum = &record.Sample{At: at, Every: every, Phase: x.Phase, Group: x.Group, Worker: b.Worker}
 		i.cells[key] = sum
 	}
 	sum.Add(&x.Tally)
@@ -203,18 +196,19 @@ func (i *interval) add(b *Batch, x *record.Sample, at, every time.Duration) {
 		}
 		i.levels[key][b.Part] = x.Levels // the later one, when there are two
 	}
+	switch {
+	case x.Self == nil:
+	case sum.Self == nil:
+		self := *x.Self
+		sum.Self = &self
+	default:
+		worst(sum.Self, x.Self)
+	}
 }
 
-// addSelf keeps the worst of what the parts of a worker say of the one program that
+// worst keeps the worst of what the parts of a worker say of the one program that
 // runs them all.
-func (i *interval) addSelf(worker string, x *record.Sample, at, every time.Duration) {
-	have := i.selfs[worker]
-	if have == nil {
-		self := *x.Self
-		i.selfs[worker] = &record.Sample{At: at, Every: every, Worker: worker, Phase: x.Phase, Self: &self}
-		return
-	}
-	a, b := have.Self, x.Self
+func worst(a, b *record.Self) {
 	a.CPU, a.MachineCPU, a.Cores = max(a.CPU, b.CPU), max(a.MachineCPU, b.MachineCPU), max(a.Cores, b.Cores)
 	a.SchedDelay, a.GCPause, a.GCCPU = max(a.SchedDelay, b.SchedDelay), max(a.GCPause, b.GCPause), max(a.GCCPU, b.GCCPU)
 	a.Heap, a.Resident = max(a.Heap, b.Heap), max(a.Resident, b.Resident)
@@ -231,14 +225,16 @@ func (l *Ledger) Give(until time.Duration, out *Out) {
 	}
 	slices.Sort(due)
 	for _, at := range due {
-		l.open[at].give(out)
+		l.giveOne(l.open[at], at, out)
 		delete(l.open, at)
 	}
 	l.given = max(l.given, until)
 }
 
-func (i *interval) give(out *Out) {
-	var list []*record.Sample
+func (l *Ledger) giveOne(i *interval, at time.Duration, out *Out) {
+	list := make([]*record.Sample, 0, len(i.cells))
+	here := make(map[place]bool)
+	phase := ""
 	for key, s := range i.cells {
 		for _, levels := range i.levels[key] {
 			if s.Levels == nil {
@@ -247,14 +243,27 @@ func (i *interval) give(out *Out) {
 			for name, n := range levels {
 				s.Levels[name] += n
 			}
+			here[place{s.Group, s.Worker}] = true
+			phase = s.Phase
 		}
 		list = append(list, s)
 	}
-	for _, s := range i.selfs {
-		list = append(list, s)
+	// Of whoever tells no more nothing is there any more.
+	for p := range l.standing {
+		if !here[p] && len(here) > 0 {
+			list = append(list, &record.Sample{At: at, Every: l.every, Phase: phase, Group: p.group, Worker: p.worker, Levels: map[record.Level]int64{}})
+		}
 	}
+	l.standing = here
 	slices.SortFunc(list, func(a, b *record.Sample) int {
-		return cmp.Or(cmp.Compare(a.Phase, b.Phase), cmp.Compare(a.Group, b.Group), cmp.Compare(a.Worker, b.Worker))
+		// That of no group is the last of a worker's.
+		last := func(s *record.Sample) int {
+			if s.Group == "" {
+				return 1
+			}
+			return 0
+		}
+		return cmp.Or(cmp.Compare(a.Worker, b.Worker), cmp.Compare(last(a), last(b)), cmp.Compare(a.Phase, b.Phase), cmp.Compare(a.Group, b.Group))
 	})
 	for _, s := range list {
 		out.Samples = append(out.Samples, *s)

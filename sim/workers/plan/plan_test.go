@@ -48,10 +48,10 @@ func TestRunOfThree(t *testing.T) {
 	if w.counted == 0 || w.noted("never arrived") > 0 || w.noted("ran 3 parts") != 3 {
 		t.Errorf("%d counted, notes %v", w.counted, w.notes)
 	}
-	// As of one machine: a sample an interval, with all devices in its levels.
-	whole := 0
+	// The samples of an interval have all devices in their levels.
+	whole, online := 0, make(map[time.Duration]int64)
 	for _, s := range w.samples {
-		if s.Levels[record.Online] == 1000 {
+		if online[s.At] += s.Levels[record.Online]; online[s.At] == 1000 {
 			whole++
 		}
 	}
