@@ -131,11 +131,11 @@ func (p points) quantiles(name record.Timing) []line {
 		shares[i] = q.share
 	}
 	for i := range p.n {
-		all := make(sparse)
+		all := make(record.Sparse)
 		for b := int64(i) * p.width / p.s.width; b < (int64(i)+1)*p.width/p.s.width && b < int64(len(p.s.bins)); b++ {
-			all.merge(p.s.bins[b][name])
+			all.Merge(p.s.bins[b][name])
 		}
-		found := all.quantiles(shares...)
+		found := all.Quantiles(shares...)
 		for k := range lines {
 			lines[k].Y[i] = math.NaN()
 			if len(all) > 0 {
@@ -148,7 +148,7 @@ func (p points) quantiles(name record.Timing) []line {
 
 // measured reports whether a timing has any duration.
 func (s *series) measured(name record.Timing) bool {
-	return slices.ContainsFunc(s.bins, func(b map[record.Timing]sparse) bool { return len(b[name]) > 0 })
+	return slices.ContainsFunc(s.bins, func(b map[record.Timing]record.Sparse) bool { return len(b[name]) > 0 })
 }
 
 // reasons lists the reasons of errors, the most frequent first.

@@ -17,11 +17,14 @@ type Report struct {
 	series   series
 }
 
-// Read reads a run's folder.
-func Read(dir string) (*Report, error) {
+// Read reads a run's folder. Others may hear of each sample, too.
+func Read(dir string, others ...func(*record.Sample)) (*Report, error) {
 	r := &Report{}
 	run, err := record.Read(dir, func(s *record.Sample) error {
 		r.series.add(s)
+		for _, hear := range others {
+			hear(s)
+		}
 		return nil
 	})
 	if err != nil {

@@ -41,7 +41,7 @@ type series struct {
 	slots map[int64]*slot // by number of the interval
 	last  int64
 	width int64 // slots in a bin
-	bins  []map[record.Timing]sparse
+	bins  []map[record.Timing]record.Sparse
 	judge selfwatch.Judge
 }
 
@@ -124,12 +124,12 @@ func (s *series) merge(n int64, name record.Timing, h *record.Histogram) {
 		s.bins = append(s.bins, nil)
 	}
 	if s.bins[i] == nil {
-		s.bins[i] = make(map[record.Timing]sparse)
+		s.bins[i] = make(map[record.Timing]record.Sparse)
 	}
 	if s.bins[i][name] == nil {
-		s.bins[i][name] = make(sparse)
+		s.bins[i][name] = make(record.Sparse)
 	}
-	s.bins[i][name].add(h)
+	s.bins[i][name].Add(h)
 }
 
 // halve makes bins twice as wide.
@@ -145,7 +145,7 @@ func (s *series) halve() {
 					if to[name] == nil {
 						to[name] = from
 					} else {
-						to[name].merge(from)
+						to[name].Merge(from)
 					}
 				}
 			}
@@ -155,42 +155,4 @@ func (s *series) halve() {
 	half := (len(s.bins) + 1) / 2
 	clear(s.bins[half:])
 	s.bins = s.bins[:half]
-}
-
-// A sparse is a histogram that holds only what occurs: how often by duration.
-type sparse map[time.Duration]int64
-
-func (s sparse) add(h *record.Histogram) {
-	h.Each(func(d time.Duration, n int64) { s[d] += n })
-}
-
-func (s sparse) merge(o sparse) {
-	for d, n := range o {
-		s[d] += n
-	}
-}
-
-// quantiles returns what the shares of all, in rising order, do not exceed.
-func (s sparse) quantiles(shares ...float64) []time.Duration {
-	values := make([]time.Duration, 0, len(s))
-	var total int64
-	for d, n := range s {
-		values = append(values, d)
-		total += n
-	}
-	slices.Sort(values)
-	found := make([]time.Duration, len(shares))
-	var seen int64
-	i := 0
-	for k, q := range shares {
-		need := max(1, int64(q*float64(total)+0.5))
-		for i < len(values) && seen+s[values[i]] < need {
-			seen += s[values[i]]
-			i++
-		}
-		if i < len(values) {
-			found[k] = values[i]
-		}
-	}
-	return found
 }

@@ -90,7 +90,7 @@ func Load(dir string) (*Run, []Sample, error) {
 // what can be known of it is then made from them, and it is Interrupted. An error
 // of each ends it.
 func Read(dir string, each func(*Sample) error) (*Run, error) {
-	r, err := readRun(dir)
+	r, err := ReadRun(dir)
 	killed := errors.Is(err, os.ErrNotExist)
 	if err != nil && !killed {
 		return nil, err
@@ -117,7 +117,9 @@ func Read(dir string, each func(*Sample) error) (*Run, error) {
 	return r, nil
 }
 
-func readRun(dir string) (*Run, error) {
+// ReadRun reads a run without its samples. The error is os.ErrNotExist when the run
+// was killed, or there never was one.
+func ReadRun(dir string) (*Run, error) {
 	b, err := os.ReadFile(filepath.Join(dir, RunFile))
 	if err != nil {
 		return nil, fmt.Errorf("record: %w", err)

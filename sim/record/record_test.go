@@ -172,3 +172,32 @@ func TestEach(t *testing.T) {
 		t.Errorf("%d of %d, longest %v of %v", n, h.Count(), last, h.Max())
 	}
 }
+
+// A Sparse has the percentiles of the histograms in it.
+func TestSparse(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	var whole Histogram
+	sparse, other := make(Sparse), make(Sparse)
+	for i := range 4 {
+		var part Histogram
+		for range 700 {
+			part.Add(time.Duration(r.ExpFloat64() * float64(30*time.Millisecond)))
+		}
+		whole.Merge(&part)
+		if i%2 == 0 {
+			sparse.Add(&part)
+		} else {
+			other.Add(&part)
+		}
+	}
+	sparse.Merge(other)
+	shares := []float64{0, 0.25, 0.5, 0.99, 0.999, 1}
+	for i, got := range sparse.Quantiles(shares...) {
+		if want := whole.Quantile(shares[i]); got != want && shares[i] > 0 {
+			t.Errorf("quantile %v: got %v, want %v", shares[i], got, want)
+		}
+	}
+	if sparse.Count() != 2800 || make(Sparse).Quantiles(0.5)[0] != 0 {
+		t.Errorf("%d durations", sparse.Count())
+	}
+}
