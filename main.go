@@ -15,12 +15,14 @@ import (
 	"github.com/muster/muster/cloudref"
 	"github.com/muster/muster/conformance"
 	"github.com/muster/muster/harness/report"
+	"github.com/muster/muster/harness/target"
 	"github.com/muster/muster/rigs"
 	"github.com/muster/muster/sim/fleet"
 	"github.com/muster/muster/sim/workers"
 )
 
 func main() {
+	target.MainIfAsked() // to be the network of a program
 	os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr))
 }
 

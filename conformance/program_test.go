@@ -17,6 +17,7 @@ const beDevice = "MUSTER_TEST_BE_A_DEVICE"
 
 func TestMain(m *testing.M) {
 	fakerig.MainIfAsked()
+	target.MainIfAsked()
 	if os.Getenv(beDevice) != "" {
 		os.Exit(vdev.Main(os.Args[1:], target.Application(), os.Stdin, os.Stdout))
 	}

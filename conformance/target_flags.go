@@ -34,6 +34,7 @@ type targetFlags struct {
 	deviceID  string
 	deviceKey string
 	pipe      bool
+	shared    bool
 	commands  bool
 	image     string
 
@@ -57,6 +58,7 @@ func (f *targetFlags) add(cmd *cobra.Command, o *Options) {
 	fs.StringVar(&f.deviceKey, "device-key", "", "private key of the program, DER or PEM (default: made)")
 	fs.BoolVar(&f.pipe, "pipe", false, "give the program a pipe as its console, instead of a terminal")
 	fs.StringVar(&f.image, "device-image", "", "application that the board can run: updates send it (boards on a rig get no other)")
+	fs.BoolVar(&f.shared, "shared-network", false, "let the program see the network of this machine (else one over UDP reaches its cloud and nothing else)")
 	fs.BoolVar(&f.commands, "device-commands", false, "the program's application takes lines on its console, such as publish NAME DATA")
 	fs.StringVar(&o.Level, "level", "", "least binding level whose violation is a failure: MUST or SHOULD (default: every level)")
 	fs.StringVar(&o.DeviceOS, "device-os", "", `range of Device OS versions, such as ">= 2.0, < 4" (default: all)`)
@@ -202,12 +204,12 @@ func (f *targetFlags) deviceSpec() (*target.Spec, error) {
 		d.Profile = f.profile
 	}
 	if d.Process != nil {
-		d.Process.Pipe, d.Process.Commands = f.pipe, f.commands
+		d.Process.Pipe, d.Process.Commands, d.Process.SharedNetwork = f.pipe, f.commands, f.shared
 		if f.deviceID != "" || f.deviceKey != "" {
 			d.Process.Devices = []target.ProgramSpec{{ID: f.deviceID, Key: f.deviceKey}}
 		}
-	} else if f.deviceID != "" || f.deviceKey != "" || f.pipe || f.commands {
-		return nil, errors.New("--device-id, --device-key, --device-commands and --pipe are about --device process:COMMAND")
+	} else if f.deviceID != "" || f.deviceKey != "" || f.pipe || f.commands || f.shared {
+		return nil, errors.New("--device-id, --device-key, --device-commands, --pipe and --shared-network are about --device process:COMMAND")
 	}
 	if f.image != "" && d.Process == nil && d.Rig == "" {
 		return nil, errors.New("--device-image is about a board on a rig or a program: simulated devices take what is made up")

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -36,6 +37,10 @@ type program struct {
 	identity Identity
 	command  string // with everything in its place
 	env      []string
+
+	alone bool           // it has a network of its own
+	at    netip.Addr     // where it is then, as its cloud sees it
+	cloud netip.AddrPort // where it looks for its cloud
 
 	mu      sync.Mutex
 	running *run // nil: it is off
@@ -88,6 +93,7 @@ func openPrograms(spec *ProcessSpec, p *profile.Profile, log BoardLog) ([]*progr
 
 func openProgram(spec *ProcessSpec, one ProgramSpec, p *profile.Profile, n int, log BoardLog) (*program, error) {
 	prog := &program{spec: spec, profile: p, log: log}
+	prog.alone = p.Board.UDP && !spec.SharedNetwork
 	if err := prog.name(one.ID); err != nil {
 		return nil, err
 	}
@@ -156,6 +162,7 @@ func (p *program) fill(cloud Address) {
 		{"host", at.Addr().String()},
 		{"port", fmt.Sprint(at.Port())},
 	}
+	p.cloud, p.at = at, netip.AddrFrom4([4]byte{127, 64 | p.id[9]&0x3f, p.id[10], 1 | p.id[11]&0xfe})
 	p.command = absolute("", p.spec.Command)
 	p.env = os.Environ()
 	for _, v := range values {
@@ -300,9 +307,7 @@ func outcome(err error) string {
 
 // once runs the program until it ends or ctx does.
 func (p *program) once(ctx context.Context, r *run) error {
-	cmd := exec.Command("/bin/sh", "-c", p.command) //nolint:gosec // it is what the user asked for
-	cmd.Dir, cmd.Env = p.dir, p.env
-	console, err := p.start(cmd, r)
+	cmd, console, net, err := p.begin(r)
 	if err != nil {
 		p.log("process", fmt.Sprintf("%s does not start: %v", p.id, err))
 		return err
@@ -311,6 +316,9 @@ func (p *program) once(ctx context.Context, r *run) error {
 	r.starts++
 	r.mu.Unlock()
 	p.log("process", fmt.Sprintf("%s runs as process %d", p.id, cmd.Process.Pid))
+	if net != nil {
+		go net.started()
+	}
 	killed := context.AfterFunc(ctx, func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) })
 	defer killed()
 	read := make(chan struct{})
@@ -325,7 +333,35 @@ func (p *program) once(ctx context.Context, r *run) error {
 	r.mu.Lock()
 	r.stdin = nil
 	r.mu.Unlock()
+	if net != nil {
+		err = errors.Join(err, net.close())
+	}
 	return errors.Join(err, console.Close())
+}
+
+// begin starts the program, in a network of its own if it is to have one.
+func (p *program) begin(r *run) (*exec.Cmd, io.ReadCloser, *network, error) {
+	if p.alone {
+		cmd := &exec.Cmd{Dir: p.dir, Env: p.env}
+		net, err := ownNetwork(cmd, p.command, p.at, p.cloud)
+		if err == nil {
+			var console io.ReadCloser
+			if console, err = p.start(cmd, r); err == nil {
+				return cmd, console, net, nil
+			}
+			err = errors.Join(err, net.close())
+		}
+		if !noNetwork(err) {
+			return nil, nil, nil, err
+		}
+		p.alone = false
+		p.log("process", fmt.Sprintf("%s gets no network of its own (%v): programs that bind port %d of all addresses, as the virtual device of Device OS does, take what is meant for one another",
+			p.id, err, p.cloud.Port()))
+	}
+	cmd := exec.Command("/bin/sh", "-c", p.command) //nolint:gosec // it is what the user asked for
+	cmd.Dir, cmd.Env = p.dir, p.env
+	console, err := p.start(cmd, r)
+	return cmd, console, nil, err
 }
 
 // start starts the program with its console, a terminal or a pipe.
@@ -336,7 +372,7 @@ func (p *program) start(cmd *exec.Cmd, r *run) (io.ReadCloser, error) {
 	if !p.spec.Pipe {
 		return p.startOnTerminal(cmd, r)
 	}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	ofItsOwn(cmd).Setpgid = true
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, err
@@ -355,6 +391,14 @@ func (p *program) start(cmd *exec.Cmd, r *run) (io.ReadCloser, error) {
 	return console, nil
 }
 
+// ofItsOwn returns what is special of a process that is to be started.
+func ofItsOwn(cmd *exec.Cmd) *syscall.SysProcAttr {
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	return cmd.SysProcAttr
+}
+
 // startOnTerminal gives it a terminal that changes nothing: no echo of what it is
 // told, no keys with a meaning.
 func (p *program) startOnTerminal(cmd *exec.Cmd, r *run) (io.ReadCloser, error) {
@@ -368,7 +412,7 @@ func (p *program) startOnTerminal(cmd *exec.Cmd, r *run) (io.ReadCloser, error) 
 	}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = tty, tty, tty
 	// A session of its own makes it the leader of a group, too.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	ofItsOwn(cmd).Setsid, cmd.SysProcAttr.Setctty = true, true
 	if err := cmd.Start(); err != nil {
 		return nil, errors.Join(err, console.Close())
 	}

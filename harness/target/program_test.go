@@ -14,6 +14,11 @@ import (
 	"github.com/muster/muster/sim/profile"
 )
 
+func TestMain(m *testing.M) {
+	MainIfAsked()
+	os.Exit(m.Run())
+}
+
 // aProgram runs a command of the shell as a device, and returns what it says on its
 // console.
 func aProgram(t *testing.T, command string, pty bool) (*program, <-chan string) {

@@ -76,6 +76,10 @@ type ProcessSpec struct {
 	Dir string `yaml:"dir"`
 	// Pipe gives the programs a pipe as their console, instead of a terminal.
 	Pipe bool `yaml:"pipe"`
+	// SharedNetwork lets the programs see the network of this machine. Else one over
+	// UDP has a network of its own, where the system allows that: it reaches its cloud
+	// and nothing else.
+	SharedNetwork bool `yaml:"shared-network"`
 	// Commands says that the application takes lines on its console.
 	Commands bool `yaml:"commands"`
 }

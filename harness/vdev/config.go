@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/muster/muster/protocol/dtls"
@@ -33,41 +34,49 @@ type config struct {
 	// application out, dies ends it so often before it connects.
 	yes, bare bool
 	dies      int
+	verbosity int
 }
 
 // The options, by the names that the virtual device has for them. What it does not
 // have is for tests.
 type options struct {
 	deviceID, deviceKey, serverKey, protocol, release string
+	verbosity                                         int
 	yes, bare                                         bool
 	dies                                              int
 }
 
+// tests are the options that only the stand-in has.
+var tests = []string{"release", "yes", "bare", "dies"}
+
 // configFile holds options, a line each.
 const configFile = "vdev.conf"
 
-// configure reads the options: the command line, else the environment, else the
-// file, else what the virtual device takes.
+// configure reads the options. What stands in the file counts before the command
+// line, and that before the environment: the first that names a value keeps it.
 func configure(args []string) (*config, error) {
-	o := options{deviceKey: "device_key.der", serverKey: "server_key.der", protocol: "tcp", release: "6.2.0"}
+	o := options{deviceKey: "device_key.der", serverKey: "server_key.der", release: "6.2.0"}
 	f := flag.NewFlagSet("vdev", flag.ContinueOnError)
 	f.StringVar(&o.deviceID, "device_id", "", "24 hex digits")
 	f.StringVar(&o.deviceKey, "device_key", o.deviceKey, "file")
 	f.StringVar(&o.serverKey, "server_key", o.serverKey, "file")
-	f.StringVar(&o.protocol, "protocol", o.protocol, "tcp or udp")
+	f.StringVar(&o.protocol, "protocol", "", "tcp or udp; tcp")
+	f.IntVar(&o.verbosity, "v", 0, "how much to log, 0 (nothing) to 70")
 	f.StringVar(&o.release, "release", o.release, "of Device OS")
 	f.BoolVar(&o.yes, "yes", false, "answer everything")
 	f.BoolVar(&o.bare, "bare", false, "register nothing")
 	f.IntVar(&o.dies, "dies", 0, "end so often at the start")
-	if err := fromFile(f); err != nil {
+	if err := f.Parse(args); err != nil {
 		return nil, err
 	}
+	given := make(map[string]bool)
+	f.Visit(func(one *flag.Flag) { given[one.Name] = true })
 	f.VisitAll(func(one *flag.Flag) {
-		if v, ok := os.LookupEnv("VDEV_" + strings.ToUpper(one.Name)); ok {
+		if v, ok := os.LookupEnv("VDEV_" + strings.ToUpper(one.Name)); ok && !given[one.Name] {
 			_ = f.Set(one.Name, v)
 		}
 	})
-	if err := f.Parse(args); err != nil {
+	if err := fromFile(f); err != nil {
 		return nil, err
 	}
 	return o.load()
@@ -83,7 +92,10 @@ func fromFile(f *flag.FlagSet) error {
 	defer file.Close()
 	for lines := bufio.NewScanner(file); lines.Scan(); {
 		name, value, _ := strings.Cut(lines.Text(), "=")
-		if err := f.Set(strings.TrimSpace(name), strings.TrimSpace(value)); err != nil {
+		if name = strings.TrimSpace(name); slices.Contains(tests, name) {
+			return fmt.Errorf("%s: unrecognised option '%s'", configFile, name)
+		}
+		if err := f.Set(name, strings.TrimSpace(value)); err != nil {
 			return fmt.Errorf("%s: %w", configFile, err)
 		}
 	}
@@ -91,7 +103,7 @@ func fromFile(f *flag.FlagSet) error {
 }
 
 func (o *options) load() (*config, error) {
-	c := &config{yes: o.yes, bare: o.bare, dies: o.dies}
+	c := &config{yes: o.yes, bare: o.bare, dies: o.dies, verbosity: o.verbosity}
 	id, err := hex.DecodeString(o.deviceID)
 	if err != nil || len(id) != len(c.id) {
 		return nil, fmt.Errorf("device_id %q: want 24 hex digits", o.deviceID)

@@ -52,11 +52,21 @@ func died(times int) bool {
 }
 
 func run(c *config, app *device.App, stdin io.Reader, stdout io.Writer) error {
+	at := netip.AddrPortFrom(c.cloud, fleet.PortUDP)
+	if c.profile.Board.UDP {
+		local, err := bindPort(at)
+		if err != nil {
+			return err
+		}
+		at = local
+	}
 	again := make(chan struct{}, 1)
 	f, err := fleet.NewReal(fleet.Options{
-		UDP: netip.AddrPortFrom(c.cloud, fleet.PortUDP), TCP: netip.AddrPortFrom(c.cloud, fleet.PortTCP), Shards: 1,
+		UDP: at, TCP: netip.AddrPortFrom(c.cloud, fleet.PortTCP), Shards: 1,
 		Observe: func(_ int, _ clock.Instant, e device.Event) {
-			fmt.Fprintf(stdout, "0000000001 [app] INFO: %s %s\n", e.Kind, e.Name)
+			if c.verbosity > 0 {
+				fmt.Fprintf(stdout, "0000000001 [app] INFO: %s %s\n", e.Kind, e.Name)
+			}
 			if e.Kind == device.UpdateApplied {
 				again <- struct{}{}
 			}

@@ -44,6 +44,12 @@ func Listen(addr netip.AddrPort, config Config) (*Engine, error) {
 				}
 			}
 		}
+		if addr.Addr().IsLoopback() {
+			if err := e.shards[i].sock.yield(); err != nil {
+				e.Close()
+				return nil, fmt.Errorf("udp: sharing port %d with devices on this machine: %w", addr.Port(), err)
+			}
+		}
 	}
 	return e, nil
 }

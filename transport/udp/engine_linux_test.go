@@ -1,8 +1,11 @@
 package udp
 
 import (
+	"net"
 	"net/netip"
+	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -215,5 +218,49 @@ func TestBadDatagramAmongGood(t *testing.T) {
 	c.wait(t)
 	if got := e.Counts(); got[transport.SendTooLong] != 1 {
 		t.Errorf("counts: %v", got)
+	}
+}
+
+// A device on this machine that binds the cloud's port on all addresses, as the
+// virtual device does, takes nothing from the cloud, and neither keeps the other from
+// starting. A second cloud is refused all the same.
+func TestDeviceBesideItsCloud(t *testing.T) {
+	device := func(port uint16) *net.UDPConn {
+		lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
+			return control(c, func(fd int) error { return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1) })
+		}}
+		c, err := lc.ListenPacket(t.Context(), "udp4", netip.AddrPortFrom(netip.IPv4Unspecified(), port).String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = c.Close() })
+		return c.(*net.UDPConn)
+	}
+	ask := func(c *net.UDPConn, cloud netip.AddrPort, what string) {
+		t.Helper()
+		if _, err := c.WriteToUDPAddrPort([]byte(what), cloud); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.SetReadDeadline(time.Now().Add(patience)); err != nil {
+			t.Fatal(err)
+		}
+		b := make([]byte, 100)
+		n, from, err := c.ReadFromUDPAddrPort(b)
+		if err != nil || string(b[:n]) != what || from != cloud {
+			t.Fatalf("%q from %v, %v", b[:n], from, err)
+		}
+	}
+	for _, shards := range []int{1, 3} {
+		e := listen(t, netip.MustParseAddrPort("127.77.1.1:0"), Config{Shards: shards})
+		serve(t, e, echo{})
+		c := device(e.Addr(0).Port()) // behind the cloud
+		ask(c, e.Addr(0), "one")
+		again := listen(t, netip.AddrPortFrom(netip.MustParseAddr("127.77.1.2"), e.Addr(0).Port()), Config{Shards: shards}) // behind the device
+		serve(t, again, echo{})
+		ask(c, again.Addr(0), "two")
+		if other, err := Listen(again.Addr(0), Config{Shards: shards}); err == nil {
+			other.Close()
+			t.Error("a second cloud shares the address of the first")
+		}
 	}
 }

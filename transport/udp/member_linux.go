@@ -51,7 +51,7 @@ func newMember(g *Group, local, peer netip.AddrPort) (*member, error) {
 func memberReceiveBuffer(shared int) int { return min(shared, 128<<10) }
 
 func (m *member) bind(local, peer netip.AddrPort, six bool) error {
-	if err := prepare(m.fd, six, false); err != nil {
+	if err := prepare(m.fd, six, false, false); err != nil {
 		return err
 	}
 	if err := unix.Bind(m.fd, toSockaddr(local)); err != nil {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"unsafe"
@@ -37,9 +39,21 @@ type socket struct {
 // openSocket binds a socket. Only one that is shared may take a port that other
 // sockets of the same user have and share too.
 func openSocket(addr netip.AddrPort, shared bool, receiveBuffer int) (*socket, error) {
+	conn, err := bind(addr, shared, false)
+	if errors.Is(err, unix.EADDRINUSE) && addr.Addr().Is4() && addr.Addr().IsLoopback() && (shared || !taken(addr)) {
+		// A device on this machine has the port on all addresses, and may share it.
+		conn, err = bind(addr, shared, true)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return newSocket(conn, receiveBuffer)
+}
+
+func bind(addr netip.AddrPort, shared, beside bool) (*net.UDPConn, error) {
 	six := addr.Addr().Is6()
 	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
-		return control(c, func(fd int) error { return prepare(fd, six, shared) })
+		return control(c, func(fd int) error { return prepare(fd, six, shared, beside) })
 	}}
 	network := "udp4"
 	if six {
@@ -49,7 +63,21 @@ func openSocket(addr netip.AddrPort, shared bool, receiveBuffer int) (*socket, e
 	if err != nil {
 		return nil, err
 	}
-	return newSocket(conn.(*net.UDPConn), receiveBuffer)
+	return conn.(*net.UDPConn), nil
+}
+
+// taken reports whether some socket of this machine has exactly that address, or
+// whether nobody knows.
+func taken(addr netip.AddrPort) bool {
+	table, err := os.ReadFile("/proc/self/net/udp")
+	if err != nil {
+		return true
+	}
+	// As the kernel prints it: a word of the machine's order, little-endian on all
+	// that have this file and are in use.
+	a := addr.Addr().As4()
+	local := fmt.Sprintf(" %02X%02X%02X%02X:%04X ", a[3], a[2], a[1], a[0], addr.Port())
+	return strings.Contains(string(table), local)
 }
 
 func newSocket(conn *net.UDPConn, receiveBuffer int) (*socket, error) {
@@ -70,7 +98,12 @@ func newSocket(conn *net.UDPConn, receiveBuffer int) (*socket, error) {
 }
 
 // prepare sets what must be set before the socket is bound.
-func prepare(fd int, six, shared bool) error {
+func prepare(fd int, six, shared, beside bool) error {
+	if beside {
+		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
+			return err
+		}
+	}
 	if shared {
 		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1); err != nil {
 			return err
@@ -93,6 +126,18 @@ func prepare(fd int, six, shared bool) error {
 func (s *socket) share() error {
 	return control(s.raw, func(fd int) error {
 		return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
+	})
+}
+
+// yield lets a program bind the port on all addresses of this machine, if it says
+// that it shares it (SO_REUSEADDR); what is sent to this address still arrives here.
+// Another engine does not say so, and is refused.
+//
+// Device OS: the virtual device binds port 5684 that way, to talk to port 5684 of
+// its cloud.
+func (s *socket) yield() error {
+	return control(s.raw, func(fd int) error {
+		return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
 	})
 }
 

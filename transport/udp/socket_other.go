@@ -43,6 +43,9 @@ func openSocket(addr netip.AddrPort, shared bool, receiveBuffer int) (*socket, e
 
 func (s *socket) share() error { return errors.ErrUnsupported }
 
+// yield does nothing: what shares a port with whom differs from system to system.
+func (s *socket) yield() error { return nil }
+
 // drops is unknown.
 func (s *socket) drops() uint64 { return 0 }
 
