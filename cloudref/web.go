@@ -60,9 +60,9 @@ func openWeb(ctx context.Context, c *Cloud, o webOptions, log *slog.Logger) (*we
 	if err != nil {
 		return nil, err
 	}
-	network := "tcp6"
+	network := "tcp" // IPv4 for a name that has both, as clients try it first
 	if a, err := netip.ParseAddrPort(address); err == nil && a.Addr().Is4() {
-		network = "tcp4" // for "tcp", 0.0.0.0 is every IPv6 address too
+		network = "tcp4" // for "tcp", 0.0.0.0 would be every IPv6 address too
 	}
 	l, err := (&net.ListenConfig{}).Listen(ctx, network, address)
 	if err != nil {

@@ -19,15 +19,18 @@ func (s *Server) deviceContext(q *request) (context.Context, context.CancelFunc)
 }
 
 // callFunction answers POST /v1/devices/:id/:function. The argument is in arg
-// (documents) or args (the clients).
+// (documents), args (the clients) or params (tools of the first years).
 func (s *Server) callFunction(q *request) (any, error) {
 	d, err := s.device(q)
 	if err != nil {
 		return nil, err
 	}
-	argument := q.body.text("arg")
-	if !q.body.has("arg") {
-		argument = q.body.text("args")
+	argument := ""
+	for _, name := range []string{"arg", "args", "params"} {
+		if q.body.has(name) {
+			argument = q.body.text(name)
+			break
+		}
 	}
 	ctx, cancel := s.deviceContext(q)
 	defer cancel()

@@ -82,6 +82,7 @@ func TestFunctions(t *testing.T) {
 	for _, test := range []struct{ kind, content, called string }{
 		{form, "arg=strong", "brew(strong)"},
 		{form, "args=strong", "brew(strong)"},
+		{form, "params=strong", "brew(strong)"},
 		{"application/json", `{"args":"strong"}`, "brew(strong)"},
 		{"application/json", `{"arg":"strong","args":"weak"}`, "brew(strong)"},
 		{"application/json", `{"arg":7}`, "brew(7)"},

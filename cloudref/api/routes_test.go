@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"mime/multipart"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"regexp"
 	"strings"
@@ -194,6 +195,11 @@ func TestPreflight(t *testing.T) {
 	if a.status != http.StatusNoContent || a.body != "" || a.header.Get("Access-Control-Allow-Origin") != "*" ||
 		a.header.Get("Access-Control-Allow-Headers") != "X-Requested-With, Content-Type, Accept, Authorization" {
 		t.Errorf("got %d %q %v", a.status, a.body, a.header)
+	}
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodOptions, "/v1/devices/events", http.NoBody)
+	r.Header.Set("Access-Control-Request-Headers", "last-event-id,x-particle-tool")
+	if got := b.send(r).header.Get("Access-Control-Allow-Headers"); !strings.HasSuffix(got, "Authorization, last-event-id,x-particle-tool") {
+		t.Errorf("a client with headers of its own may send %q", got)
 	}
 	if a := b.json("GET", "/v1/devices", ""); a.header.Get("Access-Control-Allow-Origin") != "*" {
 		t.Errorf("no CORS header: %v", a.header)

@@ -160,7 +160,7 @@ func (s *Server) Close() { s.close() }
 // whole answer: event streams have no end, and s bounds each of its writes.
 func (s *Server) HTTP(handler http.Handler) *http.Server {
 	h := &http.Server{
-		Handler:           handler,
+		Handler:           tidy(handler),
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
@@ -190,12 +190,17 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Access-Control-Allow-Origin", "*")
 	if r.Method == http.MethodOptions {
 		w.Header().Set("Access-Control-Allow-Methods", "GET, POST, PUT, PATCH, DELETE, OPTIONS")
-		w.Header().Set("Access-Control-Allow-Headers", "X-Requested-With, Content-Type, Accept, Authorization")
+		allowed := "X-Requested-With, Content-Type, Accept, Authorization"
+		if asked := r.Header.Get("Access-Control-Request-Headers"); asked != "" {
+			allowed += ", " + asked // whatever a client marks its requests with
+		}
+		w.Header().Set("Access-Control-Allow-Headers", allowed)
+		w.Header().Set("Vary", "Access-Control-Request-Headers")
 		w.Header().Set("Access-Control-Max-Age", "300")
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
-	s.mux.ServeHTTP(w, r)
+	tidy(s.mux).ServeHTTP(w, r)
 }
 
 // randomHex returns n random bytes in hexadecimal.
