@@ -33,6 +33,7 @@ type Cloud struct {
 	events events
 	safe   safeMode
 	fleet  fleet
+	order  order
 	hooks  *hooks.Runner
 	trust  trust
 	// traffic remembers what devices say, nil without Options.Page.
@@ -74,6 +75,7 @@ func Start(ctx context.Context, o Options) (*Cloud, error) {
 		}
 	}
 	c.calls.init()
+	c.order.init()
 	c.safe.init()
 	c.fleet.init()
 	c.o.Hooks.Log = o.Log

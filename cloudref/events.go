@@ -134,7 +134,12 @@ func (c *Cloud) publish(ctx context.Context, p api.Publication) error {
 		Account: p.Owner, Device: p.Device, At: told.Published, Body: endpoint.AppendEvent(nil, e),
 		Node: c.id, Product: uint16(p.Product),
 	})
-	if err := c.store.Do(ctx, append(c.hookCalls(&told), op)...); err != nil {
+	calls, call := c.hookCalls(&told)
+	if call != "" {
+		c.order.begin(call, 0)
+		defer c.order.end(call)
+	}
+	if err := c.store.Do(ctx, append(calls, op)...); err != nil {
 		return fmt.Errorf("cloud: the event was not stored: %w", err)
 	}
 	c.node.Publish(p.Owner, e)
@@ -177,6 +182,7 @@ func (c *Cloud) observe(o endpoint.Observation) {
 	case endpoint.Published:
 		c.metrics.events.WithLabelValues("device").Inc()
 		c.events.emit(c.told(&o, o.Event)) // its webhooks are in the store already
+		c.order.endOf(o.Serial)
 	case endpoint.Online:
 		c.announce(o)
 		c.stream(o, pdc.EventStatus, []byte(pdc.StatusOnline))
@@ -215,7 +221,11 @@ func (c *Cloud) told(o *endpoint.Observation, e app.Event) Event {
 // stored with the event, before the device hears that it was taken.
 func (c *Cloud) along(o endpoint.Observation) []store.Op {
 	e := c.told(&o, o.Event)
-	return c.hookCalls(&e)
+	calls, call := c.hookCalls(&e)
+	if call != "" {
+		c.order.begin(call, o.Serial)
+	}
+	return calls
 }
 
 // stream tells readers and webhooks of something that the cloud noticed itself, in
@@ -228,15 +238,15 @@ func (c *Cloud) stream(o endpoint.Observation, name string, data []byte) {
 func (c *Cloud) streamAs(o endpoint.Observation, core, name string, data []byte) {
 	e := c.told(&o, app.Event{Name: name, Data: data, TTL: pdc.DefaultTTL})
 	e.Core = core
-	if calls := c.hookCalls(&e); len(calls) > 0 {
+	c.events.emit(e)
+	c.tell(tale{Event: &e})
+	if calls, _ := c.hookCalls(&e); len(calls) > 0 {
 		c.store.Write(calls, func(err error) {
 			if err != nil {
 				c.o.Log(fmt.Sprintf("device %s: its webhooks for %s are not called: %v", o.Device, name, err))
 			}
 		})
 	}
-	c.events.emit(e)
-	c.tell(tale{Event: &e})
 }
 
 // refusal names the device and what to do.

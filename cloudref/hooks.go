@@ -18,22 +18,23 @@ import (
 )
 
 // hookCalls returns the operations that put the webhook calls of an event into the
-// store's queue. They belong into one batch with the event: who is told that the
-// event was taken is told that its hooks will be called.
-func (c *Cloud) hookCalls(e *Event) []store.Op {
+// store's queue, and the id of the call, "" for none. They belong into one batch with
+// the event: who is told that the event was taken is told that its hooks will be
+// called.
+func (c *Cloud) hookCalls(e *Event) ([]store.Op, string) {
 	if ofHooks(e.Name) {
-		return nil
+		return nil, ""
 	}
 	wanted := c.store.HooksFor(e.Owner, e.Product, e.Device, e.Name)
 	if len(wanted) == 0 {
-		return nil
+		return nil, ""
 	}
 	call := callOf(e)
 	ops := make([]store.Op, 0, len(wanted))
 	for _, h := range wanted {
 		ops = append(ops, call.Op(h.ID))
 	}
-	return ops
+	return ops, call.ID
 }
 
 // ofHooks reports whether an event has a name that hooks give theirs: with the
@@ -80,6 +81,7 @@ func (r replier) Reply(ctx context.Context, h *store.Hook, call *hooks.Call, rep
 	if len(replies) == 0 {
 		return nil
 	}
+	r.c.order.wait(ctx, call.ID)
 	at := time.Now()
 	ops := make([]store.Op, 0, len(replies))
 	for _, reply := range replies {
@@ -115,10 +117,9 @@ func replyEvent(r hooks.Reply) app.Event {
 }
 
 // HookHistory implements api.Cloud.
-func (c *Cloud) HookHistory(id store.DeviceID) hooks.History { return c.hooks.History(id) }
-
-// ForgetHook implements api.Cloud.
-func (c *Cloud) ForgetHook(id store.DeviceID) { c.hooks.Forget(id) }
+func (c *Cloud) HookHistory(ctx context.Context, id store.DeviceID) (hooks.History, error) {
+	return c.hooks.History(ctx, id)
+}
 
 // TestHook implements api.Cloud.
 func (c *Cloud) TestHook(ctx context.Context, h *store.Hook, e Event) ([]byte, error) {

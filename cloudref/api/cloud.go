@@ -50,11 +50,10 @@ type Cloud interface {
 	LedgerChanged(l *store.Ledger, scope string, updated time.Time)
 	LedgerDefined(l *store.Ledger)
 
-	// HookHistory returns what became of the last calls of a webhook, ForgetHook drops
-	// that, and TestHook makes a call at once and returns the body of the answer; its
-	// error is a *hooks.SpecError where the hook or its server is the reason.
-	HookHistory(id store.DeviceID) hooks.History
-	ForgetHook(id store.DeviceID)
+	// HookHistory returns what became of the last calls of a webhook. TestHook makes a
+	// call at once and returns the body of the answer; its error is a *hooks.SpecError
+	// where the hook or its server is the reason.
+	HookHistory(ctx context.Context, id store.DeviceID) (hooks.History, error)
 	TestHook(ctx context.Context, h *store.Hook, e Event) ([]byte, error)
 	// Own says that the API is served on an address, which webhooks must not reach.
 	Own(a netip.AddrPort)

@@ -183,9 +183,9 @@ func (f *fakeCloud) announce(e Event) {
 	}
 }
 
-func (f *fakeCloud) HookHistory(store.DeviceID) hooks.History { return f.history }
-
-func (f *fakeCloud) ForgetHook(store.DeviceID) {}
+func (f *fakeCloud) HookHistory(context.Context, store.DeviceID) (hooks.History, error) {
+	return f.history, nil
+}
 
 func (f *fakeCloud) TestHook(_ context.Context, h *store.Hook, e Event) ([]byte, error) {
 	if h.Event == "bad" {

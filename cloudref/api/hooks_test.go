@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/muster/muster/cloudref/store"
 )
@@ -28,17 +29,16 @@ func TestAWebhookAnswersADevice(t *testing.T) {
 	other := x.puppet(2, "bath", x.account)
 	stranger := x.puppet(3, "bobs", store.AccountID{0xb0})
 	id := p.id.String()
-	// An answer may overtake the event on its way to readers: each has its own stream.
-	temperature, sent, answers := x.events("/v1/devices/events/temp"), x.events("/v1/devices/events/hook-sent"), x.events("/v1/devices/events/orders")
+	stream := x.events("/v1/devices/events")
 	p.publish("temperature", "21.5")
 	got, err := url.ParseQuery(<-called)
 	if err != nil || got.Get("event") != "temperature" || got.Get("data") != "21.5" || got.Get("coreid") != id || got.Get("published_at") == "" {
 		t.Errorf("the server got %v", got)
 	}
-	x.wantEvent(temperature, event{"temperature", "21.5", id})
-	x.wantEvent(sent, event{"hook-sent/temperature", "undefined", "particle-internal"})
-	x.wantEvent(answers, event{"orders/temperature/0", long[:512], "particle-internal"})
-	x.wantEvent(answers, event{"orders/temperature/1", long[512:], "particle-internal"})
+	x.wantEvent(stream, event{"temperature", "21.5", id})
+	x.wantEvent(stream, event{"hook-sent/temperature", "undefined", "particle-internal"})
+	x.wantEvent(stream, event{"orders/temperature/0", long[:512], "particle-internal"})
+	x.wantEvent(stream, event{"orders/temperature/1", long[512:], "particle-internal"})
 	for _, device := range []*puppet{p, other} {
 		for n, want := range []string{long[:512], long[512:]} {
 			if e := <-device.heard; e.Name != fmt.Sprintf("orders/temperature/%d", n) || string(e.Data) != want {
@@ -54,6 +54,46 @@ func TestAWebhookAnswersADevice(t *testing.T) {
 	x.do("POST", "/v1/devices/events", jsonType, `{"name":"temp/2","data":"y"}`)
 	if got, _ := url.ParseQuery(<-called); got.Get("event") != "temp/2" {
 		t.Errorf("the server got %v", got)
+	}
+}
+
+// However fast a server answers, readers hear of the event first, then of the call,
+// then of the answer.
+func TestAnswersComeBehindTheirEvents(t *testing.T) {
+	x := newSite(t)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "espresso") }))
+	defer server.Close()
+	x.do("POST", "/v1/webhooks", jsonType, `{"event":"temp","url":"`+server.URL+`"}`)
+	p := x.puppet(1, "kitchen", x.account)
+	stream := x.events("/v1/devices/events")
+	const each = 30
+	for n := range each {
+		p.publish(fmt.Sprintf("temp/device/%d", n), "x")
+		x.do("POST", "/v1/devices/events", jsonType, fmt.Sprintf(`{"name":"temp/api/%d","data":"x"}`, n))
+	}
+	stage := map[string]int{}
+	late := time.After(3 * patience)
+	for seen := 0; seen < 2*each; {
+		var e event
+		select {
+		case e = <-stream:
+		case <-late:
+			t.Fatalf("%d of %d calls were answered", seen, 2*each)
+		}
+		name, want := e.name, 0
+		switch {
+		case strings.HasPrefix(name, "hook-sent/"):
+			name, want = strings.TrimPrefix(name, "hook-sent/"), 1
+		case strings.HasPrefix(name, "hook-response/"):
+			name, want = strings.TrimSuffix(strings.TrimPrefix(name, "hook-response/"), "/0"), 2
+			seen++
+		case !strings.HasPrefix(name, "temp/"):
+			continue
+		}
+		if stage[name] != want {
+			t.Errorf("%s came as number %d of its events", e.name, stage[name])
+		}
+		stage[name]++
 	}
 }
 
@@ -80,10 +120,10 @@ func TestAProductWebhook(t *testing.T) {
 	x.do("POST", "/v1/products/1000/devices", jsonType, `{"id":"`+id+`"}`)
 	x.do("POST", "/v1/products/1000/integrations", jsonType,
 		`{"event":"temp","url":"`+server.URL+`","body":"{{PRODUCT_ID}} {{PARTICLE_DEVICE_ID}}","responseTopic":"orders/{{PARTICLE_DEVICE_ID}}"}`)
-	temp, answers := x.events("/v1/products/1000/events/temp"), x.events("/v1/products/1000/events/orders")
+	stream := x.events("/v1/products/1000/events")
 	p.publish("temp", "1")
-	x.wantEvent(temp, event{"temp", "1", id})
-	x.wantEvent(answers, event{"orders/" + id + "/0", "1000 " + id, "particle-internal"})
+	x.wantEvent(stream, event{"temp", "1", id})
+	x.wantEvent(stream, event{"orders/" + id + "/0", "1000 " + id, "particle-internal"})
 	if e := <-p.heard; e.Name != "orders/"+id+"/0" {
 		t.Errorf("the device heard %s", e.Name)
 	}

@@ -94,8 +94,12 @@ func (s *Server) getHook(q *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	history, err := s.cloud.HookHistory(q.Context(), h.ID)
+	if err != nil {
+		return nil, err
+	}
 	o := s.hookObject(q, h)
-	o["logs"], o["counters"] = s.hookLogs(h), s.hookCounters(h)
+	o["logs"], o["counters"] = hookLogs(history), hookCounters(history)
 	return object{"integration": o}, nil
 }
 
@@ -105,21 +109,25 @@ func (s *Server) getWebhook(q *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	history, err := s.cloud.HookHistory(q.Context(), h.ID)
+	if err != nil {
+		return nil, err
+	}
 	o := s.hookObject(q, h)
 	failed := []object{}
-	logs := s.hookLogs(h)
+	logs := hookLogs(history)
 	for _, l := range logs {
 		if l["type"] == "ERROR" {
 			failed = append(failed, l)
 		}
 	}
-	o["logs"], o["errors"], o["counters"] = logs, failed, s.hookCounters(h)
+	o["logs"], o["errors"], o["counters"] = logs, failed, hookCounters(history)
 	return object{"webhook": o}, nil
 }
 
-func (s *Server) hookLogs(h *store.Hook) []object {
+func hookLogs(h hooks.History) []object {
 	logs := []object{}
-	for _, r := range s.cloud.HookHistory(h.ID).Last {
+	for _, r := range h.Last {
 		o := object{
 			"event": r.Event, "type": "SUCCESS", "time": timestamp(r.At), "attempt": r.Attempt,
 			"duration_ms": r.Duration.Milliseconds(), "status": nil, "message": nil,
@@ -135,9 +143,13 @@ func (s *Server) hookLogs(h *store.Hook) []object {
 	return logs
 }
 
-func (s *Server) hookCounters(h *store.Hook) []object {
-	history := s.cloud.HookHistory(h.ID)
-	return []object{{"date": s.c.Now().UTC().Format("2006-01-02"), "success": history.Succeeded, "error": history.Failed}}
+// hookCounters counts attempts by day, the last first.
+func hookCounters(h hooks.History) []object {
+	counters := []object{}
+	for _, day := range h.Days {
+		counters = append(counters, object{"date": day.Date, "success": day.Succeeded, "error": day.Failed})
+	}
+	return counters
 }
 
 // changeHook answers PUT /v1/integrations/:id and its twins: what is not given takes
@@ -162,7 +174,6 @@ func (s *Server) dropHook(q *request) (any, error) {
 	if err := s.store.RemoveHook(q.Context(), h.ID); err != nil {
 		return nil, err
 	}
-	s.cloud.ForgetHook(h.ID)
 	return noContent{}, nil
 }
 

@@ -30,7 +30,7 @@ func TestWebhooks(t *testing.T) {
 			t.Errorf("%s is %v, want %v", name, o[name], want)
 		}
 	}
-	b.cloud.history = hooks.History{Succeeded: 1, Failed: 1, Last: []hooks.Record{
+	b.cloud.history = hooks.History{Days: []hooks.Day{{Date: "2026-01-02", Succeeded: 1, Failed: 1}}, Last: []hooks.Record{
 		{At: epoch, Event: "temp/1", Attempt: 1, Duration: 5 * time.Millisecond, Status: 500, Error: "error status 500 from example.com"},
 		{At: epoch, Event: "temp/2", Attempt: 1, Duration: 7 * time.Millisecond, Status: 200},
 	}}

@@ -219,8 +219,10 @@ type Observation struct {
 	What   What
 	// Effect is what the application layer said, of What Application.
 	Effect app.Effect
-	// Event is what was published, of What Published.
-	Event app.Event
+	// Event is what was published, of What Published, and Serial its number: the same
+	// one is in the Observation that Along gets.
+	Event  app.Event
+	Serial uint64
 	// Detail says why, in words. Why is the same as a label, of What Refused.
 	Detail string
 	Why    Reason

@@ -28,6 +28,7 @@ type heldOut struct {
 	sends   []app.Send
 	effects []app.Effect
 	publish []app.Event
+	serial  uint64             // of the first of publish
 	leaving transport.StreamID // of the session that this one replaces
 	save    app.Parts
 	begins  bool       // the session is stored for the first time
@@ -165,10 +166,13 @@ func (d *device) ops(h *heldOut) []store.Op {
 	if h.save&app.SaveLedgers != 0 {
 		ops = append(ops, store.PutApp(d.id, partLedgers, d.app.AppendState(app.SaveLedgers, nil)))
 	}
+	if n := uint64(len(h.publish)); n > 0 {
+		h.serial = d.n.serial.Add(n) - n + 1
+	}
 	for i, e := range h.publish {
 		name := d.nameOfEvent(h, i)
 		ops = append(ops, store.Append(d.n.storedEvent(d, e)).Once(name))
-		for j, op := range d.n.c.Along(d.n.fill(max(d.heard, 0), d, Observation{What: Published, Event: e})) {
+		for j, op := range d.n.c.Along(d.n.fill(max(d.heard, 0), d, Observation{What: Published, Event: e, Serial: h.serial + uint64(i)})) {
 			ops = append(ops, op.Once(fmt.Sprintf("%s.%d", name, j)))
 		}
 	}
@@ -277,8 +281,8 @@ func (d *device) releaseOne(now clock.Instant, h *heldOut, w *work) {
 	for _, e := range h.effects {
 		d.effect(now, h.session, e, w)
 	}
-	for _, e := range h.publish {
-		d.n.observe(now, d, Observation{What: Published, Event: e})
+	for i, e := range h.publish {
+		d.n.observe(now, d, Observation{What: Published, Event: e, Serial: h.serial + uint64(i)})
 		d.n.route(d, e)
 	}
 	d.reroute()

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 
 	"github.com/muster/muster/cloudref/app"
 	"github.com/muster/muster/cloudref/store"
@@ -30,7 +31,8 @@ type Node struct {
 	probes  probes
 	others  others
 	windows windowBudget
-	scratch sync.Pool // of *work
+	serial  atomic.Uint64 // of the last event that was published
+	scratch sync.Pool     // of *work
 
 	gateMu  sync.Mutex
 	oneFace netip.AddrPort // of the fault OneFace

@@ -114,6 +114,7 @@ func NewRunner(c Config, s *store.Store, cloud Cloud) *Runner {
 		c: c, store: s, cloud: cloud, attempts: make(map[uint64]int), stop: func() {},
 		hosts: throttle{after: c.ThrottleAfter, pause: c.ThrottlePause, perHost: c.AtOncePerHost},
 	}
+	r.history.store, r.history.log = s, c.Log
 	r.Guard.Deny = c.Deny
 	r.strict, r.lax = r.client(false), r.client(true)
 	r.ctx, r.cancel = context.WithCancel(context.Background())
@@ -153,23 +154,24 @@ func (r *Runner) Start() (err error) {
 	return err
 }
 
-// Stop ends the calls under way, which the next start makes again.
+// Stop ends the calls under way, which the next start makes again. It comes before
+// the store closes.
 func (r *Runner) Stop() {
 	r.cancel()
 	r.stop()
+	r.history.wait()
 }
 
-// History returns what became of the last calls of a hook.
-func (r *Runner) History(id store.DeviceID) History { return r.history.of(id) }
+// History returns what became of the last calls of a hook, whichever node made them.
+func (r *Runner) History(ctx context.Context, id store.DeviceID) (History, error) {
+	return r.history.of(ctx, id)
+}
 
 // Dropped notes that a call of a hook was dropped, because too many wait. It does
 // not block.
 func (r *Runner) Dropped(id store.DeviceID) {
 	r.history.note(id, Record{At: r.c.Now(), Error: "too many calls wait: one was dropped"})
 }
-
-// Forget drops the history of a hook that is no more.
-func (r *Runner) Forget(id store.DeviceID) { r.history.forget(id) }
 
 // deliver makes one call of the queue.
 func (r *Runner) deliver(d store.Delivery) {

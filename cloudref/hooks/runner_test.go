@@ -122,6 +122,50 @@ var sentReply = Reply{"hook-sent/temp/kitchen", "undefined"}
 
 func hostname(x *ward) string { return strings.Split(strings.TrimPrefix(x.url, "http://"), ":")[0] }
 
+// history waits until so many attempts of a hook are noted.
+func (x *ward) history(id store.DeviceID, attempts int) History {
+	x.t.Helper()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(patience); ; <-tick.C {
+		h, err := x.runner.History(x.t.Context(), id)
+		if err != nil {
+			x.t.Fatal(err)
+		}
+		if len(h.Last) == attempts {
+			return h
+		}
+		if time.Now().After(deadline) {
+			x.t.Fatalf("%d attempts are noted, want %d", len(h.Last), attempts)
+		}
+	}
+}
+
+// What became of calls is known behind a restart, ten of them, and counted by day.
+func TestHistoryIsKept(t *testing.T) {
+	x := newWard(t, Config{}, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "thanks") })
+	id := x.hook(Spec{})
+	for n := range 12 {
+		x.runner.history.note(id, Record{At: time.Date(2026, 1, 1+n/6, 0, 0, n, 0, time.UTC), Event: fmt.Sprint("e", n), Attempt: 1})
+	}
+	x.runner.Stop()
+	again := NewRunner(Config{}, x.store, x)
+	h, err := again.History(t.Context(), id)
+	if err != nil || len(h.Last) != 10 || h.Last[0].Event != "e11" || h.Last[9].Event != "e2" {
+		t.Errorf("got %+v, %v", h, err)
+	}
+	if len(h.Days) != 2 || h.Days[0] != (Day{"2026-01-02", 6, 0}) || h.Days[1] != (Day{"2026-01-01", 6, 0}) {
+		t.Errorf("got %+v", h.Days)
+	}
+	// It goes with its hook.
+	if err := x.store.RemoveHook(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	if h, err := again.History(t.Context(), id); err != nil || len(h.Last) != 0 {
+		t.Errorf("got %+v, %v", h, err)
+	}
+}
+
 func TestACall(t *testing.T) {
 	x := newWard(t, Config{}, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "thanks") })
 	id := x.hook(Spec{URL: "/hook"})
@@ -130,8 +174,7 @@ func TestACall(t *testing.T) {
 		t.Errorf("got %s %s by %s", r.Method, r.URL, r.UserAgent())
 	}
 	x.want(sentReply, Reply{"hook-response/temp/kitchen/0", "thanks"})
-	h := x.runner.History(id)
-	if h.Succeeded != 1 || h.Failed != 0 || h.Last[0].Status != 200 || h.Last[0].Attempt != 1 {
+	if h := x.history(id, 1); h.Days[0].Succeeded != 1 || h.Days[0].Failed != 0 || h.Last[0].Status != 200 || h.Last[0].Attempt != 1 {
 		t.Errorf("got %+v", h)
 	}
 }
@@ -154,7 +197,7 @@ func TestRetries(t *testing.T) {
 	if len(x.calls) != 4 {
 		t.Errorf("%d attempts, want 1 more", len(x.calls)-3)
 	}
-	if h := x.runner.History(id); h.Failed != 4 || h.Last[1].Attempt != 3 {
+	if h := x.history(id, 4); h.Days[0].Failed != 4 || h.Last[1].Attempt != 3 {
 		t.Errorf("got %+v", h)
 	}
 }

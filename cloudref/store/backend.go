@@ -25,6 +25,7 @@ const (
 	bucketLedgers
 	bucketLedgerData
 	bucketVitals
+	bucketHookLogs
 	numBuckets
 )
 
@@ -50,6 +51,7 @@ var buckets = [numBuckets]struct {
 	bucketLedgers:    {name: "muster_ledgers", about: "ledgers"},
 	bucketLedgerData: {name: "muster_ledger_data", about: "what ledgers hold", compress: true},
 	bucketVitals:     {name: "muster_vitals", about: "what devices measured of themselves", compress: true},
+	bucketHookLogs:   {name: "muster_hook_logs", about: "what became of the last calls of webhooks", compress: true},
 }
 
 func (b bucket) String() string { return buckets[b].name }

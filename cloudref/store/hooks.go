@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -84,7 +85,15 @@ func (s *Store) UpdateHook(ctx context.Context, id DeviceID, change func(*Hook) 
 }
 
 // RemoveHook forgets a webhook. Calls of it that wait are not made.
-func (s *Store) RemoveHook(ctx context.Context, id DeviceID) error { return s.hooks.remove(ctx, id) }
+func (s *Store) RemoveHook(ctx context.Context, id DeviceID) error {
+	if err := s.hooks.remove(ctx, id); err != nil {
+		return err
+	}
+	if _, err := s.put(ctx, write{bucket: bucketHookLogs, key: id.String(), delete: true}); err != nil {
+		return fmt.Errorf("removing the log of webhook %s: %w", id, err)
+	}
+	return nil
+}
 
 // HooksOf returns the webhooks of an account that are for no product, and
 // HooksOfProduct those of a product, oldest first. They answer from memory.

@@ -223,6 +223,7 @@ var killElsewhere = map[bucket]string{
 	bucketSessions: "kind S",
 	bucketProgress: "kind R",
 	bucketApps:     "kind A",
+	bucketHookLogs: "written behind: nothing of it is promised",
 }
 
 // Every kind of record is killed.
