@@ -17,7 +17,7 @@ import (
 	"github.com/muster/muster/harness/report"
 	"github.com/muster/muster/harness/target"
 	"github.com/muster/muster/rigs"
-	"github.com/muster/muster/sim/fleet"
+	"github.com/muster/muster/sim/command"
 	"github.com/muster/muster/sim/workers"
 )
 
@@ -41,7 +41,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	started := false // what fails later than this is not the command line's syntax
 	root.PersistentPreRun = func(*cobra.Command, []string) { started = true }
 	root.AddCommand(conformance.Command(), conformance.ReplayCommand(), conformance.JudgeCommand(), conformance.DiffCommand())
-	devices := fleet.Command()
+	devices := command.Command()
 	devices.AddCommand(workers.WorkerCommand())
 	root.AddCommand(cloudref.Command(), devices, rigs.Command())
 	root.AddCommand(conformance.CatalogueCommands()...)

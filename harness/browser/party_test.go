@@ -14,7 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/muster/muster/cloudref"
-	"github.com/muster/muster/sim/fleet"
+	"github.com/muster/muster/sim/command"
 )
 
 // patience bounds everything that is waited for.
@@ -119,13 +119,13 @@ func newParty(t *testing.T, devices string, profiles ...string) *party {
 	for _, name := range profiles {
 		args = append(args, "--profile", name)
 	}
-	maker := fleet.Command()
+	maker := command.Command()
 	maker.SetArgs(args)
 	maker.SetOut(newConsole())
 	if err := maker.ExecuteContext(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	run(t, fleet.Command(), "--keys", keys, "--cloud", p.udp, "--tcp-port", tcp, "--cloud-key", p.dir,
+	run(t, command.Command(), "--keys", keys, "--cloud", p.udp, "--tcp-port", tcp, "--cloud-key", p.dir,
 		"--publish", "5s", "--duration", "0", "--rate", "0", "--quiet")
 	return p
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/muster/muster/cloudref"
-	"github.com/muster/muster/sim/fleet"
+	"github.com/muster/muster/sim/command"
 	"github.com/muster/muster/sim/workers"
 )
 
@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 // muster is the part of the program that is needed here.
 func muster() int {
 	root := &cobra.Command{Use: "muster", SilenceErrors: true, SilenceUsage: true}
-	devices := fleet.Command()
+	devices := command.Command()
 	devices.AddCommand(workers.WorkerCommand())
 	root.AddCommand(cloudref.Command(), devices)
 	root.SetArgs(os.Args[1:])

@@ -20,7 +20,7 @@ import (
 	"github.com/muster/muster/rigs/flash"
 	"github.com/muster/muster/rigs/restapi"
 	"github.com/muster/muster/rigs/rigtest"
-	"github.com/muster/muster/sim/fleet"
+	"github.com/muster/muster/sim/command"
 )
 
 func TestMain(m *testing.M) {
@@ -91,7 +91,7 @@ func TestOverTheAir(t *testing.T) {
 	udp, http := cloud.find(t, "udp"), cloud.find(t, "http")
 
 	devices := filepath.Join(data, "devices")
-	maker := fleet.Command()
+	maker := command.Command()
 	maker.SetArgs([]string{"--keys-out", keys, "--devices", "1", "--profile", "boron@6.2.0", "--register", devices, "-q"})
 	maker.SetOut(&output{})
 	if err := maker.Execute(); err != nil {
@@ -102,7 +102,7 @@ func TestOverTheAir(t *testing.T) {
 		t.Fatalf("registered: %v", files)
 	}
 	id, _, _ := strings.Cut(filepath.Base(files[0]), ".")
-	start(t, fleet.Command(), "--keys", keys, "--cloud", udp, "--cloud-key", data, "--duration", "0", "-q")
+	start(t, command.Command(), "--keys", keys, "--cloud", udp, "--cloud-key", data, "--duration", "0", "-q")
 
 	token, err := restapi.Token(filepath.Join(data, "login.txt"))
 	if err != nil {

@@ -24,14 +24,16 @@ type conductor struct {
 	run     *record.Run
 	halt    atomic.Bool // no more is begun
 
-	tcp    []bool // which devices are over TCP, until the books know
-	books  []*book
-	spares []*tallies // one a book, to put in the place of what is taken
-	wire   transport.Counts
-	stray  uint64
-	seen   map[string]uint64 // errors by reason, so far
-	last   clock.Instant     // end of the last interval
-	phase  int               // that has been told of
+	tcp      []bool // which devices are over TCP, until the books know
+	books    []*book
+	spares   []*tallies // one a book, to put in the place of what is taken
+	wire     transport.Counts
+	stray    uint64
+	up, down uint64            // bytes sent and received so far
+	silent   bool              // that nothing comes back has been told
+	seen     map[string]uint64 // errors by reason, so far
+	last     clock.Instant     // end of the last interval
+	phase    int               // that has been told of
 
 	mu    sync.Mutex
 	notes []record.Note // that wait to be told
@@ -283,9 +285,18 @@ func (c *conductor) give(s *record.Sample) {
 		}
 		c.seen[reason] += n
 	}
+	moved := s.Traffic()
+	c.up, c.down = c.up+moved.Up, c.down+moved.Down
+	if s.Group == "" && !c.silent && c.up > 0 && c.down == 0 && s.At > silence {
+		c.silent = true
+		c.note(record.Note{Kind: "cloud", Text: fmt.Sprintf("nothing comes back from %s: is a cloud there, and is this its port?", c.options.Cloud.Name)})
+	}
 	c.run.Cell(s.Phase, s.Group).Add(&s.Tally)
 	c.options.Sink.Sample(s)
 }
+
+// silence is how long nothing may come back before that is told.
+const silence = 5 * time.Second
 
 // unreached says what an error means for the fleet, once.
 func unreached(reason string) string { return "connections end: " + reason }

@@ -203,3 +203,28 @@ func (a *aborter) Sample(s *record.Sample) {
 		a.cancel(fmt.Errorf("somebody else has the devices: %w", ErrAbort))
 	}
 }
+
+// A cloud that nobody can reach is told once for each reason, with counts.
+func TestUnreachable(t *testing.T) {
+	s := simple(200)
+	o, sink := inVirtualTime(t, s)
+	o.Cloud.UDP = netip.MustParseAddrPort("192.0.2.99:5684") // nobody
+	s.Phases = []scenario.Phase{{Name: "all", Duration: 10 * time.Minute, Arrive: &scenario.Arrive{AtOnce: true}}}
+	r, err := Run(context.Background(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := r.Sum("", "")
+	if all.Counts[record.Connected] != 0 || len(all.Errors) == 0 || all.Counts[record.Offline] < 400 {
+		t.Errorf("%v %v", all.Counts, all.Errors)
+	}
+	// Once when it is seen, once with the count in the end, and that nothing comes back.
+	if n := sink.noted("cloud"); n != 2*len(all.Errors)+1 {
+		t.Errorf("%d notes about %d reasons: %v", n, len(all.Errors), sink.notes)
+	}
+	for _, n := range sink.notes[len(sink.notes)-len(all.Errors):] {
+		if n.Count < 400 {
+			t.Errorf("%+v", n)
+		}
+	}
+}

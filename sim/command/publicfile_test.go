@@ -1,4 +1,4 @@
-package fleet
+package command
 
 import (
 	"bufio"
@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/muster/muster/protocol/dtls"
+	"github.com/muster/muster/sim/fleet"
 )
 
 // All forms of public halves that follow from a number name the same devices and
@@ -37,15 +38,18 @@ func TestKeysFromASeed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	keys := SeededKeys(7, 0)
+	keys := fleet.SeededKeys(7, 0)
 	lines := bufio.NewScanner(bytes.NewReader(b))
 	n := 0
 	for ; lines.Scan(); n++ {
-		var got publicKey
+		var got struct {
+			ID  string `json:"id"`
+			Key []byte `json:"key"`
+		}
 		if err := json.Unmarshal(lines.Bytes(), &got); err != nil {
 			t.Fatal(err)
 		}
-		id := ID(SeededMark(7), n)
+		id := fleet.ID(fleet.SeededMark(7), n)
 		if _, ok := dtls.ParseSPKI(got.Key); !ok || got.ID != id.String() || !bytes.Equal(got.Key, keys.Public(id)) {
 			t.Errorf("line %d is not device %d: %s", n+1, n, lines.Bytes())
 		}
