@@ -261,6 +261,8 @@ func inUnit(v float64, unit string) string {
 		return show.Seconds(v)
 	case "/s":
 		return show.Rate(v)
+	case "B":
+		return show.Bytes(v)
 	case "":
 		return show.Short(v)
 	}

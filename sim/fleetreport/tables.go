@@ -87,6 +87,8 @@ func inUnit(v float64, unit string) string {
 		return show.Seconds(v)
 	case "/s":
 		return show.Rate(v)
+	case "B":
+		return show.Bytes(v)
 	case "":
 		return show.Short(v)
 	}
