@@ -195,8 +195,15 @@ func (f *forged) online() error {
 }
 
 // greet says Hello.
-func (f *forged) greet() error {
-	id := f.tell(f.w.Hello().Message(f.w.Profile.Dialect()).Append(nil))
+func (f *forged) greet() error { return f.greetAs(f.w.DeviceID()) }
+
+// greetAs says Hello in the name of a device.
+func (f *forged) greetAs(device [12]byte) error {
+	hello := f.w.Hello()
+	if hello.DeviceID != nil {
+		hello.DeviceID = device[:]
+	}
+	id := f.tell(hello.Message(f.w.Profile.Dialect()).Append(nil))
 	if !f.acknowledged(id) {
 		return errors.New("the cloud does not acknowledge the forged device's Hello")
 	}

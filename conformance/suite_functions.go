@@ -42,6 +42,11 @@ func functionSuite() Suite {
 				Provoke: "a function is called with an argument above the limit", Observe: "that no request is sent",
 				Requirements: []string{"C-29"}, Run: checkLongArgument,
 			},
+			{
+				Name: "between-devices", Text: "what a device says in the manner of the cloud reaches no other device",
+				Provoke: "a forged device sends function calls, variable requests and the like, for another device of its account", Observe: "that the other device hears nothing",
+				Requirements: []string{"S11", "S14"}, Skip: onlyUDP, Run: checkBetweenDevices,
+			},
 		},
 	}
 }

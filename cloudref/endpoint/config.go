@@ -151,6 +151,9 @@ type Faults struct {
 	AckBeforeStore bool
 	// ShareAccounts routes events to every account's devices (S9, S14).
 	ShareAccounts bool
+	// ForwardRequests passes what a device asks in the manner of the cloud on to the
+	// other devices (S11).
+	ForwardRequests bool
 	// TwoSessions keeps the old session beside a new one.
 	TwoSessions bool
 	// AlertUnknown answers an unknown connection id with an alert.

@@ -11,6 +11,7 @@ import (
 	"github.com/muster/muster/protocol/coap"
 	"github.com/muster/muster/protocol/dtls"
 	"github.com/muster/muster/protocol/link"
+	"github.com/muster/muster/protocol/pdc"
 	"github.com/muster/muster/transport"
 )
 
@@ -357,6 +358,9 @@ func (d *device) exchanged(now clock.Instant, s *session, e *coap.Event, w *work
 	}
 	switch e.Kind {
 	case coap.Received:
+		if d.n.c.Faults.ForwardRequests {
+			d.n.forward(d, e.Message)
+		}
 		if s.stranger != nil {
 			d.introduce(now, s, e, w)
 			return
@@ -400,6 +404,25 @@ func (d *device) exchanged(now clock.Instant, s *session, e *coap.Event, w *work
 		// Ping, Duplicate, Unmatched: answered or dropped already.
 	}
 	d.applied(now, s, w)
+}
+
+// forward is the fault that a suite must find: a device reaches the others.
+func (n *Node) forward(from *device, m coap.Message) {
+	if pdc.Classify(m, false) != pdc.KindFunctionCall {
+		return
+	}
+	m, _ = coap.Parse(m.Append(nil)) // a copy of its own
+	for _, d := range n.index.all() {
+		if d == from {
+			continue
+		}
+		n.later(d, func(now clock.Instant, d *device, w *work) {
+			if d.current != nil {
+				d.current.link.Send(now, m, 0, &w.send)
+				d.flush(now, d.current, w)
+			}
+		})
+	}
 }
 
 // message takes a message. The first of a new session must be a Hello.

@@ -7,6 +7,11 @@ import (
 // What the suite functions judges, broken.
 var functionsMutants = []Mutant{
 	{
+		Name: "cloud/forwards-requests", Text: "passes a function call of a device on to the others",
+		Breaks: []string{"S11"}, Cloud: node(func(c *target.CloudConfig) { c.Faults.ForwardRequests = true }),
+		On: []string{"boron@6.2.0", "electron@1.4.4"}, Run: []string{"functions/between-devices"}, Fails: []string{"functions/between-devices"},
+	},
+	{
 		Name: "device/no-result", Text: "runs functions and keeps the result",
 		Breaks: []string{"D-7"},
 		Device: faulty(func(f *target.DeviceFaults) { f.NoResult = true }),

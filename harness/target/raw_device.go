@@ -6,6 +6,7 @@ import (
 	"crypto/rsa"
 	"fmt"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/muster/muster/cloudref/app"
@@ -204,11 +205,17 @@ func (d *RawDevice) Event(name string, data []byte) {
 	})
 }
 
-// Neighbour registers another device and returns its id. Its key is nobody's.
+// neighbourKey is the key of the device that Neighbour registers.
+var neighbourKey = sync.OnceValue(func() *ecdsa.PrivateKey { return seed.P256(seed.Bytes(3, "virtual/device")) })
+
+// NeighbourScalar returns the private key of the neighbour, 32 bytes.
+func (d *RawDevice) NeighbourScalar() []byte { return scalar(neighbourKey()) }
+
+// Neighbour registers another device of the same account and returns its id.
 func (d *RawDevice) Neighbour() ([12]byte, error) {
 	id := d.id
 	id[11]++
-	record := &store.Device{ID: store.DeviceID(id), Name: "neighbour", Owner: virtualOwner, P256: mustSPKI(&seed.P256(seed.Bytes(3, "virtual/device")).PublicKey)}
+	record := &store.Device{ID: store.DeviceID(id), Name: "neighbour", Owner: virtualOwner, P256: mustSPKI(&neighbourKey().PublicKey)}
 	if err := d.store.Do(context.Background(), store.PutDevice(record)); err != nil {
 		return id, fmt.Errorf("target: registering: %w", err)
 	}
