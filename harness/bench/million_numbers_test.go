@@ -162,8 +162,8 @@ func (g *millionNumbers) write(out *os.File) {
 	g.writeMemory(row, "idle", g.Idle)
 	g.writeSpan(row, "idle", g.Idle, 0)
 	for _, p := range g.Publish {
-		row(fmt.Sprintf("publish to ACK at %.0f/s", p.Rate), "p50 %s, p99 %s, p99.9 %s, max %s; %d events, %d failed, %.0f/s reached; CPU of an event %.0f µs cloud, %.0f µs fleet, pings included",
-			ms(p.P50), ms(p.P99), ms(p.P999), ms(p.Max), p.Events, p.Failed, p.Reached, p.Cost.CloudCPU/float64(p.Events)*1e6, p.Cost.FleetCPU/float64(p.Events)*1e6)
+		row(fmt.Sprintf("publish to ACK at %.0f/s", p.Rate), "p50 %s, p99 %s, p99.9 %s, max %s; %d events, %d failed, %.0f/s reached, and %.0f pings/s; CPU of an event %.0f µs cloud, %.0f µs fleet, pings included",
+			ms(p.P50), ms(p.P99), ms(p.P999), ms(p.Max), p.Events, p.Failed, p.Reached, (float64(p.Cost.DatagramsUp)-float64(p.Events))/p.Cost.Seconds, p.Cost.CloudCPU/float64(p.Events)*1e6, p.Cost.FleetCPU/float64(p.Events)*1e6)
 	}
 	row("disk of the cloud", "%s, %.0f B a device", bytesText(g.DiskConnected), float64(g.DiskConnected)/n)
 	for i, s := range g.Starts {
@@ -175,6 +175,7 @@ func (g *millionNumbers) write(out *os.File) {
 		row("  handshakes after the restart", "%d seen by the fleet, %.0f by the cloud", r.Handshakes, r.CloudHandshakes)
 	}
 	g.writeMemory(row, "idle again", g.IdleAgain)
+	g.writeSpan(row, "idle again", g.IdleAgain, 0)
 	row("datagrams that the kernel dropped", "%d to the cloud, %d to the fleet", g.CloudDrops, g.FleetDrops)
 	for _, p := range g.Phases {
 		row("  took: "+p.What, "%.1f s", p.Seconds)
@@ -186,12 +187,19 @@ func (g *millionNumbers) writeSpan(row func(string, string, ...any), what string
 		return
 	}
 	n := float64(g.Devices)
-	row(what, "%.1f s, %.0f devices a second; load %.1f, others used %.0f s of CPU", s.Seconds, n/s.Seconds, s.Load, s.Others)
+	if s.Attempts == 0 {
+		row(what, "%.1f s; load %.1f, others used %.0f s of CPU", s.Seconds, s.Load, s.Others)
+	} else {
+		row(what, "%.1f s, %.0f devices a second; load %.1f, others used %.0f s of CPU", s.Seconds, n/s.Seconds, s.Load, s.Others)
+	}
 	row("  CPU of a device", "%.0f µs cloud, %.0f µs fleet", s.CloudCPU/n*1e6, s.FleetCPU/n*1e6)
 	if floor > 0 {
 		row("  handshakes a second of CPU, both ends", "%.0f; floor %.0f; %.2f × floor", n/(s.CloudCPU+s.FleetCPU), 1e6/floor, (s.CloudCPU+s.FleetCPU)/n*1e6/floor)
 	}
-	row("  on the wire, headers included", "%.0f B a device up in %.1f datagrams, %.0f B down in %.1f", float64(s.BytesUp)/n, float64(s.DatagramsUp)/n, float64(s.BytesDown)/n, float64(s.DatagramsDown)/n)
+	row("  on the wire, headers included", "%.0f B a device up in %.2f datagrams, %.0f B down in %.2f", float64(s.BytesUp)/n, float64(s.DatagramsUp)/n, float64(s.BytesDown)/n, float64(s.DatagramsDown)/n)
+	if floor == 0 && s.Attempts == 0 {
+		return // nobody connected
+	}
 	row("  attempts, handshakes, resumes, lost", "%d, %d, %d, %d", s.Attempts, s.Handshakes, s.Resumes, s.Lost)
 }
 
