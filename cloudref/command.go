@@ -193,7 +193,8 @@ func (s *settings) run(ctx context.Context, stdout, stderr io.Writer) error {
 	if _, err := addressFor(firstOf(s.host, ownAddress()), PortUDP); err != nil {
 		return &UsageError{err}
 	}
-	if err := servePprof(s.pprof, log); err != nil {
+	stopPprof, err := servePprof(s.pprof, log)
+	if err != nil {
 		return &UsageError{err}
 	}
 	o.Log = func(line string) { log.Warn(line) }
@@ -203,10 +204,10 @@ func (s *settings) run(ctx context.Context, stdout, stderr io.Writer) error {
 	_, statErr := os.Stat(filepath.Join(o.Dir, fileECKey))
 	c, err := Start(ctx, o)
 	if err != nil {
-		return err
+		return errors.Join(err, stopPprof())
 	}
 	err = s.serve(ctx, c, os.IsNotExist(statErr), log, stdout)
-	return errors.Join(err, c.Stop())
+	return errors.Join(err, c.Stop(), stopPprof())
 }
 
 func (s *settings) serve(ctx context.Context, c *Cloud, first bool, log *slog.Logger, stdout io.Writer) error {

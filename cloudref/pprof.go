@@ -1,6 +1,7 @@
 package cloudref
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -10,18 +11,18 @@ import (
 	"time"
 )
 
-// servePprof serves the profiles of this process until it ends; "" for nowhere.
-// They tell what is in its memory, so only this machine may ask.
-func servePprof(address string, log *slog.Logger) error {
+// servePprof serves the profiles of this process until stop is called; "" for
+// nowhere. They tell what is in its memory, so only this machine may ask.
+func servePprof(address string, log *slog.Logger) (stop func() error, err error) {
 	if address == "" {
-		return nil
+		return func() error { return nil }, nil
 	}
 	if a, err := netip.ParseAddrPort(address); err != nil || !a.Addr().IsLoopback() {
-		return fmt.Errorf("--pprof %s: want a loopback address and a port, such as 127.0.0.1:6060", address)
+		return nil, fmt.Errorf("--pprof %s: want a loopback address and a port, such as 127.0.0.1:6060", address)
 	}
 	l, err := net.Listen("tcp", address)
 	if err != nil {
-		return fmt.Errorf("--pprof %s: %w", address, err)
+		return nil, fmt.Errorf("--pprof %s: %w", address, err)
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
@@ -29,7 +30,11 @@ func servePprof(address string, log *slog.Logger) error {
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	s := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
-	go func() { log.Warn("the profiles are no longer served", "reason", s.Serve(l)) }()
+	go func() {
+		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			log.Warn("the profiles are no longer served", "reason", err)
+		}
+	}()
 	log.Info("profiles", "url", "http://"+l.Addr().String()+"/debug/pprof/")
-	return nil
+	return s.Close, nil
 }
