@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"runtime/debug"
 	"sync/atomic"
 	"time"
 
@@ -153,8 +154,17 @@ func (c *Cloud) startNode(ctx context.Context) error {
 	c.faults = config.Faults
 	node, err := endpoint.New(ctx, config)
 	c.node = node
+	if err == nil && node.Counts().Restored.Load() > restoredMany {
+		// What reading left behind is more than what stays, and the next collection
+		// would wait until as much again is used.
+		debug.FreeOSMemory()
+	}
 	return err
 }
+
+// restoredMany is how many sessions of a start are worth a collection, which takes
+// a second for a million.
+const restoredMany = 50_000
 
 // Stop closes the sockets and the store. Sessions stay: devices resume them when
 // a cloud with the same state is back.

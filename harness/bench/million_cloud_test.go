@@ -182,6 +182,16 @@ func (c *cloudProcess) metrics() map[string]float64 {
 	return got
 }
 
+// heard returns how many devices the cloud has heard of since it started.
+func (c *cloudProcess) heard() (n int) {
+	for name, value := range c.metrics() {
+		if strings.HasPrefix(name, "muster_cloud_sessions{") && strings.Contains(name, `state="online"`) {
+			n += int(value)
+		}
+	}
+	return n
+}
+
 // tail returns the end of a file.
 func tail(path string) string {
 	b, err := os.ReadFile(path)

@@ -28,10 +28,12 @@ type millionNumbers struct {
 	CloudEmpty     uint64
 	FleetEmpty     uint64
 
-	Connect, Idle, Resume, IdleAgain millionSpan
-	Publish                          []millionPublish
-	CloudDrops, FleetDrops           uint64
-	Phases                           []millionPhase
+	StartLive float64 // under live devices
+
+	Connect, Idle, Resume, IdleAgain, GoOn millionSpan
+	Publish                                []millionPublish
+	CloudDrops, FleetDrops                 uint64
+	Phases                                 []millionPhase
 }
 
 type millionPhase struct {
@@ -167,7 +169,7 @@ func (g *millionNumbers) write(out *os.File) {
 	}
 	row("disk of the cloud", "%s, %.0f B a device", bytesText(g.DiskConnected), float64(g.DiskConnected)/n)
 	for i, s := range g.Starts {
-		what := []string{"empty", "with the devices registered", "with a session of each, after kill -9"}[min(i, 2)]
+		what := []string{"empty", "with the devices registered", "with a session of each, after kill -9", "the same under live devices"}[min(i, 3)]
 		row("start of the cloud, "+what, "%.1f s, %s resident", s.Seconds, bytesText(s.Resident))
 	}
 	g.writeSpan(row, "resume of all", g.Resume, 0)
@@ -176,6 +178,10 @@ func (g *millionNumbers) write(out *os.File) {
 	}
 	g.writeMemory(row, "idle again", g.IdleAgain)
 	g.writeSpan(row, "idle again", g.IdleAgain, 0)
+	g.writeSpan(row, "killed under live devices, until all were heard", g.GoOn, 0)
+	if r := g.GoOn; r.Seconds > 0 {
+		row("  handshakes after the restart", "%d seen by the fleet, %.0f by the cloud; %d connections lost and resumed", r.Handshakes, r.CloudHandshakes, r.Resumes)
+	}
 	row("datagrams that the kernel dropped", "%d to the cloud, %d to the fleet", g.CloudDrops, g.FleetDrops)
 	for _, p := range g.Phases {
 		row("  took: "+p.What, "%.1f s", p.Seconds)

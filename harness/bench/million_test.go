@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/muster/muster/protocol/clock"
 	"github.com/muster/muster/sim/device"
 	"github.com/muster/muster/sim/fleet"
 )
@@ -83,6 +84,7 @@ type million struct {
 
 	cloud *cloudProcess
 	fleet *millionFleet
+	live  millionReading // before the cloud was killed under live devices
 	got   millionNumbers
 }
 
@@ -104,6 +106,8 @@ func (m *million) run(ctx context.Context) error {
 		{"killing the cloud and starting it", m.restart},
 		{"resuming", m.resume},
 		{"idling again", m.idleAgain},
+		{"killing the cloud under live devices, and starting it", m.restartLive},
+		{"waiting until every device was heard", m.goOn},
 		{"measuring the floor again", m.floor},
 	} {
 		m.say("%s", phase.what)
@@ -246,6 +250,45 @@ func (m *million) resume(ctx context.Context) error {
 		return fmt.Errorf("%d devices needed a handshake", r.Handshakes)
 	case r.CloudHandshakes != 0:
 		return fmt.Errorf("the cloud did %v handshakes", r.CloudHandshakes)
+	}
+	return nil
+}
+
+// restartLive kills the cloud and starts it. The devices stay on: who pings
+// meanwhile hears nothing, and resumes.
+func (m *million) restartLive(ctx context.Context) error {
+	m.live = m.reading()
+	m.cloud.kill()
+	start := time.Now()
+	if err := m.startCloud(ctx); err != nil {
+		return err
+	}
+	m.got.StartLive = seconds(time.Since(start))
+	m.live.cloudCPU, m.live.cloud = 0, m.cloud.metrics() // a new process counts from nothing
+	return nil
+}
+
+// goOn waits until the cloud has heard of every device again, by its own pings.
+func (m *million) goOn(ctx context.Context) error {
+	if m.n <= 5000 {
+		m.fleet.real.Start(fleet.Ramp{Do: func(now clock.Instant, d *device.Device, out *device.Out) { d.Ping(now, out) }})
+	}
+	for {
+		heard, f := m.cloud.heard(), m.fleet.real.Metrics()
+		if heard == m.n && f.Online == m.n {
+			break
+		}
+		m.say("heard of %d of %d since the start; %d devices call themselves online", heard, m.n, f.Online)
+		if err := m.sleep(ctx, m.little(10*time.Second)); err != nil {
+			return fmt.Errorf("heard of %d of %d: %w", heard, m.n, err)
+		}
+	}
+	m.got.GoOn = m.since(m.live)
+	if err := m.keepDrops(); err != nil {
+		return err
+	}
+	if g := m.got.GoOn; g.Handshakes != 0 || g.CloudHandshakes != 0 {
+		return fmt.Errorf("%d devices needed a handshake, the cloud did %v", g.Handshakes, g.CloudHandshakes)
 	}
 	return nil
 }
