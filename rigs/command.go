@@ -48,8 +48,9 @@ func rigCommand(look func() ([]inventory.Port, error), host *handle.Host, o benc
 		scanCommand(look, b), validateCommand(b), schemaCommand(), listCommand(b), showCommand(b),
 		leaseCommand(b, host), releaseCommand(b, host),
 		consoleCommand(b), touchCommand(b), askCommand(b), powerCommand(b), healthCommand(b),
-		controlCommand(host), flashCommand(host), provisionCommand(host),
+		controlCommand(host), flashCommand(host), provisionCommand(host), restoreCommand(host),
 	)
+	seeToDebts(rig, host)
 	return rig
 }
 

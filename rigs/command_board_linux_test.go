@@ -314,6 +314,63 @@ func TestProvisionCommand(t *testing.T) {
 	}
 	has(t, out, id+" is free")
 
+	// A lease that is over: the next command pays, whichever it is; one that only
+	// looks says so, and what is owed without a lease stays.
+	if out, err = d.run("lease", id, "--keep"); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if out, err = d.run(args...); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if out, err = d.run("health"); err != nil || strings.Contains(out, "owed") || bytes.Equal(server(), before) {
+		t.Errorf("under the lease: %v\n%s", err, out)
+	}
+	if err := (&lease.Desk{Dir: lease.DefaultDir()}).Release(context.Background(), lease.Request{Key: id, Board: id}, true); err != nil {
+		t.Fatal(err)
+	}
+	if out, err = d.run("scan"); err != nil || bytes.Equal(server(), before) {
+		t.Errorf("%v\n%s", err, out)
+	}
+	has(t, out, "boron "+id+" is owed its own server key: it was pointed at 192.0.2.7:5684", "muster rig restore "+id)
+	if out, err = d.run("health"); err != nil || !bytes.Equal(server(), before) {
+		t.Errorf("%v\n%s", err, out)
+	}
+	has(t, out, "the lease on boron "+id+" is over: putting back")
+	if out, err = d.run(args...); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if out, err = d.run("health"); err != nil || bytes.Equal(server(), before) {
+		t.Errorf("without a lease: %v\n%s", err, out)
+	}
+	has(t, out, "is owed its own server key")
+	if out, err = d.run("restore", "--list"); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+	has(t, out, "is owed its old server key")
+	if out, err = d.run("restore", id); err != nil || !bytes.Equal(server(), before) {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if out, err = d.run("health"); err != nil || strings.Contains(out, "owed") {
+		t.Errorf("%v\n%s", err, out)
+	}
+
+	// What somebody else owes is told, and what the board has then is not taken for
+	// its own.
+	notice := fmt.Sprintf(`{"serial":%q,"usb_path":"1-1.4","platform":13,"cloud":"192.0.2.8:5684","began":"2026-11-28T10:00:00Z","owner":"ann-who-is-not-here","journal":"/nowhere"}`, id)
+	if err := os.WriteFile(filepath.Join(noticeDir(), id+".json"), []byte(notice), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if out, err = d.run("health"); err != nil {
+		t.Error(err)
+	}
+	has(t, out, "by ann-who-is-not-here; ann-who-is-not-here, or root, puts it back")
+	if _, err = d.run(args...); err == nil || !strings.Contains(err.Error(), "Nothing was done to it") || !bytes.Equal(server(), before) {
+		t.Errorf("a board that is owed its key by somebody else: %v", err)
+	}
+	if err := os.Remove(filepath.Join(noticeDir(), id+".json")); err != nil {
+		t.Fatal(err)
+	}
+
 	var usage interface{ Usage() }
 	for _, wrong := range [][]string{{"--cloud", "http://x"}, {"--cloud", "x", "--transport", "sctp"}} {
 		if _, err := d.run(append([]string{"provision", id, "--server-key", spki}, wrong...)...); !errors.As(err, &usage) {

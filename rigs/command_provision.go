@@ -18,6 +18,7 @@ import (
 	"github.com/muster/muster/protocol/keyblob"
 	"github.com/muster/muster/rigs/dfu"
 	"github.com/muster/muster/rigs/handle"
+	"github.com/muster/muster/rigs/lease"
 	"github.com/muster/muster/rigs/provision"
 )
 
@@ -110,7 +111,7 @@ func provisionCommand(host *handle.Host) *cobra.Command {
 }
 
 func (p *provisioning) run(ctx context.Context, cmd *cobra.Command, host *handle.Host, args, command []string) error {
-	journal, err := provision.OpenJournal(p.journal)
+	journal, err := openJournal(p.journal)
 	if err != nil {
 		return err
 	}
@@ -148,11 +149,13 @@ func (p *provisioning) during(ctx context.Context, cmd *cobra.Command, host *han
 
 // point provisions one board.
 func (p *provisioning) point(ctx context.Context, w io.Writer, host *handle.Host, pro *provision.Provisioner, name string, tell provision.Tell) error {
+	leased := p.isLeased(ctx, host, name)
 	return withBoard(ctx, host, name, "provision", func(b *handle.Board) error {
 		plan, err := p.plan(b)
 		if err != nil {
 			return err
 		}
+		plan.Leased = leased
 		fmt.Fprintf(w, "%s: to %s over %s\n", b, p.cloud, plan.Transport)
 		if err := pro.Provision(ctx, b, plan, tell); err != nil {
 			return err
@@ -164,6 +167,21 @@ func (p *provisioning) point(ctx context.Context, w io.Writer, host *handle.Host
 		fmt.Fprintf(w, "%s is connected to %s.\n", b, p.cloud)
 		return nil
 	})
+}
+
+// isLeased reports whether the board is leased beyond this command.
+func (p *provisioning) isLeased(ctx context.Context, host *handle.Host, name string) bool {
+	b, err := host.Find(name)
+	if err != nil {
+		return false
+	}
+	d, hangUp, err := desk(ctx)
+	if err != nil {
+		return false
+	}
+	defer hangUp()
+	h, held, err := d.Holder(ctx, request(b, name, "").Key)
+	return err == nil && held && h.Kept && h.Owner == lease.Me()
 }
 
 func (p *provisioning) plan(b *handle.Board) (provision.Plan, error) {
@@ -274,7 +292,7 @@ func payOwed(ctx context.Context, cmd *cobra.Command, host *handle.Host, names [
 	if _, err := os.Stat(provision.DefaultDir()); err != nil {
 		return nil //nolint:nilerr // nobody was ever provisioned
 	}
-	journal, err := provision.OpenJournal(provision.DefaultDir())
+	journal, err := openJournal(provision.DefaultDir())
 	if err != nil {
 		return err
 	}
@@ -287,7 +305,7 @@ func payOwed(ctx context.Context, cmd *cobra.Command, host *handle.Host, names [
 		}
 		fmt.Fprintf(cmd.ErrOrStderr(), "%s: putting back what it had before it was pointed at %s\n", name, orNobody(r.Cloud))
 		if failed := restoreOne(ctx, host, &provision.Provisioner{Journal: journal}, r, tell); failed != nil {
-			err = errors.Join(err, fmt.Errorf("%s is still owed its old server key: \"muster rig provision --restore\": %w", name, failed))
+			err = errors.Join(err, fmt.Errorf("%s is still owed its old server key: \"muster rig restore %s\": %w", name, name, failed))
 		}
 	}
 	return err

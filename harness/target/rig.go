@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -19,6 +20,7 @@ import (
 	"github.com/muster/muster/rigs/dfu"
 	"github.com/muster/muster/rigs/handle"
 	"github.com/muster/muster/rigs/inventory"
+	"github.com/muster/muster/rigs/lease"
 	"github.com/muster/muster/rigs/power"
 	"github.com/muster/muster/rigs/provision"
 	"github.com/muster/muster/rigs/serial"
@@ -100,6 +102,7 @@ func openRig(ctx context.Context, name string, o *RigOptions, log BoardLog) ([]B
 	if r.journal, err = provision.OpenJournal(firstOf(o.Journal, provision.DefaultDir())); err != nil {
 		return nil, err
 	}
+	r.journal.Public(filepath.Join(firstOf(o.Bench.LockDir, lease.DefaultDir()), "owed"))
 	if r.Bench, err = bench.Open(ctx, o.Bench); err != nil {
 		return nil, err
 	}
@@ -180,6 +183,7 @@ func (b *rigBoard) Attach(ctx context.Context, cloud Address) (Identity, error) 
 		}
 		return cloud.Admit(ctx, who)
 	}
+	plan.Leased = true
 	b.pointed = true // from now on, whatever happens
 	p := &provision.Provisioner{Journal: b.journal}
 	if err := p.Provision(ctx, h, plan, b.tell); err != nil {
@@ -401,5 +405,5 @@ func (b *rigBoard) restore() error {
 }
 
 func (b *rigBoard) owed(err error) error {
-	return fmt.Errorf("board %s does not have its own server key back: \"muster rig provision --restore\" does that when it is plugged in: %w", b.board.Name(), err)
+	return fmt.Errorf("board %s does not have its own server key back: \"muster rig restore\" does that when it is plugged in: %w", b.board.Name(), err)
 }

@@ -176,6 +176,9 @@ func (d *dialogue) thanks(ssid, password string) {
 
 // modules is the one-line description that s prints.
 func (b *Board) modules() string {
+	if b.spec.Modules != nil {
+		return b.spec.Modules()
+	}
 	v := b.version
 	system := v[0]*1000 + v[1]*100 + v[2]
 	return fmt.Sprintf(`{"p":%d,"m":[{"s":49152,"l":"m","vc":30,"vv":30,"f":"b","n":"0","v":%d,"d":[]},`+

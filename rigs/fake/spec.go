@@ -81,6 +81,9 @@ type Spec struct {
 	// Install takes an image that came by YMODEM; the error is why it is refused.
 	// Nil takes everything.
 	Install func(b *Board, name string, image []byte) error
+	// Modules is what s tells in listening mode, JSON on one line. A board with an
+	// application of version 5.
+	Modules func() string
 	// Functions answer control transfers.
 	Functions Functions
 	// Device makes what runs inside. None.

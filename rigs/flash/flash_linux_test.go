@@ -105,25 +105,30 @@ func TestFlash(t *testing.T) {
 		platform uint8
 		version  string
 		no       bool // control requests
+		unknown  bool // what it runs then
 	}{
-		{Control{}, fake.Boron, "6.2.0", false},
-		{DFU{}, fake.Boron, "6.2.0", false},
-		{DFU{}, fake.Photon, "0.7.0", true}, // by the touch
-		{YModem{}, fake.Boron, "3.1.0", false},
-		{YModem{}, fake.Photon, "0.7.0", true},
+		{Control{}, fake.Boron, "6.2.0", false, false},
+		{DFU{}, fake.Boron, "6.2.0", false, false},
+		{DFU{}, fake.Photon, "0.7.0", true, false}, // by the touch, and asked on its console
+		{YModem{}, fake.Boron, "3.1.0", false, false},
+		{YModem{}, fake.Photon, "0.7.0", true, false},
+		{DFU{}, fake.Boron, "6.2.0", true, true}, // it takes no touch to listen
 	} {
-		t.Run(fmt.Sprintf("%s/%s", test.way.Name(), test.version), func(t *testing.T) {
+		t.Run(fmt.Sprintf("%s/%s/%v", test.way.Name(), test.version, test.no), func(t *testing.T) {
 			t.Parallel()
 			b := newBench(t, test.platform, test.version)
 			b.board.Fail(rigtest.Faults{NoRequests: test.no})
 			image := parse(t, build(pdc.Platform(test.platform), 7, 3000, nil))
 			r, err := b.flash(t, image, test.way, Options{})
-			if test.no && !errors.Is(err, ErrUnverified) || !test.no && err != nil {
+			if test.unknown && !errors.Is(err, ErrUnverified) || !test.unknown && err != nil {
 				t.Fatalf("%v; %q", err, b.told)
 			}
 			user := b.board.Modules()[1]
 			if user.Version != 7 || !bytes.Equal(user.Hash, image.Modules[0].Hash[:]) || b.board.Installs() != 1 || b.board.Mode() != fake.Normal {
 				t.Errorf("runs %+v, in %s mode", user, b.board.Mode())
+			}
+			if !test.unknown && (len(r.After) != 2 || r.After[1].Version != 7) {
+				t.Errorf("told %+v", r.After)
 			}
 			if !test.no && (len(r.Before) != 2 || r.Before[1].Version != 6 || r.After[1].Version != 7) {
 				t.Errorf("%+v", r)

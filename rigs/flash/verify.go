@@ -74,6 +74,14 @@ func Flash(ctx context.Context, b *handle.Board, i *Image, way Way, o Options, t
 		r.After, err = d.Modules(ctx)
 		return err
 	})
+	if err != nil && ctx.Err() == nil {
+		tell(Progress{Stage: "it answers no such request: asking on its console, in listening mode"})
+		var failed error
+		if r.After, failed = consoleModules(ctx, b); failed == nil {
+			return r, i.runs(r.After)
+		}
+		err = errors.Join(err, failed)
+	}
 	if err != nil {
 		return r, fmt.Errorf("%w: %w", ErrUnverified, err)
 	}

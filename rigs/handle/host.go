@@ -12,6 +12,7 @@ import (
 	"github.com/muster/muster/rigs/control"
 	"github.com/muster/muster/rigs/dfu"
 	"github.com/muster/muster/rigs/inventory"
+	console "github.com/muster/muster/rigs/serial"
 )
 
 // A Host is the machine that boards are plugged into. Its zero value, but for
@@ -138,14 +139,32 @@ func (h *Host) console(port string, speed int) (Console, error) {
 	if h.Console != nil {
 		return h.Console(port, speed, turn)
 	}
+	unlock, err := console.Lock(port)
+	if err != nil {
+		return nil, err
+	}
 	p, err := serial.Open(port, &serial.Mode{BaudRate: speed})
 	if err != nil {
+		unlock()
 		return nil, fmt.Errorf("%s: %w", port, err)
 	}
 	if err := p.SetReadTimeout(turn); err != nil {
+		unlock()
 		return nil, errors.Join(fmt.Errorf("%s: %w", port, err), p.Close())
 	}
-	return p, nil
+	return locked{p, unlock}, nil
+}
+
+// locked is a port that other programs know to be in use.
+type locked struct {
+	serial.Port
+	unlock func()
+}
+
+// Close closes the port.
+func (l locked) Close() error {
+	defer l.unlock()
+	return l.Port.Close()
 }
 
 // Names returns what Find takes, for shells to complete: serial numbers, and USB

@@ -33,6 +33,9 @@ type Record struct {
 	Cloud     string       `json:"cloud"` // that the board was pointed at
 	Began     time.Time    `json:"began"`
 	By        string       `json:"by"`
+	// Leased says that it was provisioned under a lease that outlives its command:
+	// when that has ended the board gets back what it had.
+	Leased bool `json:"leased,omitempty"`
 	// Server and Device are what the board had; nil: it was not read yet, so
 	// nothing was written either.
 	Server *Saved `json:"server,omitempty"`
@@ -66,7 +69,10 @@ func (r *Record) String() string {
 }
 
 // A Journal is a folder of records. Only its owner can enter it.
-type Journal struct{ dir string }
+type Journal struct {
+	dir     string
+	notices string // folder that everybody reads, see Public; empty: none
+}
 
 // DefaultDir is where the journal of this user's programs belongs.
 func DefaultDir() string {
@@ -88,7 +94,7 @@ func OpenJournal(dir string) (*Journal, error) {
 	if err := os.Chmod(dir, 0o700); err != nil { //nolint:gosec // a folder needs the x
 		return nil, fmt.Errorf("the journal of provisioned boards holds private keys, and %s cannot be closed to others: %w", dir, err)
 	}
-	return &Journal{dir}, nil
+	return &Journal{dir: dir}, nil
 }
 
 // key is the name of a board's files.
@@ -162,6 +168,7 @@ func (j *Journal) save(key string, r *Record) (err error) {
 	if err := os.Rename(f.Name(), j.file(key)); err != nil {
 		return err
 	}
+	j.announce(key, r)
 	return j.sync()
 }
 
@@ -170,6 +177,7 @@ func (j *Journal) remove(key string) error {
 	if err := os.Remove(j.file(key)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("the journal: %w", err)
 	}
+	j.withdraw(key)
 	return j.sync()
 }
 
@@ -179,6 +187,7 @@ func (j *Journal) keep(key string) (string, error) {
 	if err := os.Rename(j.file(key), to); err != nil {
 		return "", fmt.Errorf("the journal: %w", err)
 	}
+	j.withdraw(key)
 	return to, j.sync()
 }
 

@@ -32,6 +32,9 @@ type Plan struct {
 	// Keep leaves the board as it is when it does not connect, for people who want
 	// to know why. It is still owed what it had.
 	Keep bool
+	// Leased says that the board is leased beyond this command: at the end of the
+	// lease it gets back what it had.
+	Leased bool
 }
 
 // Tell hears what is done; it must not be nil.
@@ -122,6 +125,9 @@ func (p *Provisioner) Provision(ctx context.Context, b *handle.Board, plan Plan,
 	if err != nil {
 		return err
 	}
+	if err := w.journal.otherOwes(w.key); err != nil && record == nil {
+		return err
+	}
 	isOwed := record != nil && record.Server != nil // by a run before: what the board has now is not its own
 	if record == nil {
 		record = newRecord(b, plan)
@@ -130,7 +136,7 @@ func (p *Provisioner) Provision(ctx context.Context, b *handle.Board, plan Plan,
 			return err
 		}
 	}
-	record.Cloud = cloudName(plan.Address)
+	record.Cloud, record.Leased = cloudName(plan.Address), plan.Leased
 	if err := w.point(ctx, plan, id, regions, record, isOwed); err != nil {
 		if errors.Is(err, errOffline) && plan.Keep {
 			return fmt.Errorf("%w; it keeps the new server key, and \"muster rig provision --restore %s\" puts the old one back", err, id)

@@ -73,6 +73,9 @@ func (b *Bench) Plug(s fake.Spec, modules []pdc.ModuleInfo) (*Firmware, error) {
 	f := &Firmware{platform: pdc.Platform(s.Platform), modules: modules}
 	f.responder = control.Responder{Handle: f.handle, Raw: f.raw}
 	s.Functions.Running = f
+	if modules != nil {
+		s.Modules = f.console
+	}
 	s.Install = func(_ *fake.Board, _ string, image []byte) error { return f.install(image) }
 	board, err := b.Add(s)
 	if err != nil {

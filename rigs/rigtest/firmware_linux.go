@@ -56,6 +56,12 @@ func (f *Firmware) Modules() []pdc.ModuleInfo {
 	return slices.Clone(f.modules)
 }
 
+// console is what the board tells of its modules in listening mode.
+func (f *Firmware) console() string {
+	s := pdc.SystemDescribe{Platform: f.platform, HasPlatform: true, Modules: f.Modules()}
+	return string(s.AppendJSON(nil))
+}
+
 // Installs returns how many images it has applied.
 func (f *Firmware) Installs() int {
 	f.mu.Lock()

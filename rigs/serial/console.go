@@ -26,6 +26,7 @@ import (
 var (
 	ErrGone   = errors.New("the port is gone: the board was unplugged, restarted, or lost power")
 	ErrClosed = errors.New("the console is closed")
+	ErrBusy   = errors.New("another program has the port")
 )
 
 // DefaultSpeed is that of a port, in baud, if nothing else is said.
@@ -115,7 +116,7 @@ func explain(name string, err error) error {
 		case serial.PermissionDenied:
 			return fmt.Errorf("%s: you may not open it: join the port's group (dialout or plugdev), or install Particle's udev rules: %w", name, err)
 		case serial.PortBusy:
-			return fmt.Errorf("%s: another program has it open: %w", name, err)
+			return fmt.Errorf("%s: %w open: %w", name, ErrBusy, err)
 		}
 	}
 	return fmt.Errorf("%s: %w", name, err)

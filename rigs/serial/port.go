@@ -22,6 +22,7 @@ type Port struct {
 	speed int
 	port  serial.Port
 
+	unlock  func()     // others may have the port then
 	reading sync.Mutex // held while the port is read or closed
 	closed  bool
 
@@ -36,23 +37,35 @@ type write struct {
 	ctx  context.Context //nolint:containedctx // of one call, which waits for it
 }
 
-// OpenPort opens a port at a speed in baud; 0 is 9600.
+// OpenPort opens a port at a speed in baud; 0 is 9600. Others are told that it is in
+// use: by a lock file, as minicom and picocom have them, and by the system, which
+// refuses a second opener (TIOCEXCL), root excepted.
 func OpenPort(name string, speed int) (*Port, error) {
 	if speed == 0 {
 		speed = DefaultSpeed
 	}
+	unlock, err := lockPort(lockDir, name)
+	if err != nil {
+		return nil, err
+	}
 	p, err := serial.Open(name, &serial.Mode{BaudRate: speed})
 	if err != nil {
+		unlock()
 		return nil, explain(name, err)
 	}
 	if err := p.SetReadTimeout(turn); err != nil {
 		_ = p.Close() // the first error is the one to tell
+		unlock()
 		return nil, explain(name, err)
 	}
-	o := &Port{name: name, speed: speed, port: p, writes: make(chan write), stop: make(chan struct{})}
+	o := &Port{name: name, speed: speed, port: p, unlock: unlock, writes: make(chan write), stop: make(chan struct{})}
 	go o.write()
 	return o, nil
 }
+
+// Lock tells other programs that a port is in use, as [OpenPort] does, for ports that
+// are opened by other means. The error is or wraps ErrBusy when one of them has it.
+func Lock(name string) (unlock func(), err error) { return lockPort(lockDir, name) }
 
 // Name returns what was opened.
 func (p *Port) Name() string { return p.name }
@@ -154,6 +167,7 @@ func (p *Port) Close() error {
 		defer p.reading.Unlock()
 		p.closed = true
 		err = p.port.Close()
+		p.unlock()
 	})
 	return err
 }
