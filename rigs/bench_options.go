@@ -49,6 +49,20 @@ func enter(ctx context.Context, in io.Reader) error {
 	}
 }
 
+// entry does something with the board that a person means, which is not taken.
+func (b *benches) entry(cmd *cobra.Command, which string, do func(*bench.Bench, inventory.Entry) error) error {
+	opened, err := b.open(cmd.Context(), cmd)
+	if err != nil {
+		return err
+	}
+	defer opened.Close()
+	e, err := opened.Entry(which)
+	if err != nil {
+		return err
+	}
+	return do(opened, e)
+}
+
 // with does something with boards that are taken for it.
 func (b *benches) with(ctx context.Context, cmd *cobra.Command, w bench.Wish, do func(*bench.Bench, []*bench.Board) error) (err error) {
 	opened, err := b.open(ctx, cmd)

@@ -214,23 +214,16 @@ func showCommand(b *benches) *cobra.Command {
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: b.complete,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			opened, err := b.open(cmd.Context(), cmd)
-			if err != nil {
-				return err
-			}
-			defer opened.Close()
-			e, err := opened.Entry(args[0])
-			if err != nil {
-				return err
-			}
-			v, err := look(cmd, opened, e)
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				return writeJSON(cmd.OutOrStdout(), v)
-			}
-			return writeView(cmd.OutOrStdout(), v)
+			return b.entry(cmd, args[0], func(opened *bench.Bench, e inventory.Entry) error {
+				v, err := look(cmd, opened, e)
+				if err != nil {
+					return err
+				}
+				if asJSON {
+					return writeJSON(cmd.OutOrStdout(), v)
+				}
+				return writeView(cmd.OutOrStdout(), v)
+			})
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "write JSON")

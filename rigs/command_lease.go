@@ -129,33 +129,30 @@ func releaseCommand(b *benches, h *handle.Host) *cobra.Command {
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: b.complete,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			opened, err := b.open(cmd.Context(), cmd)
-			if err != nil {
-				return err
-			}
-			defer opened.Close()
-			e, err := opened.Entry(args[0])
-			if err != nil {
-				return err
-			}
-			s, _, err := opened.Locate(e)
-			if err != nil {
-				return err
-			}
-			if s.State == inventory.Ambiguous {
-				return errors.New(s.Reason())
-			}
-			var owed error
-			if !force { // what somebody else's boards are owed is in their journal
-				owed = payOwed(cmd.Context(), cmd, h, args)
-			}
-			if err := opened.Desk.Release(cmd.Context(), lease.Request{Key: s.Key(), Board: e.Name}, force); err != nil {
-				return errors.Join(err, owed)
-			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s is free\n", e.Name)
-			return errors.Join(err, owed)
+			return b.entry(cmd, args[0], func(opened *bench.Bench, e inventory.Entry) error {
+				return release(cmd, opened, h, e, args, force)
+			})
 		},
 	}
 	cmd.Flags().BoolVar(&force, "force", false, "also a lease of somebody else")
 	return cmd
+}
+
+func release(cmd *cobra.Command, opened *bench.Bench, h *handle.Host, e inventory.Entry, names []string, force bool) error {
+	s, _, err := opened.Locate(e)
+	if err != nil {
+		return err
+	}
+	if s.State == inventory.Ambiguous {
+		return errors.New(s.Reason())
+	}
+	var owed error
+	if !force { // what somebody else's boards are owed is in their journal
+		owed = payOwed(cmd.Context(), cmd, h, names)
+	}
+	if err := opened.Desk.Release(cmd.Context(), lease.Request{Key: s.Key(), Board: e.Name}, force); err != nil {
+		return errors.Join(err, owed)
+	}
+	_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s is free\n", e.Name)
+	return errors.Join(err, owed)
 }

@@ -5,11 +5,10 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"net/netip"
-	"strings"
 	"testing"
 
 	"github.com/muster/muster/fixtures"
-	"github.com/muster/muster/protocol/clock"
+	"github.com/muster/muster/harness/recording/labtap"
 	"github.com/muster/muster/protocol/dtls"
 	"github.com/muster/muster/protocol/lightssl"
 	"github.com/muster/muster/protocol/trace"
@@ -18,35 +17,9 @@ import (
 
 var cloudAddress = netip.MustParseAddrPort("192.0.2.1:5684")
 
-// sightings turns a recording into what a tap at the device would have seen. Its
-// port changes where the recording says so.
-func sightings(c *fixtures.Capture) (all []transport.Sighting, items []fixtures.Item) {
-	device := netip.MustParseAddrPort("198.51.100.7:40000")
-	stream := transport.StreamID(0)
-	for _, item := range c.Items {
-		s := transport.Sighting{
-			At: clock.Instant(item.At), Kind: transport.DatagramSeen, Sent: item.Op == fixtures.OpUp,
-			Packet: transport.Packet{Local: device, Peer: cloudAddress, Data: item.Data},
-		}
-		switch {
-		case c.Transport == "tcp" && item.Op == fixtures.OpNote && strings.HasSuffix(item.Text, "opened"):
-			stream++
-			device = netip.AddrPortFrom(device.Addr(), device.Port()+1)
-			s.Kind, s.Stream, s.Sent, s.Local = transport.StreamOpened, stream, true, device
-		case item.Op == fixtures.OpNote:
-			if strings.HasPrefix(item.Text, "device source port") {
-				device = netip.AddrPortFrom(device.Addr(), device.Port()+1)
-			}
-			continue
-		case c.Transport == "tcp":
-			s.Kind, s.Stream = transport.StreamChunk, stream
-		}
-		all = append(all, s)
-		if item.Op != fixtures.OpNote {
-			items = append(items, item)
-		}
-	}
-	return all, items
+// sightings turns a recording into what a tap at the device would have seen.
+func sightings(c *fixtures.Capture) ([]transport.Sighting, []fixtures.Item) {
+	return labtap.Sightings(c, netip.MustParseAddrPort("198.51.100.7:40000"), cloudAddress)
 }
 
 // addSecrets gives a Decoder what the header of a recording tells.

@@ -5,12 +5,11 @@ package labfile
 import (
 	"bytes"
 	"net/netip"
-	"strings"
 	"time"
 
 	"github.com/muster/muster/fixtures"
 	"github.com/muster/muster/harness/capture"
-	"github.com/muster/muster/protocol/clock"
+	"github.com/muster/muster/harness/recording/labtap"
 	"github.com/muster/muster/protocol/dtls"
 	"github.com/muster/muster/protocol/lightssl"
 	"github.com/muster/muster/transport"
@@ -27,28 +26,8 @@ var (
 var Start = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
 // Sightings are what a tap at the device would have seen of a recording.
-func Sightings(c *fixtures.Capture, device, cloud netip.AddrPort) (all []transport.Sighting) {
-	stream := transport.StreamID(0)
-	for _, item := range c.Items {
-		s := transport.Sighting{
-			At: clock.Instant(item.At), Kind: transport.DatagramSeen, Sent: item.Op == fixtures.OpUp,
-			Packet: transport.Packet{Local: device, Peer: cloud, Data: item.Data},
-		}
-		switch {
-		case c.Transport == "tcp" && item.Op == fixtures.OpNote && strings.HasSuffix(item.Text, "opened"):
-			stream++
-			device = netip.AddrPortFrom(device.Addr(), device.Port()+1)
-			s.Kind, s.Stream, s.Sent, s.Local = transport.StreamOpened, stream, true, device
-		case item.Op == fixtures.OpNote:
-			if strings.HasPrefix(item.Text, "device source port") {
-				device = netip.AddrPortFrom(device.Addr(), device.Port()+1)
-			}
-			continue
-		case c.Transport == "tcp":
-			s.Kind, s.Stream = transport.StreamChunk, stream
-		}
-		all = append(all, s)
-	}
+func Sightings(c *fixtures.Capture, device, cloud netip.AddrPort) []transport.Sighting {
+	all, _ := labtap.Sightings(c, device, cloud)
 	return all
 }
 
