@@ -111,7 +111,10 @@ func (n *Network) words() string {
 	if n.Loss > 0 {
 		parts = append(parts, fmt.Sprintf("loss %.4g%%", 100*n.Loss))
 	}
-	if n.Delay > 0 || n.Jitter > 0 {
+	switch {
+	case n.Delay > 0 && n.Jitter == 0:
+		parts = append(parts, "delay "+n.Delay.String())
+	case n.Jitter > 0:
 		parts = append(parts, fmt.Sprintf("delay %v to %v", n.Delay, n.Delay+n.Jitter))
 	}
 	if !n.Rebind.Zero() {

@@ -102,7 +102,7 @@ type Phase struct {
 	Duration time.Duration `yaml:"duration" doc:"how long it lasts" need:"yes"`
 	Groups   []string      `yaml:"groups" doc:"groups that arrive, outage, load and network are about; absent: all"`
 	Arrive   *Arrive       `yaml:"arrive" doc:"devices that are switched on"`
-	Load     *Load         `yaml:"load" doc:"how much is published, called and restarted" default:"100%"`
+	Load     *Load         `yaml:"load" doc:"how much of the usual is published, called and restarted; absent: 100%"`
 	Outage   string        `yaml:"outage" doc:"all through the phase: network: no packet arrives; power: the devices are off, and are switched on all at once in the end" oneof:"network power"`
 	Network  *Network      `yaml:"network" doc:"another network for this phase"`
 }
