@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"math/rand/v2"
 	"net/netip"
 
 	"github.com/muster/muster/protocol/clock"
@@ -33,6 +34,10 @@ type core struct {
 	clouds     map[int32]netip.AddrPort       // of members that have their own
 	streams    map[transport.StreamID]*member // nil: members are found otherwise
 	connecting int
+
+	number int        // of the core
+	hold   func(held) // keeps a datagram until it is due
+	chance *rand.Rand // of what happens to datagrams; nil: not needed yet
 }
 
 // cloud is where m connects to.
@@ -60,7 +65,7 @@ func (c *core) act(now clock.Instant, m *member, out *transport.Out) {
 	for len(c.out.Actions) > 0 || len(c.out.Events) > 0 {
 		broken := false
 		for i := range c.out.Actions {
-			broken = !c.do(m, &c.out.Actions[i], out) || broken
+			broken = !c.do(now, m, &c.out.Actions[i], out) || broken
 		}
 		metered := 0
 		for i := range c.out.Events {
@@ -78,24 +83,30 @@ func (c *core) act(now clock.Instant, m *member, out *transport.Out) {
 }
 
 // do does one thing that m wants. It reports false when the socket fails.
-func (c *core) do(m *member, a *device.Action, out *transport.Out) bool {
+func (c *core) do(now clock.Instant, m *member, a *device.Action, out *transport.Out) bool {
 	switch a.Kind {
 	case device.OpenSocket:
 		m.open = c.network.open(m, c.cloud(m))
 		return m.open
 	case device.SendDatagram:
 		if m.open {
-			out.Send(c.network.local(m), c.cloud(m), a.Data)
+			c.send(now, m, a.Data, out)
 		}
 	case device.CloseSocket:
 		c.network.close(m)
 		m.open = false
 	case device.DialStream:
+		if p := c.path(now, m); p != nil && p.Cut {
+			return false
+		}
 		m.stream = out.Dial(c.network.dialFrom(m), c.cloud(m))
 		if c.streams != nil {
 			c.streams[m.stream] = m
 		}
 	case device.WriteStream:
+		if p := c.path(now, m); p != nil && p.Cut {
+			return false
+		}
 		out.Write(m.stream, a.Data)
 	case device.CloseStream:
 		if m.stream != 0 { // else the network has ended it

@@ -43,8 +43,9 @@ func NewReal(o Options) (*Real, error) {
 	o = f.complete()
 	f.Commands = Commands{table: &f.table, watchers: &f.watchers, enqueue: f.enqueue}
 	for i := range o.Shards {
-		s := &shard{fleet: f, number: i}
-		s.core = core{options: &f.options, watchers: &f.watchers, streams: make(map[transport.StreamID]*member)}
+		s := &shard{fleet: f}
+		s.core = core{options: &f.options, watchers: &f.watchers, streams: make(map[transport.StreamID]*member), number: i}
+		s.hold = s.line.push
 		s.out.Ciphers = dtls.NewCiphers(ciphers)
 		s.driver = drive.New(s, drive.Config{Clock: o.Clock, Tap: o.Tap})
 		f.shards = append(f.shards, s)

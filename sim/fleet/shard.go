@@ -15,7 +15,6 @@ import (
 type shard struct {
 	core
 	fleet  *Real
-	number int
 	driver *drive.Driver
 	wake   func(clock.Instant) // makes the driver look at Deadline
 	find   func(transport.Packet) *member
@@ -24,6 +23,7 @@ type shard struct {
 	turns fifo // members that wait for their turn to connect
 	ramps []ramp
 	tasks Feed // nil: none
+	line  line // datagrams on their way
 
 	pending  atomic.Bool // there are commands
 	mu       sync.Mutex
@@ -68,6 +68,20 @@ func (s *shard) Datagram(now clock.Instant, p transport.Packet, out *transport.O
 		s.counters.stray.Add(1)
 		return
 	}
+	if s.arrives(now, m, p) {
+		s.give(now, m, p, out)
+	}
+}
+
+// take is Datagram for what has been on its way.
+func (s *shard) take(now clock.Instant, p transport.Packet, out *transport.Out) {
+	if m := s.find(p); m != nil && m.open && p.Peer == s.cloud(m) {
+		s.give(now, m, p, out)
+	}
+}
+
+// give gives m a datagram.
+func (s *shard) give(now clock.Instant, m *member, p transport.Packet, out *transport.Out) {
 	s.received(now, m, len(p.Data))
 	m.device.Datagram(now, p.Data, &s.out)
 	s.act(now, m, out)
@@ -108,6 +122,7 @@ func (s *shard) Advance(now clock.Instant, out *transport.Out) {
 	s.runCommands(now, out)
 	s.runRamps(now, out)
 	s.feed(now, out)
+	s.release(now, out)
 	s.nextTurns(now, out)
 	for range batch {
 		if s.due.next() > now {
@@ -134,7 +149,7 @@ func (s *shard) Deadline() clock.Instant {
 	if s.pending.Load() || s.turns.len() > 0 && s.mayConnect() {
 		return 0
 	}
-	at := s.due.next()
+	at := min(s.due.next(), s.line.next())
 	if s.tasks != nil {
 		at = min(at, s.tasks.Due())
 	}

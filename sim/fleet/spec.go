@@ -42,6 +42,10 @@ type Options struct {
 	Observe Observer
 	// Meter hears of every byte that crosses, if not nil.
 	Meter Meter
+	// Net makes the network worse than it is; nil: it is what it is. Seed is that of
+	// its chances.
+	Net  Net
+	Seed uint64
 	// Secrets passes on events of the kind device.Secrets, which devices give
 	// only when their Config says so too.
 	Secrets bool

@@ -32,6 +32,7 @@ type Virtual struct {
 func NewVirtual(net *vnet.Network, o Options, attach func(i int, h transport.Host) *vnet.Node) *Virtual {
 	f := &Virtual{options: o, net: net, attach: attach, looks: clock.Never}
 	f.core = core{options: &f.options, watchers: &f.watchers, network: f}
+	f.hold = f.releaseAt
 	f.out.Ciphers = dtls.NewCiphers(ciphers)
 	f.Commands = Commands{table: &f.table, watchers: &f.watchers, enqueue: f.enqueue}
 	if attach == nil {
@@ -174,6 +175,21 @@ func (h *place) Datagram(now clock.Instant, p transport.Packet, out *transport.O
 		f.counters.stray.Add(1)
 		return
 	}
+	if f.arrives(now, h.m, p) {
+		h.give(now, p, out)
+	}
+}
+
+// take is Datagram for what has been on its way.
+func (h *place) take(now clock.Instant, p transport.Packet, out *transport.Out) {
+	if f := h.fleet; h.m.open && p.Local.Port() == f.local(h.m).Port() && p.Peer == f.cloud(h.m) {
+		h.give(now, p, out)
+	}
+}
+
+// give gives the device a datagram.
+func (h *place) give(now clock.Instant, p transport.Packet, out *transport.Out) {
+	f := h.fleet
 	f.received(now, h.m, len(p.Data))
 	h.m.device.Datagram(now, p.Data, &f.out)
 	f.act(now, h.m, out)

@@ -154,6 +154,10 @@ func (c *conductor) prepare() error {
 		Observe: func(i int, at clock.Instant, e device.Event) { c.books[i%len(c.books)].observe(i, at, &e) },
 		Meter:   func(i int, at clock.Instant, up bool, n int) { c.books[i%len(c.books)].meter(i, at, up, n) },
 	}
+	options.Seed = o.Seed
+	if p := newPaths(c, o.Scenario); p != nil {
+		options.Net = p
+	}
 	if o.Tune != nil {
 		o.Tune(&options)
 	}

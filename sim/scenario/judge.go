@@ -9,7 +9,8 @@ import (
 // Judge holds what a run measured against the thresholds of its scenario, and
 // writes what comes of it into the run: after the thresholds that are there
 // already, such as those of campaigns, which count too. A scenario without
-// thresholds passes when all devices are online in the end, or asleep.
+// thresholds passes when all devices are online in the end; those of a group that
+// sleeps may be asleep or on their way.
 func Judge(s *Scenario, r *record.Run) {
 	list := s.Thresholds
 	if len(list) == 0 {
@@ -173,11 +174,12 @@ func (c *condition) share(t *Threshold, s *Scenario, r *record.Run) (float64, st
 		if group == "" || t.Group != "" && t.Group != group {
 			continue
 		}
-		at += levels[record.Level(c.args[0])]
 		of += levels[record.Devices]
 		if i := s.Group(group); t.Expr == awakeOnline && i >= 0 && s.Groups[i].Sleep != nil {
-			at += levels[record.Sleeping]
+			at += levels[record.Devices] - levels[record.Off] // they come and go
+			continue
 		}
+		at += levels[record.Level(c.args[0])]
 	}
 	if of == 0 {
 		return 0, "no levels were measured"

@@ -222,29 +222,29 @@ func (c *Cloud) answer(now clock.Instant, s *session, out *transport.Out) {
 	events := append([]link.Event(nil), c.lout.Events...)
 	for _, e := range events {
 		if e.Kind == link.Exchange && e.CoAP.Kind == coap.Received {
-			c.reply(s, e.CoAP.Message)
+			c.reply(now, s, e.CoAP.Message)
 		}
 	}
 	c.flush(s, out)
-	_ = now
 }
 
-func (c *Cloud) reply(s *session, m coap.Message) {
+// reply answers through the exchange, which repeats an answer that was lost.
+func (c *Cloud) reply(now clock.Instant, s *session, m coap.Message) {
 	kind := pdc.Classify(m, true)
 	c.mu.Lock()
 	c.messages++
 	c.kinds[kind]++
 	c.mu.Unlock()
-	id := []byte{byte(m.ID >> 8), byte(m.ID)}
+	ack := coap.Message{Type: coap.Acknowledgement}
 	switch {
 	case kind == pdc.KindTimeRequest:
-		r := append([]byte{0x61, 0x45, id[0], id[1]}, m.Token...)
-		s.link.SendRaw(append(r, 0xff, 0x69, 0x55, 0xb9, 0x00), &c.lout)
+		ack.Code, ack.Token, ack.Payload = coap.Content, m.Token, []byte{0x69, 0x55, 0xb9, 0x00}
+		s.link.Reply(now, m, ack, &c.lout)
 	case kind == pdc.KindHello && s.stream != 0:
 		s.next++
 		s.link.SendRaw([]byte{0x50, 0x02, byte(s.next >> 8), byte(s.next), 0xb1, 'h'}, &c.lout)
 	case m.Type == coap.Confirmable:
-		s.link.SendRaw([]byte{0x60, 0, id[0], id[1]}, &c.lout)
+		s.link.Reply(now, m, ack, &c.lout)
 	}
 }
 

@@ -1,0 +1,172 @@
+package fleet
+
+import (
+	"container/heap"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/muster/muster/protocol/clock"
+	"github.com/muster/muster/transport"
+)
+
+// A Path is what happens to the datagrams of a device on their way, in either
+// direction. The zero Path is perfect. Streams are not touched, except that a cut
+// ends them when the device next writes.
+type Path struct {
+	// Loss is the probability that a datagram is lost.
+	Loss float64
+	// Delay is how long each takes; Jitter is the most that it takes longer, all
+	// values being equally likely, so that it may overtake others.
+	Delay, Jitter time.Duration
+	// MTU is the largest IP packet in bytes, headers included; 0: no limit.
+	MTU int
+	// Cut lets nothing through.
+	Cut bool
+}
+
+// A Net makes the network worse than it is. Its methods are called on the goroutine
+// of the device's shard and must be quick.
+type Net interface {
+	// Path returns that of a device at a time; nil: perfect.
+	Path(index int, at clock.Instant) *Path
+	// Lost hears of a datagram that was lost on purpose.
+	Lost(index int, at clock.Instant)
+}
+
+// passes decides what becomes of a datagram: whether it is lost, and how long it
+// takes.
+func (c *core) passes(now clock.Instant, m *member, p *Path, bytes int, six bool) (delay time.Duration, ok bool) {
+	headers := 28
+	if six {
+		headers = 48
+	}
+	if p.Cut || p.MTU > 0 && bytes+headers > p.MTU || p.Loss > 0 && c.chance.Float64() < p.Loss {
+		c.options.Net.Lost(int(m.index), now)
+		return 0, false
+	}
+	delay = p.Delay
+	if p.Jitter > 0 {
+		delay += time.Duration(c.chance.Float64() * float64(p.Jitter))
+	}
+	return delay, true
+}
+
+// path returns the path of m; nil: perfect.
+func (c *core) path(now clock.Instant, m *member) *Path {
+	if c.options.Net == nil {
+		return nil
+	}
+	if c.chance == nil {
+		c.chance = rand.New(rand.NewPCG(c.options.Seed, uint64(c.number)))
+	}
+	return c.options.Net.Path(int(m.index), now)
+}
+
+// send sends a datagram of m on its path.
+func (c *core) send(now clock.Instant, m *member, data []byte, out *transport.Out) {
+	local, cloud := c.network.local(m), c.cloud(m)
+	p := c.path(now, m)
+	if p == nil {
+		out.Send(local, cloud, data)
+		return
+	}
+	delay, ok := c.passes(now, m, p, len(data), cloud.Addr().Is6())
+	switch {
+	case !ok:
+	case delay <= 0:
+		out.Send(local, cloud, data)
+	default:
+		c.hold(held{at: now.Add(delay), m: m, up: true, local: local, peer: cloud, data: slices.Clone(data)})
+	}
+}
+
+// arrives reports whether a datagram for m is to be taken now: it may be lost, or
+// held back.
+func (c *core) arrives(now clock.Instant, m *member, p transport.Packet) bool {
+	path := c.path(now, m)
+	if path == nil {
+		return true
+	}
+	delay, ok := c.passes(now, m, path, len(p.Data), p.Peer.Addr().Is6())
+	if ok && delay > 0 {
+		c.hold(held{at: now.Add(delay), m: m, local: p.Local, peer: p.Peer, data: slices.Clone(p.Data)})
+	}
+	return ok && delay <= 0
+}
+
+// A held is a datagram on its way.
+type held struct {
+	at          clock.Instant
+	seq         uint64
+	m           *member
+	up          bool
+	local, peer netip.AddrPort
+	data        []byte
+}
+
+// A line holds datagrams until they are due, in order of time and then of arrival.
+type line struct {
+	list []held
+	seq  uint64
+}
+
+func (l *line) next() clock.Instant {
+	if len(l.list) == 0 {
+		return clock.Never
+	}
+	return l.list[0].at
+}
+
+func (l *line) push(h held) {
+	l.seq++
+	h.seq = l.seq
+	heap.Push((*byDue)(l), h)
+}
+
+func (l *line) pop() held { return heap.Pop((*byDue)(l)).(held) }
+
+// byDue implements heap.Interface.
+type byDue line
+
+func (l *byDue) Len() int { return len(l.list) }
+func (l *byDue) Less(i, j int) bool {
+	a, b := &l.list[i], &l.list[j]
+	return a.at < b.at || a.at == b.at && a.seq < b.seq
+}
+func (l *byDue) Swap(i, j int) { l.list[i], l.list[j] = l.list[j], l.list[i] }
+func (l *byDue) Push(x any)    { l.list = append(l.list, x.(held)) }
+func (l *byDue) Pop() any {
+	last := len(l.list) - 1
+	h := l.list[last]
+	l.list[last] = held{}
+	l.list = l.list[:last]
+	return h
+}
+
+// release sends and delivers what has been on its way long enough.
+func (s *shard) release(now clock.Instant, out *transport.Out) {
+	for n := 0; n < batch && s.line.next() <= now; n++ {
+		h := s.line.pop()
+		if h.up {
+			out.Send(h.local, h.peer, h.data)
+		} else {
+			s.take(now, transport.Packet{Local: h.local, Peer: h.peer, Data: h.data}, out)
+		}
+	}
+}
+
+// releaseAt does the same for one datagram of a virtual fleet.
+func (f *Virtual) releaseAt(h held) {
+	f.net.At(h.at, func() {
+		node := f.nodes[h.m.index]
+		node.Do(func(now clock.Instant, out *transport.Out) {
+			if h.up {
+				out.Send(h.local, h.peer, h.data)
+				return
+			}
+			(&place{f, h.m}).take(now, transport.Packet{Local: h.local, Peer: h.peer, Data: h.data}, out)
+		})
+	})
+}

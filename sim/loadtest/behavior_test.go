@@ -1,0 +1,263 @@
+package loadtest
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/muster/muster/sim/record"
+	"github.com/muster/muster/sim/scenario"
+	"github.com/muster/muster/sim/workload"
+)
+
+// read makes a scenario of a file's text.
+func read(t *testing.T, text string) *scenario.Scenario {
+	t.Helper()
+	s, err := scenario.Read("test.yaml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// runVirtually runs a scenario in virtual time.
+func runVirtually(t *testing.T, s *scenario.Scenario) (*record.Run, *collected) {
+	t.Helper()
+	o, sink := inVirtualTime(t, s)
+	r, err := Run(context.Background(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r, sink
+}
+
+// near reports whether a number is within a share of what is wanted.
+func near(n uint64, want, share float64) bool {
+	return float64(n) >= want*(1-share) && float64(n) <= want*(1+share)
+}
+
+// Devices that sleep wake by themselves, resume, publish once and sleep again.
+func TestSleep(t *testing.T) {
+	r, _ := runVirtually(t, read(t, `
+name: sleep
+groups:
+  - name: meters
+    devices: 40
+    profiles: boron@6.2.0
+    publish: [{event: reading, on: online, size: 60}]
+    sleep: {awake: {uniform: [6s, 10s]}, asleep: {uniform: [20s, 40s]}}
+phases:
+  - {name: arrive, duration: 40s, arrive: {over: 30s}}
+  - {name: live, duration: 10m}
+`))
+	live := r.Sum("live", "")
+	cycles := 40 * 600 / 38.0
+	if !near(live.Counts[record.Sleeps], cycles, 0.1) || !near(live.Counts[record.Resumes], cycles, 0.1) || live.Counts[record.Handshakes] != 0 {
+		t.Errorf("%v, want some %.0f", live.Counts, cycles)
+	}
+	if !near(live.Counts[record.Published], cycles, 0.1) || live.Counts[record.PublishRefused] > 0 {
+		t.Errorf("published: %v", live.Counts)
+	}
+	// The stand-in asks for no describe, so that devices say Hello again: more than the
+	// 142 bytes that a resume takes with a cloud that does.
+	if per := float64(live.Bytes[record.ActResume].Total()) / float64(live.Counts[record.Resumes]); per < 142 || per > 1000 {
+		t.Errorf("%v bytes a resume", per)
+	}
+	l := r.Levels["meters"]
+	if l[record.Sleeping]+l[record.Online]+l[record.Connecting] < 36 || l[record.Sleeping] < 20 {
+		t.Errorf("%v", l)
+	}
+	if r.Verdict != record.Pass {
+		t.Errorf("%v %v", r.Verdict, r.Thresholds)
+	}
+}
+
+// Restarts come back with the session or without it, in the ratio of the scenario.
+func TestReconnect(t *testing.T) {
+	r, _ := runVirtually(t, read(t, `
+name: reconnect
+groups:
+  - name: borons
+    devices: 50
+    profiles: boron@6.2.0
+    reconnect: {every: {exponential: 1m}, full: 30%}
+phases:
+  - {name: arrive, duration: 20s, arrive: {rate: 10/s}}
+  - {name: live, duration: 20m}
+`))
+	n := r.Sum("live", "").Counts
+	restarts := 50 * 20.0
+	if !near(n[record.Resumes]+n[record.Handshakes], restarts, 0.1) || !near(n[record.Handshakes], 0.3*restarts, 0.15) {
+		t.Errorf("%v", n)
+	}
+}
+
+// An outage of power sends all off and back at the same moment; only those that it
+// is about, and that were there.
+func TestPowerOutage(t *testing.T) {
+	r, sink := runVirtually(t, read(t, `
+name: outage
+groups:
+  - {name: here, devices: 30, profiles: boron@6.2.0}
+  - {name: there, devices: 20, profiles: boron@6.2.0}
+phases:
+  - {name: arrive, duration: 30s, groups: [there], arrive: {rate: 10/s}}
+  - {name: some, duration: 30s, groups: [here], arrive: {rate: 10/s, devices: 25}}
+  - {name: dark, duration: 60s, groups: [here], outage: power}
+  - {name: storm, duration: 60s}
+`))
+	for _, s := range sink.samples {
+		on := s.Levels[record.Online]
+		if s.Phase == "dark" && s.Group == "here" && on != 0 || s.Phase == "dark" && s.Group == "there" && on != 20 {
+			t.Fatalf("%s at %v: %d online", s.Group, s.At, on)
+		}
+	}
+	storm := r.Sum("storm", "here").Counts
+	if storm[record.Resumes] != 25 || r.Sum("storm", "there").Counts[record.Resumes] != 0 || r.Levels["here"][record.Online] != 25 || r.Levels["here"][record.Off] != 5 {
+		t.Errorf("%v, %v", storm, r.Levels)
+	}
+}
+
+// In an outage of the network devices give up by themselves, and come back by
+// Device OS's own back-off. They have thrown their sessions away by then, because
+// nobody answered several resumes. Events that are kept are late, and count from when
+// they were due.
+func TestNetworkOutage(t *testing.T) {
+	r, _ := runVirtually(t, read(t, `
+name: outage
+groups:
+  - name: borons
+    devices: 50
+    profiles: boron@6.2.0
+    publish: [{event: a, every: {exponential: 20s}, offline: keep}]
+phases:
+  - {name: arrive, duration: 30s, arrive: {rate: 10/s}}
+  - {name: before, duration: 60s}
+  - {name: dark, duration: 3m, outage: network}
+  - {name: storm, duration: 5m}
+`))
+	dark, storm := r.Sum("dark", ""), r.Sum("storm", "")
+	if dark.Bytes[record.ActOther].Down+dark.Bytes[record.ActPublish].Down != 0 || dark.Counts[record.ImpairLost] == 0 {
+		t.Errorf("something came through: %+v", dark.Bytes)
+	}
+	if len(dark.Errors) == 0 || dark.Counts[record.Offline] < 50 {
+		t.Errorf("nobody noticed: %v %v", dark.Counts, dark.Errors)
+	}
+	if storm.Counts[record.Connected] < 50 || storm.Counts[record.Handshakes] < 50 || r.Levels["borons"][record.Online] != 50 {
+		t.Errorf("the storm: %v, %v", storm.Counts, r.Levels)
+	}
+	if late := dark.Times[record.PublishTime]; late.Count() == 0 || late.Max() < time.Minute {
+		t.Errorf("no event of the outage was late: %v", late.Max())
+	}
+	if before := r.Sum("before", ""); before.Times[record.PublishTime].Max() > time.Second {
+		t.Errorf("before: %v", before.Times[record.PublishTime].Max())
+	}
+}
+
+// Loss, delay and NAT rebinding do what they say, to the group that has them.
+func TestNetwork(t *testing.T) {
+	r, _ := runVirtually(t, read(t, `
+name: network
+x-p: &p [{event: a, every: 10s, size: 100}]
+groups:
+  - {name: good, devices: 50, profiles: boron@6.2.0, publish: *p, network: {delay: 20ms}}
+  - {name: bad, devices: 50, profiles: boron@6.2.0, publish: *p, network: {loss: 10%, delay: 100ms, jitter: 50ms, rebind: {exponential: 1m}}}
+  - {name: small, devices: 5, profiles: boron@6.2.0, network: {mtu: 800}}
+phases:
+  - {name: arrive, duration: 60s, arrive: {rate: 20/s}}
+  - {name: live, duration: 10m}
+`))
+	good, bad := r.Sum("live", "good"), r.Sum("live", "bad")
+	if h := good.Times[record.PublishTime]; h.Min() < 40*time.Millisecond || h.Max() > 45*time.Millisecond || good.Counts[record.ImpairLost] != 0 {
+		t.Errorf("good: %v to %v, %v", h.Min(), h.Max(), good.Counts)
+	}
+	h := bad.Times[record.PublishTime]
+	packets := bad.Traffic()
+	if h.Min() < 200*time.Millisecond || h.Quantile(0.5) > 400*time.Millisecond || h.Max() < 2*time.Second {
+		t.Errorf("bad: %v, p50 %v, %v", h.Min(), h.Quantile(0.5), h.Max())
+	}
+	if lost := float64(bad.Counts[record.ImpairLost]) / float64(packets.UpPackets+packets.DownPackets+bad.Counts[record.ImpairLost]/2); lost < 0.07 || lost > 0.13 {
+		t.Errorf("lost %.3f of the datagrams", lost)
+	}
+	if !near(bad.Counts[record.Moves], 500, 0.15) || bad.Counts[record.Published] < bad.Counts[record.Publishes]*97/100 || bad.Counts[record.Handshakes] > 5 {
+		t.Errorf("bad: %v", bad.Counts)
+	}
+	if r.Levels["small"][record.Online] != 5 {
+		t.Errorf("a device with a small MTU cannot connect: %v", r.Levels)
+	}
+}
+
+// A run of parts adds up to the run of the whole: the same arrivals and events.
+func TestParts(t *testing.T) {
+	s := simple(60)
+	whole, _ := runVirtually(t, s)
+	var sum record.Tally
+	for _, part := range []Part{{0, 25}, {25, 20}, {45, 15}} {
+		o, _ := inVirtualTime(t, s)
+		o.Part = part
+		r, err := Run(context.Background(), o)
+		if err != nil || r.Verdict != "" {
+			t.Fatal(err, r.Verdict)
+		}
+		one := r.Sum("", "")
+		sum.Add(&one)
+	}
+	all := whole.Sum("", "")
+	for _, c := range []record.Counter{record.Arrivals, record.Publishes, record.Published, record.Connected} {
+		if sum.Counts[c] != all.Counts[c] || sum.Counts[c] == 0 {
+			t.Errorf("%s: %d in parts, %d in one", c, sum.Counts[c], all.Counts[c])
+		}
+	}
+}
+
+// Equal seeds give equal runs in virtual time, another seed another one.
+func TestRunsRepeat(t *testing.T) {
+	run := func(seed uint64) string {
+		s := simple(30)
+		s.Groups[0].Network = &scenario.Network{Loss: 0.05, Delay: 50 * time.Millisecond, Jitter: 30 * time.Millisecond, Rebind: workload.Always(30)}
+		s.Groups[0].Reconnect = &scenario.Reconnect{Every: workload.Spread{Kind: workload.Exponential, A: 40}, Full: 0.5}
+		o, _ := inVirtualTime(t, s)
+		o.Seed = seed
+		r, err := Run(context.Background(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := json.Marshal(r.Cells)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	one, again, other := run(3), run(3), run(4)
+	if one != again {
+		t.Error("two runs with one seed differ")
+	}
+	if one == other {
+		t.Error("two seeds give one run")
+	}
+}
+
+// The examples run, in virtual time, as far as they need no API.
+func TestExamples(t *testing.T) {
+	for _, name := range []string{"first-run", "storm-after-outage", "sleepy-cellular", "lossy-network"} {
+		s, err := scenario.LoadFile("../../fixtures/scenarios/" + name + ".yaml")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if testing.Short() {
+			if err := s.Scale(40); err != nil {
+				t.Fatal(err)
+			}
+			s.Thresholds = nil
+		}
+		for i := range s.Thresholds { // the stand-in makes devices say Hello at each resume
+			s.Thresholds[i].Expr = strings.Replace(s.Thresholds[i].Expr, "bytes(resume) <= 200", "bytes(resume) <= 1000", 1)
+		}
+		r, _ := runVirtually(t, s)
+		if r.Verdict != record.Pass {
+			t.Errorf("%s: %s, %+v", name, r.Why, r.Thresholds)
+		}
+	}
+}
