@@ -42,6 +42,16 @@ func tlsConfig(pair tls.Certificate) *tls.Config {
 	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}
 }
 
+// OwnTLS returns how the API is served with the certificate that the cloud makes for
+// itself, which is for host and for this machine.
+func (c *Cloud) OwnTLS(host string) (*tls.Config, error) {
+	config, err := ownCertificate(c.o.Dir, host)
+	if err == nil && c.faults.API.OldTLS {
+		config.MinVersion = tls.VersionTLS10
+	}
+	return config, err
+}
+
 // ownCertificate returns the certificate in the data directory, made anew if there
 // is none, if it is past its time, or if it is not for host.
 func ownCertificate(dir, host string) (*tls.Config, error) {

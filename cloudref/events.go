@@ -56,7 +56,11 @@ func (c *Cloud) Subscribe(owner store.AccountID, prefix string) *Stream {
 
 // Select opens a stream of selected events.
 func (c *Cloud) Select(which api.Selection) *Stream {
-	ch := make(chan Event, streamBuffer)
+	size := streamBuffer
+	if which.Patient {
+		size *= 64
+	}
+	ch := make(chan Event, size)
 	s := &Stream{C: ch, c: ch, x: &c.events, which: which}
 	c.events.mu.Lock()
 	defer c.events.mu.Unlock()

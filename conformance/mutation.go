@@ -228,7 +228,9 @@ func mutated(m *mutants.Mutant, o MutantOptions) Options {
 			t.Profiles = append(t.Profiles, target.Profile(name))
 		}
 		t.Device = m.Device
-		t.Memory = !slices.ContainsFunc(m.Run, func(name string) bool { return strings.HasPrefix(name, "resume") })
+		t.Memory = !slices.ContainsFunc(m.Run, func(name string) bool {
+			return strings.HasPrefix(name, "resume") || name == "api/stored-tokens" // what is on the disk
+		})
 		if m.Cloud != nil {
 			t.Cloud = func(c *target.CloudConfig, again bool) {
 				if again || !m.Again {

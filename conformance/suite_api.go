@@ -50,6 +50,26 @@ func apiSuite() Suite {
 				Provoke: "a stream of events that nobody publishes is read", Observe: "how long nothing comes",
 				Requirements: []string{"A-9"}, Run: checkStreamKeepAlive,
 			},
+			{
+				Name: "stored-tokens", Text: "no token can be read in the files of the cloud",
+				Provoke: "tokens are given out", Observe: "every byte of the files that the cloud keeps its state in",
+				Requirements: []string{"A-10"}, Run: checkStoredTokens,
+			},
+			{
+				Name: "slow-reader", Text: "who does not read its event stream is cut off, and not everything is kept for it",
+				Provoke: "12,000 events of 1,000 bytes are published while a stream of them is not read", Observe: "how many are there when it is read again, and whether it ends",
+				Requirements: []string{"A-11"}, Run: checkSlowReader,
+			},
+			{
+				Name: "own-webhooks", Text: "a webhook to the API of the cloud itself does not arrive, by any name and by no detour",
+				Provoke: "webhooks to the API's own port are called, by each name of the machine and by a redirection", Observe: "which requests of webhooks the API gets, and what is told of each call",
+				Requirements: []string{"A-12"}, Run: checkOwnWebhooks,
+			},
+			{
+				Name: "over-tls", Text: "over TLS the API answers who trusts it, and neither TLS 1.1 nor requests in the clear",
+				Provoke: "the API is served with a certificate of the cloud's own, and asked in each way", Observe: "the answers",
+				Requirements: []string{"A-13"}, Run: checkOverTLS,
+			},
 		},
 	}
 }

@@ -85,8 +85,9 @@ type Selection struct {
 	Device store.DeviceID
 	// Prefix begins their names.
 	Prefix string
-	// Everybody makes them those of every account. It is a fault, to prove the suites.
-	Everybody bool
+	// Everybody makes them those of every account, Patient keeps very many for a reader.
+	// They are faults, to prove the suites.
+	Everybody, Patient bool
 }
 
 // Selects reports whether an event is one of those.

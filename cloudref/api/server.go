@@ -175,7 +175,7 @@ func (s *Server) HTTP(handler http.Handler) *http.Server {
 
 // own notes where the API is served: webhooks must not get there.
 func (s *Server) own(a net.Addr) {
-	if tcp, ok := a.(*net.TCPAddr); ok {
+	if tcp, ok := a.(*net.TCPAddr); ok && !s.c.Faults.OpenGuard {
 		s.cloud.Own(tcp.AddrPort())
 	}
 }

@@ -71,10 +71,13 @@ func (s *Server) stream(q *request, which Selection) (any, error) {
 		return nil, errStreams
 	}
 	defer release(s.opened)
-	which.Everybody = s.c.Faults.AllEvents
+	which.Everybody, which.Patient = s.c.Faults.AllEvents, s.c.Faults.PatientStreams
 	stream := s.cloud.Subscribe(which)
 	defer stream.Close()
 	out := &eventWriter{w: q.w, control: http.NewResponseController(q.w), timeout: s.c.WriteTimeout}
+	if which.Patient {
+		out.timeout = time.Hour
+	}
 	if out.begin() != nil {
 		return written{}, nil
 	}

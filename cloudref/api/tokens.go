@@ -180,6 +180,9 @@ func (s *Server) newToken(ctx context.Context, t store.Token, life time.Duration
 	if life != 0 {
 		t.Expires = now.Add(life)
 	}
+	if s.c.Faults.PlainTokens {
+		t.Hint = token
+	}
 	return token, s.store.PutToken(ctx, &t)
 }
 

@@ -174,6 +174,10 @@ type APIFaults struct {
 	EmptyAnswers     bool // refusals have no body
 	Unbounded        bool // a body may have any size
 	NoKeepAlive      bool // streams are silent without events
+	PlainTokens      bool // tokens are stored as they are
+	PatientStreams   bool // readers may be slow
+	OpenGuard        bool // webhooks reach the API
+	OldTLS           bool // TLS 1.0 is good enough
 }
 
 func (c Config) defaults() Config {

@@ -58,4 +58,24 @@ var apiMutants = []Mutant{
 		Breaks: []string{"A-9"}, Cloud: apiFault(func(f *target.APIFaults) { f.NoKeepAlive = true }),
 		Run: []string{"api/keep-alive"}, Fails: []string{"api/keep-alive"}, Patience: 30 * time.Second,
 	},
+	{
+		Name: "cloud/plain-tokens", Text: "stores tokens as they are",
+		Breaks: []string{"A-10"}, Cloud: apiFault(func(f *target.APIFaults) { f.PlainTokens = true }),
+		Run: []string{"api/stored-tokens"}, Fails: []string{"api/stored-tokens"},
+	},
+	{
+		Name: "cloud/patient-streams", Text: "keeps whatever a reader does not read",
+		Breaks: []string{"A-11"}, Cloud: apiFault(func(f *target.APIFaults) { f.PatientStreams = true }),
+		Run: []string{"api/slow-reader"}, Fails: []string{"api/slow-reader"}, Patience: 60 * time.Second,
+	},
+	{
+		Name: "cloud/open-guard", Text: "lets webhooks reach its own API",
+		Breaks: []string{"A-12"}, Cloud: apiFault(func(f *target.APIFaults) { f.OpenGuard = true }),
+		Run: []string{"api/own-webhooks"}, Fails: []string{"api/own-webhooks"},
+	},
+	{
+		Name: "cloud/old-tls", Text: "serves the API to who speaks TLS 1.0",
+		Breaks: []string{"A-13"}, Cloud: apiFault(func(f *target.APIFaults) { f.OldTLS = true }),
+		Run: []string{"api/over-tls"}, Fails: []string{"api/over-tls"},
+	},
 }

@@ -135,6 +135,7 @@ type world struct {
 
 	often   sync.Mutex
 	answers *Answers // of AskOften
+	unread  unread
 
 	mu      sync.Mutex
 	byIndex []*Device // as in the fleet

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/muster/muster/cloudref/api"
@@ -26,6 +27,9 @@ type Web struct {
 	spare  string   // a token of the first account that may be revoked, "" for none
 	client *http.Client
 	close  func()
+
+	visitors string       // the port of our own API, "" for another
+	visited  atomic.Int64 // requests of webhooks to it
 }
 
 // Who asks: an account, or nobody.
@@ -82,7 +86,11 @@ func (e *Env) ownWeb(ctx context.Context, client *http.Client) (*Web, error) {
 	if err != nil {
 		return nil, fmt.Errorf("target: listening for the API: %w", err)
 	}
-	h := server.HTTP(server)
+	h := server.HTTP(w.visits(server))
+	_, w.visitors, err = net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		return nil, fmt.Errorf("target: listening for the API: %w", err)
+	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
