@@ -6,7 +6,8 @@
 //	settings.go   flags that they share
 //	cloud.go      where the cloud is, and which keys it has
 //	members.go    which devices, with which keys
-//	run.go        a run: views, records, exit code
+//	run.go        a run, and its exit code
+//	watch.go      who watches it: screen, record, report, metrics, lines
 //	summary.go    what is said in the end
 //	preview.go    what a scenario would do, drawn
 //

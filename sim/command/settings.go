@@ -26,7 +26,7 @@ type settings struct {
 	api, tokenFile string
 	sources        []string
 	seed           uint64
-	out            string
+	watchFlags
 	// Of the run without a scenario.
 	profiles          []string
 	mix               bool
@@ -56,8 +56,8 @@ func (s *settings) runFlags(cmd *cobra.Command) {
 	f.Uint16Var(&s.tcpPort, "tcp-port", 0, "port for devices over TCP, if it is not that of --cloud")
 	f.StringArrayVar(&s.cloudKeys, "cloud-key", nil, "public key of the cloud: a file (key blob, DER, PEM) or the cloud's data directory; repeatable")
 	f.StringArrayVar(&s.sources, "source", nil, "local address to send from, towards a cloud on another machine; repeatable, taken in turn (default: the system's choice)")
-	f.StringVar(&s.out, "out", "", "folder for the record of the run: run.json, samples.jsonl and report.html")
 	f.Uint64Var(&s.seed, "seed", 0, "seed of the load and of the devices' jitter (default: the scenario's, or drawn)")
+	s.watchFlags.add(cmd)
 }
 
 // profilesOf are the kinds of devices of a run without a scenario.
@@ -141,8 +141,10 @@ func (s *settings) checkCloud() error {
 	case s.cloud != "" && len(s.cloudKeys) == 0:
 		return errors.New("devices pin the key of their cloud: give --cloud-key FILE, or the data directory of the reference cloud")
 	}
-	_, err := s.sourcesOf()
-	return err
+	if _, err := s.sourcesOf(); err != nil {
+		return err
+	}
+	return s.watchFlags.check()
 }
 
 // sourcesOf reads the local addresses.

@@ -11,8 +11,6 @@ import (
 	"github.com/muster/muster/sim/show"
 )
 
-func clockOf(d time.Duration) string { return show.Clock(d) }
-
 // A table writes rows with a name.
 type table struct{ w io.Writer }
 
@@ -63,7 +61,7 @@ func summarize(w io.Writer, r *record.Run) {
 	if drops := n(record.SocketDrops); drops > 0 {
 		t.row("lost by this machine", "%d datagrams: its receive buffers were full; lower the rate, or raise net.core.rmem_max", drops)
 	}
-	if refused := n(record.SendFailed); refused > 0 {
+	if refused := n(record.SendRefused); refused > 0 {
 		t.row("refused", "%d datagrams: nobody listens at %s", refused, r.Cloud)
 	}
 	verdicts(w, r)

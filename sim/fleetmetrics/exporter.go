@@ -190,7 +190,7 @@ var counted = []record.Counter{
 	record.Attempts, record.Handshakes, record.Resumes, record.Connected, record.Offline, record.Arrivals, record.Late, record.Publishes,
 	record.Published, record.PublishFailed, record.PublishRefused, record.EventsReceived, record.FunctionsCalled, record.VariablesRead,
 	record.Pings, record.Sleeps, record.Moves, record.UpdatesBegun, record.UpdatesApplied, record.UpdatesFailed, record.Calls,
-	record.CallsFailed, record.Ignored, record.Stray, record.ImpairLost, record.SocketDrops, record.SendFailed,
+	record.CallsFailed, record.Ignored, record.Stray, record.ImpairLost, record.SocketDrops, record.SendFailed, record.SendRefused,
 }
 
 var countedDescs = func() map[record.Counter]*prometheus.Desc {

@@ -142,7 +142,7 @@ func TestDashboard(t *testing.T) {
 	}
 	optional := []string{ // said by others, or seldom wanted
 		"muster_fleet_attempts_total", "muster_fleet_connected_total", "muster_fleet_offline_total", "muster_fleet_ignored_total", "muster_fleet_stray_total",
-		"muster_fleet_impair_lost_total", "muster_fleet_send_failed_total", "muster_fleet_socket_drops_total", "muster_fleet_moves_total", "muster_fleet_sleeps_total",
+		"muster_fleet_impair_lost_total", "muster_fleet_send_failed_total", "muster_fleet_send_refused_total", "muster_fleet_socket_drops_total", "muster_fleet_moves_total", "muster_fleet_sleeps_total",
 		"muster_fleet_wire_packets_total", "muster_fleet_updates_begun_total", "muster_fleet_late_total", "muster_fleet_generator_heap_bytes", "muster_fleet_generator_gc_cpu_ratio",
 	}
 	for n, shown := range known {

@@ -325,7 +325,8 @@ func (c *conductor) self(s *record.Sample, lag time.Duration) {
 	since := func(k transport.Counter) uint64 { return m.Wire[k] - c.wire[k] }
 	s.Count(record.SocketDrops, since(transport.DropSocketFull))
 	refused := since(transport.SendRefused)
-	s.Count(record.SendFailed, refused)
+	s.Count(record.SendRefused, refused)
+	s.Count(record.SendFailed, since(transport.SendFull)+since(transport.SendNoRoute)+since(transport.SendFailed))
 	s.Count(record.Stray, m.Stray-c.stray)
 	if refused > 0 && c.wire[transport.SendRefused] == 0 {
 		c.note(record.Note{Kind: "cloud", Text: "nobody listens at " + c.options.Cloud.Name + ": datagrams are refused"})

@@ -31,7 +31,8 @@ const (
 	Stray           Counter = "stray"            // datagrams for nobody
 	ImpairLost      Counter = "impair_lost"      // datagrams that the simulated network lost on purpose
 	SocketDrops     Counter = "socket_drops"     // datagrams that this machine's kernel dropped: receive buffer full
-	SendFailed      Counter = "send_failed"      // datagrams that the kernel refused to send
+	SendFailed      Counter = "send_failed"      // datagrams that this machine could not send: no room, no way
+	SendRefused     Counter = "send_refused"     // datagrams that came back refused: nobody listens there
 )
 
 // A Timing names a distribution of durations.
@@ -101,7 +102,7 @@ var Help = map[string]string{
 	string(Calls): "Requests to the cloud's API", string(CallsFailed): "Requests without success",
 	string(Ignored): "Packets that devices ignored", string(Stray): "Datagrams for nobody",
 	string(ImpairLost): "Datagrams lost on purpose", string(SocketDrops): "Datagrams dropped by this machine",
-	string(SendFailed):  "Datagrams that could not be sent",
+	string(SendFailed): "Datagrams that could not be sent", string(SendRefused): "Datagrams that nobody listened for",
 	string(ConnectTime): "Time to connect", string(HandshakeTime): "Time to connect with a full handshake",
 	string(ResumeTime): "Time to connect with an old session", string(PublishTime): "Time from when an event was due to its acknowledgement",
 	string(PublishService): "Time from sending an event to its acknowledgement", string(DeliveryTime): "Time from publication to delivery",
