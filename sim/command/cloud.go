@@ -135,6 +135,11 @@ func (s *settings) token() (string, error) {
 		if err != nil {
 			return "", fmt.Errorf("--token-file: %w", err)
 		}
+		for line := range strings.Lines(string(b)) { // as the reference cloud's login.txt
+			if t, found := strings.CutPrefix(line, "token:"); found {
+				return strings.TrimSpace(t), nil
+			}
+		}
 		if t := strings.TrimSpace(string(b)); t != "" && !strings.ContainsAny(t, " \n\r\t") {
 			return t, nil
 		}

@@ -80,7 +80,7 @@ func runCommand() *cobra.Command {
 	s.keyFlags(cmd)
 	cmd.Flags().IntVar(&s.devices, "devices", 0, "how many devices in all, in the proportions of the scenario (default: those of the scenario)")
 	cmd.Flags().StringVar(&s.api, "api", "", "base of the cloud's REST API, for callers and campaigns (default: http://HOST:8080)")
-	cmd.Flags().StringVar(&s.tokenFile, "token-file", "", "file with an access token for the API (default: the variable "+tokenVariable+")")
+	cmd.Flags().StringVar(&s.tokenFile, "token-file", "", "file with an access token for the API, such as DATA/login.txt of the reference cloud (default: the variable "+tokenVariable+")")
 	return cmd
 }
 

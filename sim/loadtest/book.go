@@ -1,6 +1,7 @@
 package loadtest
 
 import (
+	"fmt"
 	"sync"
 	"time"
 
@@ -51,6 +52,8 @@ type book struct {
 	shards   int
 	overhead [2]uint64 // of a datagram, and of a unit over TCP: headers of the network
 	feed     *feed
+	// updated hears how an update ended, with why it failed; nil: nobody.
+	updated func(i int, why string)
 
 	// Of the shard's goroutine alone.
 	devs    []dev // device i of the fleet is i / shards here
@@ -226,9 +229,15 @@ func (b *book) update(i int, at clock.Instant, t *tally, d *dev, e *device.Event
 		d.act = aUpdate
 	case device.UpdateApplied:
 		t.counts[cUpdatesApplied]++
+		if b.updated != nil {
+			b.updated(i, "")
+		}
 		b.set(i, hasUpdated, isUpdating)
 	case device.UpdateFailed:
 		t.counts[cUpdatesFailed]++
+		if b.updated != nil {
+			b.updated(i, fmt.Sprintf("update failed: %v", e.System))
+		}
 		b.set(i, 0, isUpdating)
 		delete(b.updates, i)
 		if d.act == aUpdate {

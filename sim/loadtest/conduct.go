@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/muster/muster/protocol/clock"
+	"github.com/muster/muster/sim/device"
 	"github.com/muster/muster/sim/record"
 	"github.com/muster/muster/sim/scenario"
 	"github.com/muster/muster/transport"
@@ -24,16 +25,20 @@ type conductor struct {
 	run     *record.Run
 	halt    atomic.Bool // no more is begun
 
-	tcp      []bool // which devices are over TCP, until the books know
-	books    []*book
-	spares   []*tallies // one a book, to put in the place of what is taken
-	wire     transport.Counts
-	stray    uint64
-	up, down uint64            // bytes sent and received so far
-	silent   bool              // that nothing comes back has been told
-	seen     map[string]uint64 // errors by reason, so far
-	last     clock.Instant     // end of the last interval
-	phase    int               // that has been told of
+	tcp       []bool // which devices are over TCP, until the books know
+	books     []*book
+	desk      *book         // of the API's callers: it has no devices
+	joined    clock.Instant // when this part began
+	callers   []*caller
+	campaigns []*campaign
+	spares    []*tallies // one a book, to put in the place of what is taken
+	wire      transport.Counts
+	stray     uint64
+	up, down  uint64            // bytes sent and received so far
+	silent    bool              // that nothing comes back has been told
+	seen      map[string]uint64 // errors by reason, so far
+	last      clock.Instant     // end of the last interval
+	phase     int               // that has been told of
 
 	mu    sync.Mutex
 	notes []record.Note // that wait to be told
@@ -80,6 +85,15 @@ func (c *conductor) conduct(ctx context.Context) (*record.Run, error) {
 		b.Begin(c.run)
 	}
 	c.engine.start()
+	atDesk, closeDesk := context.WithCancel(ctx)
+	defer closeDesk()
+	var others sync.WaitGroup
+	for _, one := range c.callers {
+		others.Go(func() { one.run(atDesk) })
+	}
+	for _, one := range c.campaigns {
+		others.Go(func() { one.run(atDesk) })
+	}
 	c.last = max(c.engine.now(), c.plan.base)
 	every := c.options.Scenario.Every()
 	end := c.plan.end()
@@ -92,7 +106,10 @@ func (c *conductor) conduct(ctx context.Context) (*record.Run, error) {
 	}
 	c.halt.Store(true)
 	c.run.Interrupted = ctx.Err() != nil && c.engine.now() < end
+	closeDesk()
 	c.drain(ctx)
+	others.Wait()
+	c.sample(c.engine.now())
 	return c.finish()
 }
 
@@ -126,7 +143,6 @@ var ErrAbort = errors.New("loadtest: ended at once")
 func (c *conductor) drain(ctx context.Context) {
 	if errors.Is(context.Cause(ctx), ErrAbort) {
 		_ = c.engine.stop() // finish asks again
-		c.sample(c.engine.now())
 		return
 	}
 	wait := c.options.Scenario.Patience()
@@ -137,7 +153,6 @@ func (c *conductor) drain(ctx context.Context) {
 	for until := c.engine.now().Add(wait); c.engine.now() < until && ctx.Err() == nil && !c.broken() && c.inAir() > 0; {
 		c.engine.until(ctx, min(until, c.engine.now().Add(drainStep)), nil)
 	}
-	c.sample(c.engine.now())
 }
 
 const drainStep = 50 * time.Millisecond
@@ -165,6 +180,9 @@ func (c *conductor) finish() (*record.Run, error) {
 	c.tell()
 	if c.run.Interrupted {
 		Cut(c.run, c.last.Sub(c.plan.base))
+	}
+	for _, one := range c.campaigns {
+		c.run.Thresholds = append(c.run.Thresholds, one.threshold())
 	}
 	if c.plan.part.Count == c.options.Scenario.Devices() {
 		scenario.Judge(c.options.Scenario, c.run)
@@ -233,7 +251,7 @@ func (c *conductor) sample(now clock.Instant) {
 	lag := time.Duration(0)
 	list := make([]record.Tally, len(sum.list))
 	standing := make([]levels, len(p.groups))
-	for i, b := range c.books {
+	for i, b := range append(c.books[:len(c.books):len(c.books)], c.desk) {
 		taken, l := b.take(c.spares[i])
 		lag = max(lag, l)
 		for j, t := range taken.list {
@@ -299,7 +317,12 @@ func (c *conductor) give(s *record.Sample) {
 const silence = 5 * time.Second
 
 // unreached says what an error means for the fleet, once.
-func unreached(reason string) string { return "connections end: " + reason }
+func unreached(reason string) string {
+	if strings.HasPrefix(reason, "api: ") {
+		return "calls fail: " + reason
+	}
+	return "connections end: " + reason
+}
 
 // levels returns how the devices of a group are.
 func (c *conductor) levels(group int, at levels) map[record.Level]int64 {
@@ -357,3 +380,9 @@ func Summary(errors map[string]uint64) string {
 	}
 	return strings.Join(list, ", ")
 }
+
+// bookOf returns the book of a device here.
+func (c *conductor) bookOf(i int) *book { return c.books[i%len(c.books)] }
+
+// id returns the id of a device here.
+func (c *conductor) id(i int) device.ID { return c.options.Member(c.plan.part.First + i).ID }

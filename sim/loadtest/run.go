@@ -177,6 +177,18 @@ func (c *conductor) prepare() error {
 	if err != nil {
 		return errors.Join(err, c.engine.stop())
 	}
+	if o.Virtual == nil && len(o.Scenario.Campaigns) > 0 {
+		a := newAPI(&o.Cloud)
+		for i := range o.Scenario.Campaigns {
+			one, err := newCampaign(c, &o.Scenario.Campaigns[i], a)
+			if err != nil {
+				return errors.Join(err, c.engine.stop())
+			}
+			if one != nil {
+				c.campaigns = append(c.campaigns, one)
+			}
+		}
+	}
 	c.tcp = make([]bool, len(specs))
 	for i := range specs {
 		c.tcp[i] = !specs[i].Config.Profile.Board.UDP
@@ -205,8 +217,31 @@ func (c *conductor) begin(began time.Time) {
 		}
 	}
 	c.tcp = nil
+	c.joined = c.engine.now()
+	c.desk = newBook(c.plan, 1, 0, 0)
+	c.spares = append(c.spares, newTallies(c.plan))
+	if o.Virtual == nil && len(o.Scenario.Callers) > 0 {
+		a, slots := newAPI(&o.Cloud), make(chan struct{}, connectionsMost)
+		for i := range o.Scenario.Callers {
+			if one := newCaller(c, &o.Scenario.Callers[i], a, slots); one != nil {
+				c.callers = append(c.callers, one)
+			}
+		}
+	}
+	for _, b := range c.books {
+		if len(c.campaigns) > 0 {
+			b.updated = c.updated
+		}
+	}
 	for shard, b := range c.books {
 		c.engine.feed(shard, b.feed)
+	}
+}
+
+// updated tells the campaigns how an update ended.
+func (c *conductor) updated(i int, why string) {
+	for _, one := range c.campaigns {
+		one.ended(i, why)
 	}
 }
 

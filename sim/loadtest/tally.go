@@ -92,6 +92,13 @@ func (t *tally) fail(e device.Error) {
 	t.errors[e]++
 }
 
+func (t *tally) cause(reason string) {
+	if t.causes == nil {
+		t.causes = make(map[string]uint64)
+	}
+	t.causes[reason]++
+}
+
 // addTo adds what was counted to r.
 func (t *tally) addTo(r *record.Tally) {
 	for i, n := range t.counts {
