@@ -18,6 +18,7 @@ import (
 	"github.com/muster/muster/harness/target"
 	"github.com/muster/muster/rigs"
 	"github.com/muster/muster/sim/command"
+	"github.com/muster/muster/sim/preflight"
 	"github.com/muster/muster/sim/workers"
 )
 
@@ -43,7 +44,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.AddCommand(conformance.Command(), conformance.ReplayCommand(), conformance.JudgeCommand(), conformance.DiffCommand())
 	devices := command.Command()
 	devices.AddCommand(workers.WorkerCommand())
-	root.AddCommand(cloudref.Command(), devices, rigs.Command())
+	root.AddCommand(cloudref.Command(), devices, rigs.Command(), preflight.Command())
 	root.AddCommand(conformance.CatalogueCommands()...)
 	root.SetArgs(args)
 	root.SetOut(stdout)

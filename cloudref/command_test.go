@@ -271,8 +271,15 @@ func TestCloudCommand(t *testing.T) {
 
 func TestCloudFlags(t *testing.T) {
 	for _, args := range [][]string{
-		{"--udp", "nonsense"}, {"--udp", "", "--tcp", ""}, {"--http", "8080"}, {"--data", ""}, {"--log", "xml"}, {"--memory", "--nats", "nats://x"}, {"--host", "::1"},
-		{"--pprof", "6060"}, {"--pprof", "0.0.0.0:6060"},
+		{"--udp", "nonsense"},
+		{"--udp", "", "--tcp", ""},
+		{"--http", "8080"},
+		{"--data", ""},
+		{"--log", "xml"},
+		{"--memory", "--nats", "nats://x"},
+		{"--host", "::1"},
+		{"--pprof", "6060"},
+		{"--pprof", "0.0.0.0:6060"},
 	} {
 		_, _, err := execute(t.Context(), append([]string{"--data", t.TempDir()}, args...)...)
 		var usage *UsageError

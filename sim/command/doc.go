@@ -6,6 +6,7 @@
 //	settings.go   flags that they share
 //	cloud.go      where the cloud is, and which keys it has
 //	members.go    which devices, with which keys
+//	preflight.go  what of this machine will not do for a run
 //	run.go        a run, and its exit code
 //	watch.go      who watches it: screen, record, report, metrics, lines
 //	summary.go    what is said in the end

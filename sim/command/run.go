@@ -46,6 +46,7 @@ func (s *settings) run(ctx context.Context, j job, stdout io.Writer, say *consol
 	if err != nil {
 		return &fleet.UsageError{Err: err}
 	}
+	s.preflight(list, cloud, sources, say)
 	o := loadtest.Options{
 		Scenario: j.scenario, Cloud: cloud, Keys: keys, Member: func(i int) fleet.Member { return list[i] },
 		Seed: s.seed, Sources: sources, Folder: j.folder, Muster: version(), Command: os.Args,

@@ -57,7 +57,7 @@ func (s *settings) runFlags(cmd *cobra.Command) {
 	f.StringArrayVar(&s.cloudKeys, "cloud-key", nil, "public key of the cloud: a file (key blob, DER, PEM) or the cloud's data directory; repeatable")
 	f.StringArrayVar(&s.sources, "source", nil, "local address to send from, towards a cloud on another machine; repeatable, taken in turn (default: the system's choice)")
 	f.Uint64Var(&s.seed, "seed", 0, "seed of the load and of the devices' jitter (default: the scenario's, or drawn)")
-	s.watchFlags.add(cmd)
+	s.add(cmd)
 }
 
 // profilesOf are the kinds of devices of a run without a scenario.
@@ -144,7 +144,7 @@ func (s *settings) checkCloud() error {
 	if _, err := s.sourcesOf(); err != nil {
 		return err
 	}
-	return s.watchFlags.check()
+	return s.check()
 }
 
 // sourcesOf reads the local addresses.
