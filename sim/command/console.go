@@ -19,7 +19,7 @@ type console struct {
 }
 
 func newConsole(w io.Writer, quiet bool) *console {
-	c := &console{w: w, quiet: quiet}
+	c := &console{w: w, quiet: quiet, last: time.Now()}
 	if f, ok := w.(*os.File); ok {
 		c.live = term.IsTerminal(int(f.Fd()))
 	}

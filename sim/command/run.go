@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/url"
 	"os"
 	"runtime/debug"
+	"slices"
+	"strings"
 
 	"github.com/muster/muster/sim/fleet"
 	"github.com/muster/muster/sim/loadtest"
@@ -49,7 +52,7 @@ func (s *settings) run(ctx context.Context, j job, stdout io.Writer, say *consol
 	s.preflight(list, cloud, sources, say)
 	o := loadtest.Options{
 		Scenario: j.scenario, Cloud: cloud, Keys: keys, Member: func(i int) fleet.Member { return list[i] },
-		Seed: s.seed, Sources: sources, Folder: j.folder, Muster: version(), Command: os.Args,
+		Seed: s.seed, Sources: sources, Folder: j.folder, Muster: version(), Command: redacted(os.Args),
 	}
 	r, err := s.watched(ctx, stdout, say, func(ctx context.Context, sink loadtest.Sink, self func() *record.Self) (*record.Run, error) {
 		o.Sink, o.Self = sink, self
@@ -66,6 +69,22 @@ func (s *settings) run(ctx context.Context, j job, stdout io.Writer, say *consol
 	}
 	summarize(stdout, r)
 	return exit(r)
+}
+
+// redacted returns a command line without what opens doors: the number that all keys
+// follow from, and passwords in addresses.
+func redacted(args []string) []string {
+	list := slices.Clone(args)
+	for i, a := range list {
+		if at := strings.Index(a, seedPrefix); at == 0 || at > 0 && a[at-1] == '=' {
+			a = a[:at] + seedPrefix + "…"
+		}
+		if u, err := url.Parse(a[strings.Index(a, "=")+1:]); err == nil && u.User != nil {
+			a = a[:strings.Index(a, "=")+1] + u.Redacted()
+		}
+		list[i] = a
+	}
+	return list
 }
 
 // exit returns what the verdict of a run means to a shell.

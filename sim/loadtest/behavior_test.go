@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/muster/muster/sim/device"
 	"github.com/muster/muster/sim/record"
 	"github.com/muster/muster/sim/scenario"
 	"github.com/muster/muster/sim/workload"
@@ -259,5 +260,28 @@ func TestExamples(t *testing.T) {
 		if r.Verdict != record.Pass {
 			t.Errorf("%s: %s, %+v", name, r.Why, r.Thresholds)
 		}
+	}
+}
+
+// A release that no table lists by itself is one kind of device, however often it is
+// looked up.
+func TestReleaseOfALine(t *testing.T) {
+	s := read(t, `
+name: line
+groups: [{name: a, devices: 4, profiles: photon@0.6.2, rsa-keys: 1}]
+phases: [{name: all, duration: 30s, arrive: {at-once: true}}]
+`)
+	o, _ := inVirtualTime(t, s)
+	list := members(t, s)
+	var tcp []device.ID
+	for i := range 4 {
+		tcp = append(tcp, list(i).ID)
+	}
+	if err := o.Keys.MakeRSA(context.Background(), tcp, nil); err != nil {
+		t.Fatal(err)
+	}
+	r, err := Run(context.Background(), o)
+	if err != nil || r.Levels["a"][record.Online] != 4 {
+		t.Errorf("%v, %+v", err, r)
 	}
 }

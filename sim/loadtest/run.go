@@ -96,18 +96,18 @@ func (o *Options) specs() ([]fleet.Spec, error) {
 	}
 	type kind struct {
 		group   int
-		profile profile.Profile
+		profile string
 	}
 	configs := make(map[kind]*device.Config)
 	apps := make(map[int]*device.App)
 	specs := make([]fleet.Spec, 0, o.Part.Count)
 	for i := o.Part.First; i < o.Part.First+o.Part.Count; i++ {
 		m := o.Member(i)
-		if *m.Profile != *want(i) {
+		if m.Profile.String() != want(i).String() {
 			return nil, fmt.Errorf("loadtest: device %d is %s, and the scenario wants %s", i, m.Profile, want(i))
 		}
 		g := o.Scenario.GroupOf(i)
-		k := kind{g, *m.Profile}
+		k := kind{g, m.Profile.String()}
 		if configs[k] == nil {
 			if apps[g] == nil {
 				apps[g] = application(&o.Scenario.Groups[g], o.Seed)

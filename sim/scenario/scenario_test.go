@@ -35,6 +35,41 @@ func TestSchemaFile(t *testing.T) {
 	}
 }
 
+// The tables of fields in the documentation are those of this package.
+func TestReferencePage(t *testing.T) {
+	const path, mark = "../../docs/scenarios.md", "-run Reference -update -->\n"
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, have, found := strings.Cut(string(b), mark)
+	if !found {
+		t.Fatalf("%s has no place for the tables", path)
+	}
+	if *update {
+		if err := os.WriteFile(path, []byte(head+mark+Reference()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if have != Reference() {
+		t.Errorf("%s is old: go test ./sim/scenario -run Reference -update", path)
+	}
+}
+
+// The example in the documentation is one.
+func TestPageExample(t *testing.T) {
+	b, err := os.ReadFile("../../docs/scenarios.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(b), "```yaml\n")
+	example, _, _ := strings.Cut(rest, "```")
+	if _, err := Read("docs/scenarios.md", []byte(example)); err != nil {
+		t.Error(err)
+	}
+}
+
 func compiled(t *testing.T) *jsonschema.Schema {
 	t.Helper()
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(Schema()))
