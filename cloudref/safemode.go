@@ -59,10 +59,11 @@ func (s *safeMode) end(id store.DeviceID) {
 	delete(s.busy, id)
 }
 
-// flashStatus is what the users' stream says of an update, by stage (PDC-4.6).
-// The space at the end is historic.
+// flashStatus is what the users' stream says of an update, by stage (PDC-4.6): that it
+// is a success as soon as the device has all of it and found it good, before it goes
+// offline to run it. The space at the end is historic.
 var flashStatus = map[app.FlashStage]string{
-	app.FlashStarting: "started ", app.FlashDone: "success ", app.FlashFailed: "failed ",
+	app.FlashStarting: "started ", app.FlashRestarting: "success ", app.FlashDone: "success ", app.FlashFailed: "failed ",
 }
 
 // react does what the cloud does by itself about what happens to devices. It
@@ -80,7 +81,7 @@ func (c *Cloud) react(o endpoint.Observation) {
 			c.stream(o, pdc.EventAppHash, hex.AppendEncode(nil, e.AppHash))
 		}
 	case app.FlashProgress:
-		if status, told := flashStatus[e.Stage]; told {
+		if status, told := flashStatus[e.Stage]; told && !e.Applied {
 			c.stream(o, pdc.EventFlashStatus, []byte(status))
 		}
 	case app.SafeMode:

@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/muster/muster/protocol/seed"
 )
@@ -177,8 +178,25 @@ func TestFlashFromTheAPI(t *testing.T) {
 	if o := x.do("PUT", "/v1/devices/"+p.id.String(), kind, form); o["status"] != "Update started" {
 		t.Fatalf("got %v", o)
 	}
-	for _, want := range []string{"started ", "success "} {
-		x.wantEvent(stream, event{"spark/flash/status", want, p.id.String()})
+	// In the order in which the real service tells it, and nothing twice.
+	for _, want := range []event{
+		{"spark/flash/status", "started ", p.id.String()}, {"spark/flash/status", "success ", p.id.String()},
+		{"spark/status", "online", p.id.String()},
+	} {
+		for {
+			select {
+			case e := <-stream:
+				if e.name == "spark/flash/status" && e != want {
+					t.Fatalf("got %v, want %v", e, want)
+				}
+				if e != want {
+					continue
+				}
+			case <-time.After(patience):
+				t.Fatalf("no %v", want)
+			}
+			break
+		}
 	}
 	p.wait(p.online)
 	if got := p.flashed(); !bytes.Equal(got, image) {

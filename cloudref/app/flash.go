@@ -65,6 +65,7 @@ type flash struct {
 	image         *Image
 	sender        sender
 	stage         FlashStage
+	applied       bool   // the device was told to run it, for the last report
 	tag           uint32 // of the Confirmable message that is waiting, 0: none
 	token         []byte // of the request whose response is awaited
 	patience      clock.Instant
@@ -273,6 +274,7 @@ func (d *Device) endFlash(out *Out) {
 		f = d.work.flash
 		d.work.flash = nil
 	}
+	f.applied = d.profile.pending != nil && d.profile.pending.applied
 	d.profile.pending = nil
 	out.Save |= SaveSession
 	d.reportFlash(f, FlashDone, nil, out)
@@ -284,7 +286,7 @@ func (d *Device) reportFlash(f *flash, stage FlashStage, failure *Failure, out *
 	if f.image != nil {
 		total = len(f.image.Data)
 	}
-	out.effect(FlashProgress{Ref: f.ref, Stage: stage, Sent: f.sent, Total: total, Packets: f.packets, Err: failure})
+	out.effect(FlashProgress{Ref: f.ref, Stage: stage, Sent: f.sent, Total: total, Packets: f.packets, Err: failure, Applied: f.applied})
 }
 
 // progress notes how many bytes the device has, and tells every twentieth.

@@ -142,6 +142,8 @@ type FlashProgress struct {
 	// Packets counts the chunk messages that were sent, repeats included.
 	Packets int
 	Err     *Failure // of stage FlashFailed
+	// Applied, of stage FlashDone, says that FlashRestarting was told before.
+	Applied bool
 }
 
 func (HelloAccepted) effect() {}
