@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -61,7 +62,7 @@ func (e *UsageError) Usage() {}
 type settings struct {
 	data, udp, tcp, http, host, nats, format string
 	certificate, certificateKey              string
-	memory, verbose, ownTLS                  bool
+	memory, verbose, ownTLS, sync            bool
 	pprof                                    string
 	signUp, rateLimits, showToken            bool
 	hooksPublic                              bool
@@ -103,6 +104,7 @@ func Command() *cobra.Command {
 	cmd.Flags().BoolVar(&s.showToken, "show-token", false, "print the token that the first start makes even where the output is no terminal")
 	cmd.Flags().BoolVar(&s.hooksPublic, "hooks-public", false, "webhooks reach public addresses only, neither this machine nor private networks")
 	cmd.Flags().BoolVar(&s.memory, "memory", false, "keep devices and sessions in memory; the keys stay in the data directory")
+	cmd.Flags().BoolVar(&s.sync, "sync", false, "wait for the disk at every write: what was acknowledged survives a loss of power too, at a tenth of the speed or less")
 	cmd.Flags().BoolVarP(&s.verbose, "verbose", "v", false, "log every event and every command")
 	cmd.Flags().StringVar(&s.pprof, "pprof", "", "address on this machine that serves Go profiles of this process, such as 127.0.0.1:6060")
 	cmd.Flags().StringVar(&s.format, "log", "text", "form of the log: text or json")
@@ -123,7 +125,7 @@ func defaultData() string {
 
 // options checks what the flags say.
 func (s *settings) options() (Options, error) {
-	o := Options{Dir: s.data, NATS: s.nats, Memory: s.memory, Page: s.http != ""}
+	o := Options{Dir: s.data, NATS: s.nats, Memory: s.memory, SyncAlways: s.sync, Page: s.http != ""}
 	if s.hooksPublic {
 		o.Hooks.Deny = hooks.PrivateNetworks
 	}
@@ -134,8 +136,12 @@ func (s *settings) options() (Options, error) {
 	if o.TCP, err = listenAddress("--tcp", s.tcp); err != nil {
 		return o, err
 	}
-	if _, err = listenAddress("--http", s.http); err != nil {
+	web, err := listenAddress("--http", s.http)
+	if err != nil {
 		return o, err
+	}
+	if web.IsValid() {
+		s.http = web.String()
 	}
 	switch {
 	case s.data == "":
@@ -146,6 +152,8 @@ func (s *settings) options() (Options, error) {
 		return o, errors.New("--tls-self and --tls-cert exclude each other")
 	case s.trustNew < 0 || s.trustNew > trustMax:
 		return o, fmt.Errorf("--trust-new-for %v: want up to %v: who connects in that time gets in for good", s.trustNew, trustMax)
+	case s.sync && (s.memory || s.nats != ""):
+		return o, errors.New("--sync is for the data directory; with --nats it is a setting of the NATS servers (sync_interval: always)")
 	case s.memory && s.nats != "":
 		return o, errors.New("--memory and --nats exclude each other")
 	case !o.UDP.IsValid() && !o.TCP.IsValid():
@@ -154,13 +162,22 @@ func (s *settings) options() (Options, error) {
 	return o, nil
 }
 
+// listenAddress reads an address to listen on: ":port" is every address of this
+// machine.
 func listenAddress(flag, text string) (netip.AddrPort, error) {
 	if text == "" {
 		return netip.AddrPort{}, nil
 	}
-	a, err := netip.ParseAddrPort(text)
+	full := text
+	switch host, port, _ := strings.Cut(text, ":"); host {
+	case "":
+		full = "0.0.0.0:" + port
+	case "localhost":
+		full = "127.0.0.1:" + port
+	}
+	a, err := netip.ParseAddrPort(full)
 	if err != nil {
-		return a, fmt.Errorf("%s %s: want an address and a port, such as 0.0.0.0:5684", flag, text)
+		return a, fmt.Errorf("%s %s: want an address and a port, such as 0.0.0.0:5684 or :5684", flag, text)
 	}
 	return a, nil
 }

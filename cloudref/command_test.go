@@ -277,6 +277,8 @@ func TestCloudFlags(t *testing.T) {
 		{"--data", ""},
 		{"--log", "xml"},
 		{"--memory", "--nats", "nats://x"},
+		{"--memory", "--sync"},
+		{"--sync", "--nats", "nats://x"},
 		{"--host", "::1"},
 		{"--pprof", "6060"},
 		{"--pprof", "0.0.0.0:6060"},
@@ -296,5 +298,21 @@ func TestLockedDirectory(t *testing.T) {
 	_, _, err := execute(t.Context(), "--data", dir, "--udp", "127.0.0.1:0", "--tcp", "", "--http", "")
 	if err == nil || !strings.Contains(err.Error(), "in use") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// Addresses as people write them.
+func TestListenAddress(t *testing.T) {
+	for text, want := range map[string]string{
+		"0.0.0.0:5684": "0.0.0.0:5684", ":8080": "0.0.0.0:8080", "localhost:8080": "127.0.0.1:8080", "[::1]:80": "[::1]:80", "127.0.0.1:0": "127.0.0.1:0",
+	} {
+		if a, err := listenAddress("--http", text); err != nil || a.String() != want {
+			t.Errorf("%s is %v, %v, want %s", text, a, err, want)
+		}
+	}
+	for _, text := range []string{"8080", "localhost", "localhost:x", ":", "example.org:80", "1.2.3.4"} {
+		if a, err := listenAddress("--http", text); err == nil {
+			t.Errorf("%s is %v", text, a)
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -23,8 +24,17 @@ import (
 // startNATS runs a NATS server with JetStream until the test ends.
 func startNATS(t *testing.T, o server.Options) *server.Server {
 	t.Helper()
-	o.Host, o.Port, o.NoSigs, o.NoLog = "127.0.0.1", server.RANDOM_PORT, true, true
-	o.StoreDir = t.TempDir()
+	o.Port = server.RANDOM_PORT
+	return startNATSIn(t, t.TempDir(), o)
+}
+
+// startNATSIn is startNATS with the state of a directory.
+func startNATSIn(t *testing.T, dir string, o server.Options) *server.Server {
+	t.Helper()
+	o.Host, o.NoSigs, o.NoLog, o.StoreDir = "127.0.0.1", true, true, dir
+	if o.Port == 0 {
+		o.Port = server.RANDOM_PORT
+	}
 	s, err := server.NewServer(&o)
 	if err != nil {
 		t.Fatal(err)
@@ -355,5 +365,45 @@ func TestNATSMessages(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "sesame") {
 			t.Errorf("%s: %v, want %q", name, err, test.want)
 		}
+	}
+}
+
+// A node whose NATS servers go away says so, takes nothing meanwhile, and goes on when
+// they are back.
+func TestNATSGoesAway(t *testing.T) {
+	dir, o := t.TempDir(), server.Options{JetStream: true}
+	nats := startNATSIn(t, dir, o)
+	var log syncBuffer
+	c, err := Start(t.Context(), Options{Dir: t.TempDir(), NATS: nats.ClientURL(), UDP: anyPort, Log: func(line string) { fmt.Fprintln(&log, line) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { must1(t, c.Stop()) }() // before the second server
+	owner := must(c.Account(t.Context(), "alice"))
+	p := newPuppet(1, &c.o.ECKey.PublicKey)
+	register(t, c, owner, p)
+	if err := p.dial(c.UDP()); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.connect(); err != nil {
+		t.Fatal(err)
+	}
+	o.Port = nats.Addr().(*net.TCPAddr).Port
+	nats.Shutdown()
+	nats.WaitForShutdown()
+	eventually(t, "the node says so", func() bool {
+		return strings.Contains(log.String(), "is in reach: nothing is acknowledged until one is")
+	})
+	id := p.post(p.publish("temp", "1"))
+	if p.run(500*time.Millisecond, func() bool { return p.acked[id] }) {
+		t.Error("acknowledged what is not stored")
+	}
+	startNATSIn(t, dir, o)
+	eventually(t, "the node says that it is back", func() bool { return strings.Contains(log.String(), "in reach again") })
+	if !p.run(time.Minute, func() bool { return p.acked[id] }) {
+		t.Errorf("no acknowledgement: %v", p.ended)
+	}
+	if p.shakes != 1 || p.back != 0 {
+		t.Errorf("%d handshakes, %d sequences went back", p.shakes, p.back)
 	}
 }

@@ -180,7 +180,8 @@ func TestFlashFromTheAPI(t *testing.T) {
 	}
 	// In the order in which the real service tells it, and nothing twice.
 	for _, want := range []event{
-		{"spark/flash/status", "started ", p.id.String()}, {"spark/flash/status", "success ", p.id.String()},
+		{"spark/flash/status", "started ", p.id.String()},
+		{"spark/flash/status", "success ", p.id.String()},
 		{"spark/status", "online", p.id.String()},
 	} {
 		for {

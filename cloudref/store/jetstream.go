@@ -102,8 +102,22 @@ func connect(ctx context.Context, c Config, dial func(...nats.Option) (*nats.Con
 	return j, nil
 }
 
+// away tells of a NATS cluster that is out of reach. One in this process never is.
+func (c Config) away() func(bool) {
+	if c.URL == "" {
+		return nil
+	}
+	return func(is bool) {
+		if is {
+			c.Warn("storage: no NATS server of " + redact(c.URL) + " is in reach: nothing is acknowledged until one is; trying again")
+			return
+		}
+		c.Warn("storage: a NATS server is in reach again")
+	}
+}
+
 func (j *jet) prepare(ctx context.Context, c Config) (err error) {
-	if j.requests, err = newRequests(j.conn); err != nil {
+	if j.requests, err = newRequests(j.conn, c.away()); err != nil {
 		return err
 	}
 	if j.js, err = jetstream.New(j.conn); err != nil {

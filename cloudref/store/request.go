@@ -46,7 +46,9 @@ type request struct {
 	expires time.Time
 }
 
-func newRequests(conn *nats.Conn) (*requests, error) {
+// newRequests listens for answers. away, if not nil, hears that the servers are out of
+// reach, and that they are back.
+func newRequests(conn *nats.Conn, away func(bool)) (*requests, error) {
 	q := &requests{
 		conn:   conn,
 		inbox:  conn.NewInbox() + ".",
@@ -62,9 +64,17 @@ func newRequests(conn *nats.Conn) (*requests, error) {
 	if err := sub.SetPendingLimits(-1, -1); err != nil {
 		return nil, err
 	}
-	// No answer finds its way to a new connection.
 	conn.SetDisconnectErrHandler(func(*nats.Conn, error) {
+		// No answer finds its way to a new connection.
 		q.fail(func(request) bool { return true })
+		if away != nil && !q.closing() {
+			away(true)
+		}
+	})
+	conn.SetReconnectHandler(func(*nats.Conn) {
+		if away != nil {
+			away(false)
+		}
 	})
 	go q.sweep()
 	return q, nil
@@ -209,6 +219,12 @@ func (q *requests) fail(which func(request) bool) {
 }
 
 // close refuses further requests and waits for those under way.
+func (q *requests) closing() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.closed
+}
+
 func (q *requests) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
