@@ -28,12 +28,15 @@ type Conversation struct {
 	// Only then the absence of something is a finding. Without it a check judges
 	// what is there.
 	Whole bool
+	// Far says that it was seen at the cloud: what the device had sent can be on its
+	// way when the cloud says something.
+	Far bool
 }
 
 // conversation returns all that a device of the target and its cloud said.
 func conversation(g *target.Group, d *target.Device) *Conversation {
 	return &Conversation{
-		Device: d.Hex(), Transport: g.Transport, Release: exactly(g.System), Packets: d.Packets(start), Whole: true,
+		Device: d.Hex(), Transport: g.Transport, Release: exactly(g.System), Packets: d.Packets(start), Whole: true, Far: d.SeenAtCloud(),
 	}
 }
 

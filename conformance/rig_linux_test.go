@@ -34,7 +34,7 @@ func TestBoardOnARig(t *testing.T) {
 	run, err := Run(t.Context(), Options{
 		Seed: 7, Patience: 2 * time.Minute, plain: true, Timeout: 8 * time.Minute,
 		Spec:   &target.Spec{Device: &target.DeviceSpec{Rig: "pool=fake*2"}},
-		Select: []string{"handshake", "functions", "variables", "pubsub/publish", "pubsub/deliver", "ota/update", "resume", "bench"},
+		Select: []string{"handshake", "functions", "variables", "pubsub", "ota/update", "resume", "bench"},
 		Target: func(o *target.Options) { o.Rig = rig },
 		Log: func(source, line string) {
 			mu.Lock()
@@ -62,7 +62,7 @@ func TestBoardOnARig(t *testing.T) {
 	if passed < 15 {
 		t.Errorf("%d checks passed", passed)
 	}
-	expect(t, run, report.Pass, "ota/update", "pubsub/publish", "resume/bytes", "resume/no-handshake", "bench/reset", "bench/power-cut",
+	expect(t, run, report.Pass, "ota/update", "pubsub/publish", "pubsub/across", "resume/bytes", "resume/no-handshake", "bench/reset", "bench/power-cut",
 		"bench/sleep", "bench/reset-in-update", "bench/power-cut-in-update", "bench/power-cut-in-apply")
 	for _, source := range []string{"board-1", "board-2", target.USBSource, target.RigSource} {
 		if !said[source] {

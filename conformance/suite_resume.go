@@ -258,7 +258,7 @@ func judgeMarksOf(packets []*trace.Packet, c *Conversation, r *Recorder) {
 				first = false
 			case answered == clock.Never:
 				Equal(r, "R-75", c.Device, "type of a record before the cloud has answered", rec.Type, markOf(c.Release), p.String())
-			case c.Whole || p.At.Sub(answered) > inFlight:
+			case c.Whole && !c.Far || p.At.Sub(answered) > inFlight:
 				// The cloud's first answer has reached the device: the mark goes.
 				Equal(r, "R-75", c.Device, "type of a record after the cloud has answered", rec.Type, plain, p.String())
 			}

@@ -103,6 +103,7 @@ func (b *bundle) timelineOf(run *report.Run, chosen *choice) {
 		events = append(events, packetEvent(p))
 	}
 	slices.SortStableFunc(events, func(x, y timeline.Event) int { return cmp.Compare(x.At, y.At) })
+	run.Timeline = events
 	b.lines(timelineFile, "events, packets and verdicts on one time axis, a JSON object a line", func(emit func(any)) {
 		for i := range events {
 			emit(&events[i])

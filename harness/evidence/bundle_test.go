@@ -171,8 +171,8 @@ func TestBundleHoldsEverything(t *testing.T) {
 	if err := json.Unmarshal([]byte(read(t, c, ledgerFile)), &file); err != nil || len(file.Devices) != 4 || len(file.Devices[0].Phases) == 0 {
 		t.Errorf("ledger: %+v, %v", file, err)
 	}
-	if len(r.Timeline) != 1 || r.Evidence.Packets != 4*each || r.Evidence.Devices != 4 || len(r.Evidence.LeftOut) != 0 {
-		t.Errorf("%+v, %+v", r.Timeline, r.Evidence)
+	if len(r.Timeline) != 1+4*each || r.Timeline[0].Kind != timeline.Step || r.Evidence.Packets != 4*each || r.Evidence.Devices != 4 || len(r.Evidence.LeftOut) != 0 {
+		t.Errorf("%d events, %+v", len(r.Timeline), r.Evidence)
 	}
 	for _, part := range []string{"muster replay bundle", "traffic.pcapng", "frame.interface_name"} {
 		if !strings.Contains(read(t, c, readmeFile), part) {

@@ -21,7 +21,7 @@ const (
 	laneGap     = 4
 	barsHeight  = 44 // of the traffic
 	otherLanes  = 14 // besides suites
-	ticksMax    = 400
+	ticksMax    = 2000
 	axisHeight  = 24
 	drawPadding = 10
 	nameMax     = 20 // of a lane, in characters
@@ -160,6 +160,7 @@ func (d *drawing) others(r *Run) {
 			inFindings[f.Device] = true
 		}
 	}
+	bench := r.onBench()
 	for i := range r.Timeline {
 		e := &r.Timeline[i]
 		rank, known := ranks[e.Lane]
@@ -167,6 +168,8 @@ func (d *drawing) others(r *Run) {
 			rank = 9
 		}
 		switch {
+		case e.Kind == timeline.Packet && bench:
+			rank = min(rank, 2)
 		case e.Kind == timeline.Step || e.Kind == timeline.Verdict || e.Kind == timeline.Packet:
 			continue
 		case e.Kind == timeline.Device && !inFindings[e.Lane]:
@@ -198,29 +201,92 @@ func (d *drawing) others(r *Run) {
 			d.y += laneHeight + laneGap
 			break
 		}
-		d.ticks(r.Timeline, name)
+		d.ticks(r.Timeline, name, bench)
 	}
 }
 
 // ticks draws the events of one lane.
-func (d *drawing) ticks(events []timeline.Event, name string) {
+func (d *drawing) ticks(events []timeline.Event, name string, packets bool) {
 	d.lane(name, laneHeight)
-	n := 0
+	n, last := 0, map[string]float64{}
 	for i := range events {
 		e := &events[i]
-		if e.Lane != name || e.Kind == timeline.Step || e.Kind == timeline.Verdict || e.Kind == timeline.Packet {
+		if e.Lane != name || e.Kind == timeline.Step || e.Kind == timeline.Verdict || e.Kind == timeline.Packet && !packets {
 			continue
-		}
-		if n++; n > ticksMax {
-			break // they would be one on another: the file has them
 		}
 		kind := string(e.Level)
 		if kind == "" {
 			kind = "plain"
 		}
-		d.box(kind, e.At, e.End(), d.y+2, laneHeight-4, fmt.Sprintf("%v %s: %s", e.At, e.Kind, e.Text))
+		y, height := d.y+2, laneHeight-4
+		if e.Kind == timeline.Packet {
+			height /= 2
+			if kind = "up"; strings.HasPrefix(e.Text, "down") {
+				kind, y = "down", y+height
+			}
+		}
+		if x, drawn := last[kind]; drawn && e.For == 0 && d.x(e.At)-x < 1 {
+			continue // it would be on the one before
+		}
+		last[kind] = d.x(e.At)
+		if n++; n > ticksMax {
+			break // the file has them
+		}
+		d.box(kind, e.At, e.End(), y, height, fmt.Sprintf("%v %s: %s", e.At, e.Kind, e.Text))
 	}
 	d.y += laneHeight + laneGap
+}
+
+// onBench reports whether the run had boards or programs: few devices, of which all
+// is told.
+func (r *Run) onBench() bool {
+	return slices.ContainsFunc(r.Timeline, func(e timeline.Event) bool { return e.Kind == timeline.Serial || e.Kind == timeline.Process })
+}
+
+// logMax bounds the lines of the log on the page.
+const logMax = 4000
+
+// A logView is what happened on a bench, line by line, on one clock.
+type logView struct {
+	Lines   []logLine
+	LeftOut int
+	Kinds   []timeline.Kind
+}
+
+type logLine struct {
+	At, Lane, Text, Class string
+	Kind                  timeline.Kind
+}
+
+// log returns what happened on a bench, nil for other runs: thousands of devices are
+// for the file.
+func (r *Run) log() *logView {
+	if !r.onBench() {
+		return nil
+	}
+	v := new(logView)
+	for i := range r.Timeline {
+		e := &r.Timeline[i]
+		if len(v.Lines) == logMax {
+			v.LeftOut = len(r.Timeline) - i
+			break
+		}
+		text := e.Text
+		if e.Check != "" && e.Kind == timeline.Step {
+			text = e.Check
+		}
+		l := logLine{At: fmt.Sprintf("%.3f", time.Duration(e.At).Seconds()), Lane: e.Lane, Text: text, Kind: e.Kind, Class: string(e.Level)}
+		if e.Kind == timeline.Packet {
+			if l.Class = "up"; strings.HasPrefix(e.Text, "down") {
+				l.Class = "down"
+			}
+		}
+		v.Lines = append(v.Lines, l)
+		if !slices.Contains(v.Kinds, e.Kind) {
+			v.Kinds = append(v.Kinds, e.Kind)
+		}
+	}
+	return v
 }
 
 // axis draws round times below the lanes.

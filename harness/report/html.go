@@ -57,6 +57,7 @@ type view struct {
 	Measured     []measuredView
 	Unrun        []Omission
 	Time         template.HTML
+	Log          *logView
 }
 
 type tallyView struct {
@@ -142,7 +143,7 @@ func (r *Run) view() view {
 	}
 	v.Measured = r.measured()
 	v.Unrun = r.unrun()
-	v.Time = r.drawTime()
+	v.Time, v.Log = r.drawTime(), r.log()
 	return v
 }
 

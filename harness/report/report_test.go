@@ -232,13 +232,46 @@ func TestPageShowsEverything(t *testing.T) {
 			t.Errorf("the page does not show %q", part)
 		}
 	}
-	if strings.Contains(html, "of no interest") {
+	if drawn, _, _ := strings.Cut(html, "</svg>"); strings.Contains(drawn, "of no interest") {
 		t.Error("devices without findings crowd the timeline")
 	}
 	for i := range run.Results {
 		if link := fmt.Sprintf("href=\"#r%d\"", i); strings.Contains(html, link) && !strings.Contains(html, fmt.Sprintf("id=\"r%d\"", i)) {
 			t.Errorf("%s leads nowhere", link)
 		}
+	}
+}
+
+// TestPageOfABench: a run with a board shows its packets beside its console, and all
+// of it line by line; a run with thousands of devices does not.
+func TestPageOfABench(t *testing.T) {
+	run := full()
+	packets := []timeline.Event{
+		{At: 5, Lane: "e00fce68aabbccddeeff0011", Kind: timeline.Packet, Text: "up 53+28 [253 #1 CON EMPTY] <Ping>", Packet: 1},
+		{At: 6, Lane: "e00fce68aabbccddeeff0011", Kind: timeline.Packet, Text: "down 33+28 [23 #1 ACK EMPTY]", Packet: 2},
+	}
+	run.Timeline = packets
+	if html := pageOf(t, run); strings.Contains(html, `id="log"`) || strings.Contains(html, "CON EMPTY] &lt;Ping") {
+		t.Error("the packets of simulated devices crowd the page")
+	}
+	run.Timeline = append([]timeline.Event{
+		{At: 1, Lane: "power", Kind: timeline.Power, Text: "boron-1: cut by hub"},
+		{At: 2, Lane: "usb", Kind: timeline.USB, Text: "boron-1: the port is gone"},
+		{At: 3, Lane: "boron-1", Kind: timeline.Serial, Text: "application started"},
+		{At: 4, Lane: "cloud", Kind: timeline.Cloud, Text: "online, session resumed"},
+	}, packets...)
+	drawn, lines, found := strings.Cut(pageOf(t, run), "</svg>")
+	if !found {
+		t.Fatal("no timeline")
+	}
+	for _, text := range []string{"cut by hub", "the port is gone", "application started", "session resumed", "CON EMPTY] &lt;Ping&gt;", "ACK EMPTY"} {
+		if !strings.Contains(drawn, text) || !strings.Contains(lines, text) {
+			t.Errorf("%q: drawn %v, among the lines %v", text, strings.Contains(drawn, text), strings.Contains(lines, text))
+		}
+	}
+	run.Timeline = append(run.Timeline, make([]timeline.Event, logMax)...)
+	if html := pageOf(t, run); !strings.Contains(html, "6 more in timeline.jsonl") {
+		t.Error("nobody says what was left out")
 	}
 }
 

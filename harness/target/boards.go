@@ -38,6 +38,7 @@ func (e *Env) startBoards(ctx context.Context, d *DeviceSpec) error {
 	if err := e.startCloudForBoards(ctx, d); err != nil {
 		return err
 	}
+	e.onStop = append(e.onStop, e.pump())
 	e.lack("a device that is not simulated runs in real time", VirtualTime)
 	e.lack("a device that is not simulated has no relatives", Strangers, Registration, ClaimCodes, Rescues)
 	e.lack("the harness does not move a device that is not simulated", Roaming)
@@ -50,6 +51,33 @@ func (e *Env) startBoards(ctx context.Context, d *DeviceSpec) error {
 		e.lack("there is one device", TwoAccounts)
 	}
 	return nil
+}
+
+// SeenAtCloud reports whether the packets of the device are seen at the cloud: those
+// of simulated ones are seen at the device.
+func (d *Device) SeenAtCloud() bool { return d.board != nil }
+
+// pump tells the decoder that time passes, until stop: it holds the last packet back
+// that could have been overtaken, and boards are known by what it tells. When nobody
+// talks, nobody else would.
+func (e *Env) pump() (stop func() error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for ctx.Err() == nil {
+			e.wire.decoder.Advance(e.clock.Now())
+			select {
+			case <-time.After(reorder):
+			case <-ctx.Done():
+			}
+		}
+	}()
+	return func() error {
+		cancel()
+		<-ended
+		return nil
+	}
 }
 
 // openBoards opens what the spec names.

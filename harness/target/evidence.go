@@ -75,8 +75,11 @@ func (e *Env) keepCloud(o *endpoint.Observation) {
 	if o.Detail != "" {
 		text += ": " + o.Detail
 	}
-	if o.What == endpoint.Refused {
+	switch d := e.boardOf(trace.DeviceID(o.Device)); {
+	case o.What == endpoint.Refused:
 		e.options.Evidence.Timeline().Add(timeline.Event{At: o.At, Lane: "cloud", Kind: timeline.Cloud, Text: text, Level: timeline.Warn})
+	case d != nil: // there are few of them, and people look
+		e.options.Evidence.Timeline().Add(timeline.Event{At: o.At, Lane: "cloud", Kind: timeline.Cloud, Text: d.Hex() + " " + text})
 	}
 	fmt.Fprintf(e.options.Evidence.Log("cloud"), "%v %v %s %s %s\n", o.At, trace.DeviceID(o.Device), o.Session.Transport, o.Session.Peer, text)
 }

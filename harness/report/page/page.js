@@ -13,6 +13,15 @@ for (const b of document.querySelectorAll("button[data-filter]")) {
     b.textContent = on ? "show all rows" : "only rows that need a look"; b.setAttribute("aria-pressed", on);
   });
 }
+const log = document.getElementById("log");
+if (log) {
+  const kinds = log.querySelector(".kinds"), text = kinds.querySelector("[data-search]"), rows = [...log.querySelectorAll("tbody tr")];
+  kinds.hidden = false;
+  kinds.addEventListener("input", () => {
+    const off = new Set([...kinds.querySelectorAll("[data-kind]:not(:checked)")].map((c) => c.dataset.kind)), want = text.value.toLowerCase();
+    for (const r of rows) r.hidden = off.has(r.dataset.kind) || !r.textContent.toLowerCase().includes(want);
+  });
+}
 // A link to something folded opens it.
 const open = () => { for (let e = location.hash && document.getElementById(location.hash.slice(1)); e; e = e.parentElement) if (e.tagName === "DETAILS") e.open = true };
 addEventListener("hashchange", open); open();
