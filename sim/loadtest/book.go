@@ -18,6 +18,7 @@ const (
 	isUpdating                   // is being updated
 	hasUpdated                   // has applied an update and not come back yet
 	isCut                        // lost its power in an outage
+	isResumed                    // came, or is coming, with an old session
 )
 
 // The two transports, as an index.
@@ -28,10 +29,11 @@ const (
 
 // A dev is what a book knows of a device. There may be a million: it stays small.
 type dev struct {
-	at      uint8 // bits
-	act     uint8 // what its bytes are for
-	flights uint8 // events that are not acknowledged
-	over    uint8 // UDP or TCP
+	at      uint8  // bits
+	act     uint8  // what its bytes are for
+	flights uint8  // events that are not acknowledged
+	over    uint8  // UDP or TCP
+	first   uint16 // size of the first packet of a resume; 0: none yet
 }
 
 // levels are how many devices of a group are at what.
@@ -115,7 +117,11 @@ func (b *book) meter(i int, at clock.Instant, up bool, bytes int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	d := b.dev(i)
-	t := &b.tally(i, at).bytes[d.act]
+	act := d.act
+	if act == aResume {
+		act = d.resumes(up, bytes)
+	}
+	t := &b.tally(i, at).bytes[act]
 	n := uint64(bytes) + b.overhead[d.over]
 	if up {
 		t.Up += n
@@ -127,6 +133,21 @@ func (b *book) meter(i int, at clock.Instant, up bool, bytes int) {
 	if d.act == aKeepAlive {
 		d.act = aOther
 	}
+}
+
+// resumes tells what a packet of a device that resumes is for. A resume is its first
+// packet, with what repeats it, and the first answer: then the session stands. What
+// a device sends besides, as after each boot, is other.
+func (d *dev) resumes(up bool, bytes int) (act uint8) {
+	switch {
+	case !up:
+		d.act, d.first = aOther, 0
+	case d.first == 0:
+		d.first = uint16(bytes)
+	case int(d.first) != bytes:
+		return aOther
+	}
+	return aResume
 }
 
 // observe writes down what happened; it implements fleet.Observer.
@@ -141,7 +162,7 @@ func (b *book) observe(i int, at clock.Instant, e *device.Event) {
 	case device.Connecting:
 		t.counts[cAttempts]++
 		b.set(i, isOn|isTrying, isOnline)
-		b.began[i], d.act = at, aHandshake
+		b.began[i], d.act, d.first = at, aHandshake, 0
 		if e.Resumed {
 			d.act = aResume
 		}
@@ -149,9 +170,11 @@ func (b *book) observe(i int, at clock.Instant, e *device.Event) {
 		if e.Resumed {
 			t.counts[cResumes]++
 			d.act = aResume
+			b.set(i, isResumed, 0)
 		} else {
 			t.counts[cHandshakes]++
 			d.act = aHandshake
+			b.set(i, 0, isResumed)
 		}
 	case device.Online:
 		b.online(i, at, t, d)
@@ -179,6 +202,9 @@ func (b *book) observe(i int, at clock.Instant, e *device.Event) {
 	case device.VariableRead:
 		t.counts[cVariablesRead]++
 	case device.Pinged:
+		if d.act == aResume {
+			break // that is how it resumes
+		}
 		t.counts[cPings]++
 		if d.act == aOther {
 			d.act = aKeepAlive
@@ -196,7 +222,7 @@ func (b *book) online(i int, at clock.Instant, t *tally, d *dev) {
 	if began, ok := b.began[i]; ok {
 		took := at.Sub(began)
 		t.times[tConnect].Add(took)
-		if d.act == aResume {
+		if d.at&isResumed != 0 {
 			t.times[tResume].Add(took)
 		} else {
 			t.times[tHandshake].Add(took)

@@ -81,7 +81,7 @@ type Activity string
 // The activities: a device's bytes belong to what it is doing when they cross.
 const (
 	ActHandshake Activity = "handshake" // connecting with a full handshake, until online
-	ActResume    Activity = "resume"    // coming back with an old session, until online
+	ActResume    Activity = "resume"    // coming back with an old session: the first packet and its answer
 	ActKeepAlive Activity = "keep_alive"
 	ActPublish   Activity = "publish"
 	ActUpdate    Activity = "update"
