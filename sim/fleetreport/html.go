@@ -50,6 +50,8 @@ type view struct {
 	Costs      []cost
 	Generator  []*chart
 	Activities []legend
+	Notes      []record.Note
+	Why        string
 	Each       string // what a point of a curve stands for, if it is more than an interval
 	Interval   string
 }
@@ -60,10 +62,18 @@ func (r *Report) WriteHTML(w io.Writer) error {
 	v := view{
 		Report: r, Style: template.CSS(pageStyle), Script: template.JS(pageScript), Headline: r.headline(), Took: r.length(),
 		Tiles: r.tiles(p), Thresholds: r.thresholds(), Charts: r.charts(p), Ranks: r.ranks(), Rows: r.rows(), Reasons: r.reasons(),
-		Ledgers: r.ledgers(), Costs: r.costs(), Generator: r.generator(p), Interval: show.Duration(r.series.every),
+		Ledgers: r.ledgers(), Costs: r.costs(), Generator: r.generator(p), Interval: show.Duration(r.series.axis.Every),
 	}
 	if p.width > 1 {
-		v.Each = show.Duration(time.Duration(p.width) * r.series.every)
+		v.Each = show.Duration(time.Duration(p.width) * r.series.axis.Every)
+	}
+	for _, n := range r.Run.Notes { // the charts tell of phases, and Findings of the generator
+		if n.Kind != "phase" && (n.Kind != "generator" || len(r.Findings) == 0) {
+			v.Notes = append(v.Notes, n)
+		}
+	}
+	if r.Run.Verdict != record.Pass {
+		v.Why = r.Run.Why
 	}
 	for _, a := range activities {
 		v.Activities = append(v.Activities, legend{Name: a.name, Class: a.class})

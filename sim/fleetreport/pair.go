@@ -99,14 +99,14 @@ func (p *Pair) charts() (list []*chart) {
 	over("handshakes", "Full handshakes", "that made a session", perSecond, false, rate(record.Handshakes))
 	over("ended", "Connections and attempts that ended", "for whatever reason", perSecond, false, rate(record.Offline))
 	over("bytes", "Bytes on the wire", "both ways", bytesRate, false, func(p points) line {
-		return p.curve("", "", func(s *slot) float64 { return float64(s.up+s.down) / p.s.every.Seconds() })
+		return p.curve("", "", func(s *slot) float64 { return s.rate(s.up + s.down) })
 	})
 	return append(list, p.ranks()...)
 }
 
 // at takes the values of a line at other moments.
 func (l line) at(x []float64, p points) line {
-	step := (time.Duration(p.width) * p.s.every).Seconds()
+	step := (time.Duration(p.width) * p.s.axis.Every).Seconds()
 	out := line{Y: make([]float64, len(x))}
 	if l.High != nil {
 		out.High = make([]float64, len(x))

@@ -30,7 +30,7 @@ const pointsMax = 600
 func newPoints(s *series) points {
 	p := points{s: s, width: 1}
 	total := s.last + 1
-	if s.every == 0 {
+	if s.slots == nil {
 		total = 0
 	}
 	p.width = max(1, (total+pointsMax-1)/pointsMax)
@@ -46,7 +46,7 @@ func newPoints(s *series) points {
 func (p points) times() []float64 {
 	x := make([]float64, p.n)
 	for i := range x {
-		x[i] = (float64(i) + 0.5) * float64(p.width) * p.s.every.Seconds()
+		x[i] = (float64(i) + 0.5) * float64(p.width) * p.s.axis.Every.Seconds()
 	}
 	return x
 }
@@ -95,8 +95,8 @@ func (p points) curve(name, class string, get func(*slot) float64) line {
 
 // rate makes a line of a counter, a second.
 func (p points) rate(name, class string, c record.Counter) line {
-	i, every := column(c), p.s.every.Seconds()
-	return p.curve(name, class, func(s *slot) float64 { return float64(s.counts[i]) / every })
+	i := column(c)
+	return p.curve(name, class, func(s *slot) float64 { return s.rate(s.counts[i]) })
 }
 
 // level makes a line of a level, summed over groups and workers.
@@ -153,7 +153,7 @@ func (s *series) measured(name record.Timing) bool {
 
 // reasons lists the reasons of errors, the most frequent first.
 func (s *series) reasons() []string {
-	sums := make(map[string]uint64)
+	sums := make(map[string]float64)
 	for _, p := range s.slots {
 		for reason, n := range p.errors {
 			sums[reason] += n
@@ -162,7 +162,7 @@ func (s *series) reasons() []string {
 	return byCount(sums)
 }
 
-func byCount(sums map[string]uint64) []string {
+func byCount[N uint64 | float64](sums map[string]N) []string {
 	list := make([]string, 0, len(sums))
 	for reason := range sums {
 		list = append(list, reason)
@@ -178,16 +178,15 @@ const reasonsMax = 5
 
 // errors makes a line for each of the most frequent reasons, and one for the rest.
 func (p points) errors() []line {
-	every := p.s.every.Seconds()
 	reasons := p.s.reasons()
 	var lines []line
 	for i, reason := range reasons[:min(reasonsMax, len(reasons))] {
-		lines = append(lines, p.curve(reason, series5[i], func(s *slot) float64 { return float64(s.errors[reason]) / every }))
+		lines = append(lines, p.curve(reason, series5[i], func(s *slot) float64 { return s.rate(s.errors[reason]) }))
 	}
 	if len(reasons) > reasonsMax {
 		lines = append(lines, p.curve("other reasons", "soft", func(s *slot) (sum float64) {
 			for _, reason := range reasons[reasonsMax:] {
-				sum += float64(s.errors[reason]) / every
+				sum += s.rate(s.errors[reason])
 			}
 			return sum
 		}))
@@ -207,7 +206,7 @@ type span struct {
 
 // strained returns the stretches in which the generator was the bottleneck.
 func (p points) strained() (list []span) {
-	step := float64(p.width) * p.s.every.Seconds()
+	step := float64(p.width) * p.s.axis.Every.Seconds()
 	p.each(func(i int, slots []*slot) {
 		for _, s := range slots {
 			if s.strain < selfwatch.Bottleneck {

@@ -20,6 +20,9 @@ type Report struct {
 // Read reads a run's folder. Others may hear of each sample, too.
 func Read(dir string, others ...func(*record.Sample)) (*Report, error) {
 	r := &Report{}
+	if run, err := record.ReadRun(dir); err == nil {
+		r.series.axis.Every = run.Every
+	}
 	run, err := record.Read(dir, func(s *record.Sample) error {
 		r.series.add(s)
 		for _, hear := range others {
@@ -41,7 +44,7 @@ func (r *Report) length() (end time.Duration) {
 	for _, p := range r.Run.Phases {
 		end = max(end, p.End)
 	}
-	return max(end, time.Duration(r.series.last+1)*r.series.every)
+	return max(end, time.Duration(r.series.last+1)*r.series.axis.Every)
 }
 
 // charts makes the curves over time.
@@ -88,8 +91,8 @@ func (r *Report) charts(p points) []*chart {
 	list = append(list, &chart{
 		ID: "bytes", Title: "Bytes on the wire", Unit: bytesRate, Sub: "with IP, UDP and TCP headers",
 		Lines: []line{
-			p.curve("from devices", "up", func(s *slot) float64 { return float64(s.up) / p.s.every.Seconds() }),
-			p.curve("to devices", "down", func(s *slot) float64 { return float64(s.down) / p.s.every.Seconds() }),
+			p.curve("from devices", "up", func(s *slot) float64 { return s.rate(s.up) }),
+			p.curve("to devices", "down", func(s *slot) float64 { return s.rate(s.down) }),
 		},
 	}, &chart{
 		ID: "traffic", Title: "What else happened", Sub: "in the fleet", Unit: perSecond,
@@ -218,7 +221,7 @@ func (r *Report) generator(p points) []*chart {
 		},
 		{
 			ID: "drops", Title: "Datagrams that this machine dropped", Sub: "because a receive buffer was full", Unit: perSecond,
-			Lines: []line{self("dropped", "bad", func(s *record.Self) float64 { return float64(s.SocketDrops) / p.s.every.Seconds() })},
+			Lines: []line{self("dropped", "bad", func(s *record.Self) float64 { return float64(s.SocketDrops) / p.s.axis.Every.Seconds() })},
 		},
 	}, p)
 }

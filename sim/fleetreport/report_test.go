@@ -238,3 +238,30 @@ func TestCommand(t *testing.T) {
 		t.Errorf("an empty folder: %v", err)
 	}
 }
+
+// Intervals of real runs end late: no point is without a value, none has that of two,
+// and one that took the time of three is spread over them.
+func TestLateIntervals(t *testing.T) {
+	var s series
+	at := time.Duration(0)
+	for _, every := range []time.Duration{1001, 1037, 962, 985, 3060, 955, 5} {
+		every *= time.Millisecond
+		at += every
+		for _, group := range []string{"a", "b"} {
+			x := record.Sample{At: at, Every: every, Phase: "hold", Group: group, Levels: map[record.Level]int64{record.Online: 5}}
+			x.Count(record.Resumes, uint64(every/time.Millisecond))
+			s.add(&x)
+		}
+		s.add(&record.Sample{At: at, Every: every, Phase: "hold", Self: &record.Self{Cores: 2}})
+	}
+	p := newPoints(&s)
+	rate, level := p.rate("", "", record.Resumes), p.level("", "", record.Online)
+	if p.n != 9 {
+		t.Fatalf("%d points", p.n)
+	}
+	for i := range p.n {
+		if math.Abs(rate.Y[i]-2000) > 1 || level.Y[i] != 10 {
+			t.Errorf("point %d: %v/s and %v devices, want 2000 and 10", i, rate.Y[i], level.Y[i])
+		}
+	}
+}

@@ -2,7 +2,6 @@ package fleetreport
 
 import (
 	"slices"
-	"time"
 
 	"github.com/muster/muster/sim/record"
 	"github.com/muster/muster/sim/selfwatch"
@@ -10,10 +9,11 @@ import (
 
 // A slot is what all groups and workers did in one interval.
 type slot struct {
-	counts [len(charted)]uint64
-	up     uint64 // bytes
-	down   uint64
-	errors map[string]uint64
+	counts [len(charted)]float64
+	up     float64 // bytes
+	down   float64
+	errors map[string]float64
+	took   map[string]float64                // seconds that were counted, by phase, group and worker
 	levels map[string]map[record.Level]int64 // by group and worker
 	self   *record.Self                      // of the most loaded worker in each respect
 	strain selfwatch.Strain
@@ -37,7 +37,7 @@ const binsMax = 1200
 // are large, for each of at most binsMax bins, which double their width when there
 // are more. Merging histograms loses nothing, so the percentiles of a bin are exact.
 type series struct {
-	every time.Duration   // of the first sample: the length of a slot
+	axis  record.Axis     // a slot is an interval of it
 	slots map[int64]*slot // by number of the interval
 	last  int64
 	width int64 // slots in a bin
@@ -49,47 +49,62 @@ func (s *series) add(sample *record.Sample) {
 	if sample.Every <= 0 || sample.At < 0 {
 		return
 	}
-	if s.every == 0 {
-		s.every, s.slots, s.width = sample.Every, make(map[int64]*slot), 1
+	if s.slots == nil {
+		s.axis, s.slots, s.width = record.NewAxis(s.axis.Every, sample.Every), make(map[int64]*slot), 1
 	}
 	s.judge.Add(sample)
-	// An interval that a phase's end cut short belongs to the slot in which it
-	// ended.
-	n := int64(max(0, sample.At-1) / s.every)
-	s.last = max(s.last, n)
-	p := s.slots[n]
-	if p == nil {
-		p = &slot{}
-		s.slots[n] = p
+	first, n := s.axis.Place(sample)
+	for k := first; k < first+n; k++ {
+		s.last = max(s.last, k)
+		p := s.slots[k]
+		if p == nil {
+			p = &slot{took: make(map[string]float64)}
+			s.slots[k] = p
+		}
+		p.add(sample, 1/float64(n))
 	}
-	p.add(sample)
 	for name, h := range sample.Times {
-		s.merge(n, name, h)
+		s.merge(first, name, h)
 	}
 }
 
-func (p *slot) add(s *record.Sample) {
+// add adds a share of a sample.
+func (p *slot) add(s *record.Sample, share float64) {
+	key := s.Group + "\x00" + s.Worker
+	p.took[s.Phase+"\x00"+key] += s.Every.Seconds() * share
 	for i, c := range charted {
-		p.counts[i] += s.Counts[c]
+		p.counts[i] += float64(s.Counts[c]) * share
 	}
 	wire := s.Traffic()
-	p.up += wire.Up
-	p.down += wire.Down
+	p.up += float64(wire.Up) * share
+	p.down += float64(wire.Down) * share
 	for reason, n := range s.Errors {
 		if p.errors == nil {
-			p.errors = make(map[string]uint64)
+			p.errors = make(map[string]float64)
 		}
-		p.errors[reason] += n
+		p.errors[reason] += float64(n) * share
 	}
 	if s.Levels != nil {
 		if p.levels == nil {
 			p.levels = make(map[string]map[record.Level]int64)
 		}
-		p.levels[s.Group+"\x00"+s.Worker] = s.Levels
+		p.levels[key] = s.Levels
 	}
 	if s.Self != nil {
 		p.load(s.Self)
 	}
+}
+
+// rate returns a number a second.
+func (p *slot) rate(n float64) float64 {
+	seconds := 0.0
+	for _, t := range p.took {
+		seconds = max(seconds, t)
+	}
+	if seconds <= 0 {
+		return 0
+	}
+	return n / seconds
 }
 
 // load keeps the worst of several workers.

@@ -57,7 +57,7 @@ func (c *conductor) header() *record.Run {
 func Describe(o *Options) *record.Run {
 	r := &record.Run{
 		Format: record.Format, Muster: o.Muster, Name: o.Scenario.Name, Began: o.Began, Seed: o.Seed,
-		Scenario: o.Scenario.Source(), Cloud: o.Cloud.Name, Command: o.Command,
+		Every: o.Scenario.Every(), Scenario: o.Scenario.Source(), Cloud: o.Cloud.Name, Command: o.Command,
 		Levels: make(map[string]map[record.Level]int64),
 	}
 	for i := range o.Scenario.Groups {

@@ -201,3 +201,23 @@ func TestSparse(t *testing.T) {
 		t.Errorf("%d durations", sparse.Count())
 	}
 }
+
+// Intervals that end late, one that takes the time of three, one that joins in the
+// middle and what is left at the end have their places.
+func TestAxis(t *testing.T) {
+	a := NewAxis(0, 1036*time.Millisecond)
+	if a.Every != time.Second || NewAxis(5*time.Second, time.Second).Every != 5*time.Second || NewAxis(0, 30*time.Millisecond).Every != 30*time.Millisecond {
+		t.Errorf("an axis of %v", a.Every)
+	}
+	for _, c := range []struct {
+		at, every int // milliseconds
+		first, n  int64
+	}{
+		{1001, 1001, 0, 1}, {2038, 1037, 1, 1}, {3000, 962, 2, 1}, {4016, 1016, 3, 1}, {7080, 3064, 4, 3}, {8000, 920, 7, 1}, {12000, 300, 11, 1}, {70005, 5, 70, 1},
+	} {
+		s := &Sample{At: time.Duration(c.at) * time.Millisecond, Every: time.Duration(c.every) * time.Millisecond}
+		if first, n := a.Place(s); first != c.first || n != c.n {
+			t.Errorf("%d ms up to %d ms: got %d and %d, want %d and %d", c.every, c.at, first, n, c.first, c.n)
+		}
+	}
+}

@@ -15,10 +15,12 @@ type Run struct {
 	Scenario string    `json:"scenario,omitempty"` // the file as it was run, without secrets
 	Cloud    string    `json:"cloud"`
 	Command  []string  `json:"command,omitempty"` // that repeats it, without secrets
-	Hosts    []Host    `json:"hosts"`
-	Groups   []Group   `json:"groups"`
-	Phases   []Phase   `json:"phases"`
-	Cells    []Cell    `json:"cells"`
+	// Every is how long intervals are planned to be; 0: it is not known.
+	Every  time.Duration `json:"every,omitempty"`
+	Hosts  []Host        `json:"hosts"`
+	Groups []Group       `json:"groups"`
+	Phases []Phase       `json:"phases"`
+	Cells  []Cell        `json:"cells"`
 	// Levels are those at the end, by group.
 	Levels     map[string]map[Level]int64 `json:"levels"`
 	Thresholds []Threshold                `json:"thresholds,omitempty"`

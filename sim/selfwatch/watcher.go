@@ -27,7 +27,8 @@ type Watcher struct {
 	process   float64 // seconds of processor time so far
 	machine   float64
 	gc        float64
-	sched     []uint64 // counts of the histograms so far
+	latest    record.Self // when these were measured
+	sched     []uint64    // counts of the histograms so far
 	pauses    []uint64
 	overslept []time.Duration // how late the probe woke in this interval
 }
@@ -74,28 +75,37 @@ func (w *Watcher) Run(ctx context.Context) {
 func (w *Watcher) Read() record.Self {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	now := time.Now()
-	took := now.Sub(w.at).Seconds()
-	w.at = now
 	s := record.Self{Cores: runtime.GOMAXPROCS(0)}
 	metrics.Read(w.samples)
-	used := readUsage()
-	if took > 0 {
-		s.CPU = max(0, used.process-w.process) / took
-		s.MachineCPU = max(s.CPU, (used.machine-w.machine)/took)
-	}
-	spent := used.process - w.process
-	w.process, w.machine, s.Resident = used.process, used.machine, used.resident
-	gc := w.float(gcSeconds) - w.float(gcIdleSeconds)
-	if spent > 0 {
-		s.GCCPU = min(1, max(0, gc-w.gc)/spent)
-	}
-	w.gc = gc
+	w.measure(&s)
 	s.Heap = w.sample(heapBytes).Uint64()
 	s.SchedDelay = max(quantile(w.delta(schedLatencies, &w.sched), 0.99), worst(w.overslept, 0.99))
 	s.GCPause = quantile(w.delta(gcPauses, &w.pauses), 1)
 	w.overslept = w.overslept[:0]
 	return s
+}
+
+// shortest is the shortest time over which the use of cores can be told: the kernel
+// counts it in hundredths of a second.
+const shortest = 250 * time.Millisecond
+
+// measure fills in the use of cores since it was measured before. Too soon after that it
+// is what it was.
+func (w *Watcher) measure(s *record.Self) {
+	now, used := time.Now(), readUsage()
+	s.Resident = used.resident
+	took := now.Sub(w.at)
+	if took < shortest && !w.at.IsZero() {
+		s.CPU, s.MachineCPU, s.GCCPU = w.latest.CPU, w.latest.MachineCPU, w.latest.GCCPU
+		return
+	}
+	spent, gc := max(0, used.process-w.process), w.float(gcSeconds)-w.float(gcIdleSeconds)
+	s.CPU = spent / took.Seconds()
+	s.MachineCPU = max(s.CPU, (used.machine-w.machine)/took.Seconds())
+	if spent > 0 {
+		s.GCCPU = min(1, max(0, gc-w.gc)/spent)
+	}
+	w.at, w.process, w.machine, w.gc, w.latest = now, used.process, used.machine, gc, *s
 }
 
 func (w *Watcher) sample(name string) metrics.Value {

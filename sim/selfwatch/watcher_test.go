@@ -76,3 +76,13 @@ func TestQuantile(t *testing.T) {
 		t.Errorf("worst is %v", got)
 	}
 }
+
+// Two looks that follow one another do not make cores that there are not.
+func TestTooSoon(t *testing.T) {
+	w := New()
+	for range 50 {
+		if s := w.Read(); s.CPU > float64(runtime.NumCPU())+0.5 {
+			t.Fatalf("%v cores of %d in use", s.CPU, runtime.NumCPU())
+		}
+	}
+}

@@ -343,12 +343,14 @@ func (s *state) reasonTable(width int) []string {
 
 // noteTable is what happened once, the latest first.
 func (s *state) noteTable() []string {
-	if len(s.notes) == 0 {
-		return nil
-	}
 	lines := []string{dim.Render("to know")}
 	for i := len(s.notes) - 1; i >= 0; i-- {
-		lines = append(lines, noteLine(s.notes[i]))
+		if s.notes[i].Kind != "phase" { // which stands above
+			lines = append(lines, noteLine(s.notes[i]))
+		}
+	}
+	if len(lines) == 1 {
+		return nil
 	}
 	return lines
 }

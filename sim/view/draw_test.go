@@ -140,3 +140,26 @@ func TestSpark(t *testing.T) {
 		t.Errorf("too narrow: %q", got)
 	}
 }
+
+// Intervals that end late are still one interval each, and their rates are by the time
+// that they really took.
+func TestLateIntervals(t *testing.T) {
+	s := newState()
+	at := time.Duration(0)
+	for _, every := range []time.Duration{1001, 1037, 962, 985, 3000, 1000, 5} {
+		every *= time.Millisecond
+		at += every
+		x := &record.Sample{At: at, Every: every, Phase: "hold", Group: "a"}
+		x.Count(record.Resumes, uint64(every/time.Millisecond))
+		s.add(x)
+		s.add(&record.Sample{At: at, Every: every, Phase: "hold", Self: &record.Self{Cores: 1}})
+	}
+	for i, v := range s.history.rates[record.Resumes] {
+		if v < 999 || v > 1001 {
+			t.Errorf("interval %d: %v/s, want 1000", i, v)
+		}
+	}
+	if n := len(s.history.rates[record.Resumes]); n != 7 {
+		t.Errorf("%d intervals", n)
+	}
+}

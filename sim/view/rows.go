@@ -13,7 +13,8 @@ var rates = []struct {
 	{"resumes", []record.Counter{record.Resumes}, true, false},
 	{"connections ended", []record.Counter{record.Offline}, true, true},
 	{"events acknowledged", []record.Counter{record.Published}, true, false},
-	{"events failed", []record.Counter{record.PublishFailed, record.PublishRefused}, false, true},
+	{"events failed", []record.Counter{record.PublishFailed}, false, true},
+	{"events refused", []record.Counter{record.PublishRefused}, false, true}, // by the device itself
 	{"events to devices", []record.Counter{record.EventsReceived}, false, false},
 	{"keep-alives", []record.Counter{record.Pings}, false, false},
 	{"calls over the API", []record.Counter{record.Calls}, false, false},

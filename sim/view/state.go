@@ -17,7 +17,7 @@ type state struct {
 	run    *record.Run // as it was planned; nil: not known yet
 	began  bool
 	at     time.Duration // the end of the latest interval
-	every  time.Duration
+	axis   record.Axis
 	phase  string
 	levels map[string]map[record.Level]int64 // by group and worker
 	self   map[string]record.Self            // by worker
@@ -59,15 +59,19 @@ func (s *state) add(x *record.Sample) {
 	if x.Every <= 0 {
 		return
 	}
-	if s.every == 0 {
-		s.every = x.Every
+	if s.axis.Every == 0 {
+		planned := time.Duration(0)
+		if s.run != nil {
+			planned = s.run.Every
+		}
+		s.axis = record.NewAxis(planned, x.Every)
 	}
-	if n := int64(max(0, x.At-1) / s.every); n > s.slot {
+	if first, n := s.axis.Place(x); first+n-1 > s.slot || s.closed && x.At > s.at {
 		s.close()
-		s.slot, s.closed = n, false
+		s.slot, s.closed = max(s.slot, first+n-1), false
 	}
 	s.began = true
-	s.at, s.span = max(s.at, x.At), max(s.span, min(x.Every, s.every))
+	s.at, s.span = max(s.at, x.At), max(s.span, x.Every)
 	if x.Phase != s.phase && s.later(x.Phase) {
 		s.phase, s.inPhase = x.Phase, record.Tally{}
 	}

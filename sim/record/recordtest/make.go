@@ -74,7 +74,7 @@ func Make(o Options, each func(*record.Sample)) *record.Run {
 	m := &maker{Options: o, r: rand.New(rand.NewPCG(o.Seed, 7)), online: make([]float64, len(groups))}
 	m.run = &record.Run{
 		Format: record.Format, Muster: "v0.5.0", Name: "storm after an outage", Began: time.Date(2026, 5, 4, 9, 30, 0, 0, time.UTC),
-		Seed: o.Seed, Cloud: "127.0.0.1:5684", Scenario: scenario(o.Devices),
+		Seed: o.Seed, Every: o.Every, Cloud: "127.0.0.1:5684", Scenario: scenario(o.Devices),
 		Command: []string{"muster", "fleet", "run", "storm.yaml", "--cloud", "127.0.0.1", "--seed", fmt.Sprint(o.Seed)},
 		Levels:  make(map[string]map[record.Level]int64),
 	}
