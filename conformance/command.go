@@ -89,6 +89,7 @@ func command(done func(*report.Run)) *cobra.Command {
 	}
 	cmd.Flags().IntVar(&o.Devices, "devices", 1000, "how many devices to simulate, 1 to 20000")
 	cmd.Flags().Uint64Var(&o.Seed, "seed", 0, "seed of the run, to repeat one (default: drawn)")
+	cmd.Flags().BoolVar(&o.Shuffle, "shuffle", false, "run suites and their checks in an order drawn from the seed")
 	cmd.Flags().DurationVar(&o.Patience, "patience", time.Minute, "how long one check may take (5m for boards on a rig)")
 	cmd.Flags().StringVar(&out, "out", "out", "folder for the reports")
 	o.evidence.add(cmd)

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
+	"time"
 
 	"github.com/muster/muster/fixtures/gen"
 	"github.com/muster/muster/harness/peer"
@@ -61,6 +63,35 @@ func (w *forgery) expect(requirement, what string, ok bool) bool {
 	return ok
 }
 
+// Send does what RawDevice.Send does. A foreign cloud may want something of the device at
+// any time: what it asks for is no answer.
+func (w *forgery) Send(from netip.AddrPort, datagrams ...[]byte) []peer.RawDatagram {
+	replies := w.RawDevice.Send(from, datagrams...)
+	if w.Sees(target.Prompting) {
+		return replies
+	}
+	return slices.DeleteFunc(replies, func(d peer.RawDatagram) bool {
+		f := w.devices[d.Local]
+		return f != nil && f.established && f.asks(d.Data)
+	})
+}
+
+// asks reports whether a datagram is a request of the cloud.
+func (f *forged) asks(datagram []byte) bool {
+	records, _ := gen.Split(datagram, 0)
+	for _, rec := range records {
+		_, content, ok := gen.Open(rec, f.Keys.ServerKey, f.Keys.ServerSalt, false)
+		if rec.Type != gen.ApplicationData || !ok || len(content) < 4 {
+			return false
+		}
+		kind, code := content[0]>>4, content[1]
+		if request := code > 0 && code < 32 && kind < 6 || code == 0 && kind == 4; !request {
+			return false
+		}
+	}
+	return len(records) > 0
+}
+
 // react hands what arrives to the forged device of that address.
 func (w *forgery) react(now clock.Instant, d peer.RawDatagram, out *peer.Out) {
 	if f := w.devices[d.Local]; f != nil && f.established {
@@ -83,6 +114,7 @@ type forged struct {
 	final       [][]byte // datagrams with ChangeCipherSpec and Finished of the cloud
 	established bool
 	deaf        bool // does not acknowledge
+	hears       bool // has subscribed to what it elicits
 	heard       []heard
 	top         uint64        // highest record sequence of the cloud
 	since       clock.Instant // when the session began
@@ -101,7 +133,7 @@ type heard struct {
 func (w *forgery) device(from netip.AddrPort, label string) *forged {
 	f := &forged{w: w, from: from}
 	f.Generation, f.Scalar = w.generation(), w.DeviceScalar()
-	f.Ephemeral, f.ClientRandom = fill("ephemeral/"+label), fill("random/"+label)
+	f.Ephemeral, f.ClientRandom = fill("ephemeral/"+label+w.Salt()), fill("random/"+label+w.Salt())
 	w.devices[from] = f
 	return f
 }
@@ -121,19 +153,20 @@ func (f *forged) begin() error {
 
 // beginWith does what begin does with a first datagram.
 func (f *forged) beginWith(first []byte) error {
-	replies := f.w.Send(f.from, first)
+	replies := f.w.SendFor(anything, f.from, first)
 	if len(replies) != 1 || gen.Cookie(replies[0].Data) == nil {
 		return errors.New("the cloud does not answer a ClientHello with a cookie")
 	}
 	f.hello = f.SendHello(gen.Cookie(replies[0].Data)).Bytes()
 	f.flight = nil
-	for _, r := range f.w.Send(f.from, f.hello) {
+	for _, r := range f.w.SendFor(wholeFlight, f.from, f.hello) {
 		f.flight = append(f.flight, r.Data)
 	}
 	f.ReadFlight(f.flight...)
 	if len(f.Master) == 0 {
 		return errors.New("the cloud does not answer a ClientHello with its flight")
 	}
+	f.w.Unlock(f.ClientRandom, f.Master)
 	return nil
 }
 
@@ -145,7 +178,14 @@ func (f *forged) finish() bool { return f.finishWith(gen.Cat(f.SendFlight()...))
 func (f *forged) finishWith(datagrams ...[]byte) bool {
 	f.next = 1
 	f.established = false
-	return f.finished(f.w.Send(f.from, datagrams...))
+	return f.finished(f.w.SendFor(anything, f.from, datagrams...))
+}
+
+// anything and wholeFlight are what a step of a handshake waits for.
+func anything(replies []peer.RawDatagram) bool { return len(replies) > 0 }
+
+func wholeFlight(replies []peer.RawDatagram) bool {
+	return len(alertsIn(replies)) > 0 || slices.ContainsFunc(messagesIn(dataOf(replies)...), func(h gen.Handshake) bool { return h.Type == gen.TypeServerHelloDone })
 }
 
 // finished looks for the cloud's Finished among datagrams.
@@ -213,7 +253,11 @@ func (f *forged) greetAs(device [12]byte) error {
 // connected returns a forged device that is online.
 func (w *forgery) connected() (*forged, error) {
 	f := w.device(w.Home(forgedPort), "one")
-	return f, f.online()
+	err := f.online()
+	if !w.Sees(target.Prompting) {
+		w.Settle(time.Second) // what a cloud asks of a new device
+	}
+	return f, err
 }
 
 // record makes the next record of application data.
@@ -239,11 +283,99 @@ func (f *forged) numbered(message []byte) ([]byte, uint16) {
 // ping is an empty Confirmable message.
 var ping = gen.CoAP{Type: gen.Confirmable}.Bytes()
 
-// alive pings and reports whether the cloud acknowledges it.
-func (f *forged) alive() bool { return f.acknowledged(f.tell(ping)) }
+// alive pings and reports whether the cloud acknowledges it, lifeless whether it does
+// not.
+func (f *forged) alive() bool    { return f.acknowledged(f.tell(ping)) }
+func (f *forged) lifeless() bool { return f.ignored(f.tell(ping)) }
 
-// acknowledged reports whether an ID was acknowledged.
-func (f *forged) acknowledged(id uint16) bool { return len(f.acks(id)) > 0 }
+// acknowledged reports whether an ID is acknowledged, ignored whether it is not by now.
+func (f *forged) acknowledged(id uint16) bool {
+	return f.w.Patient(func() bool { return len(f.acks(id)) > 0 })
+}
+
+func (f *forged) ignored(id uint16) bool { return len(f.acks(id)) == 0 }
+
+// elicit has the cloud send an event to the device. A cloud that cannot be told to is
+// given an event by the device itself, which it has subscribed to.
+func (f *forged) elicit(name string, data []byte) {
+	if f.w.Sees(target.Prompting) {
+		f.w.Event(name, data)
+		return
+	}
+	name += f.w.Salt() // others of the account hear it too
+	if !f.hears {
+		f.hears = true
+		f.acknowledged(f.tell(subscribing(name)))
+	}
+	before := f.events()
+	f.tell(publishing(name, data))
+	if !f.w.Within(elicitTime, func() bool { return f.events() > before }) && before == 0 {
+		_ = f.w.Needs(target.Prompting) // it does not give devices their own events
+	}
+}
+
+// events counts those of the cloud.
+func (f *forged) events() int {
+	n := 0
+	for _, h := range f.heard {
+		if len(h.wire) > 1 && h.wire[1] == 2 {
+			n++
+		}
+	}
+	return n
+}
+
+// elicitTime is what an event may take through a cloud and back.
+const elicitTime = time.Second
+
+// subscribing and publishing are messages of a device, without an ID.
+func subscribing(name string) []byte {
+	return gen.CoAP{Type: gen.Confirmable, Code: 1, Options: gen.Path("e", name)}.Bytes()
+}
+
+func publishing(name string, data []byte) []byte {
+	m := gen.CoAP{Type: gen.Confirmable, Code: 2, Options: gen.Path("E", name)}.Bytes()
+	if len(data) == 0 {
+		return m
+	}
+	return gen.Cat(m, []byte{0xff}, data)
+}
+
+// prompt has the cloud say something of its own accord, and reports whether it can be
+// made to.
+func (f *forged) prompt() bool {
+	if !f.w.Sees(target.Prompting) && !f.w.Sees(target.RESTAPI) {
+		return false
+	}
+	f.w.Ping()
+	return true
+}
+
+// unseen says that a part of a requirement was not looked at: only some targets show it.
+func (w *forgery) unseen(requirement, what string) {
+	w.r.Remark(remark(requirement, w.name, "not looked at, as the target does not show it: "+what))
+}
+
+// later lets d pass, and reports whether it did: where time is real a check may not have so
+// much, and then a part of the requirement is not looked at.
+func (w *forgery) later(requirement string, d time.Duration) bool {
+	if !w.Affords(d) {
+		w.r.Remark(remark(requirement, w.name, fmt.Sprintf("not looked at: what is %v later; give more --patience", d)))
+		return false
+	}
+	w.Run(d)
+	return true
+}
+
+// offline expects that the cloud does not count the device as online, as far as it shows
+// that.
+func (w *forgery) offline(requirement, what string) {
+	if !w.Sees(target.Insight) {
+		w.unseen(requirement, what)
+		return
+	}
+	w.expect(requirement, what, !w.Online())
+}
 
 // acks are the acknowledgements of an ID.
 func (f *forged) acks(id uint16) []heard {
@@ -354,5 +486,7 @@ func dataOf(replies []peer.RawDatagram) [][]byte {
 	return list
 }
 
-// rawRSA is a key for gen's own arithmetic.
-func rawRSA(k *rsa.PrivateKey) gen.RSA { return gen.RSA{N: k.N, D: k.D} }
+// rawRSA is a key for gen's own arithmetic, rawPublic one of which only the public part
+// is known.
+func rawRSA(k *rsa.PrivateKey) gen.RSA   { return gen.RSA{N: k.N, D: k.D} }
+func rawPublic(k *rsa.PublicKey) gen.RSA { return gen.RSA{N: k.N} }

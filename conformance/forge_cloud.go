@@ -59,7 +59,7 @@ func withForgedTCP(e *target.Env, g *target.Group, r *Recorder, f func(c *forged
 
 // right is the answer that proves the cloud.
 func (c *forgedCloud) right([]byte) []byte {
-	return gen.Answer(rawRSA(c.CloudRSA()), rawRSA(c.DeviceRSA()), c.credentials, nil)
+	return gen.Answer(rawRSA(c.CloudKey()), rawRSA(c.DeviceRSA()), c.credentials, nil)
 }
 
 // expect records a failure unless ok, and returns ok.

@@ -10,6 +10,8 @@ import (
 
 	"github.com/muster/muster/fixtures/gen"
 	"github.com/muster/muster/harness/peer"
+	"github.com/muster/muster/harness/target"
+	"github.com/muster/muster/protocol/clock"
 	"github.com/muster/muster/protocol/lightssl"
 	"github.com/muster/muster/protocol/seed"
 )
@@ -36,13 +38,19 @@ type forgedStream struct {
 	w        *forgery
 	s        *peer.RawStream
 	up, down *gen.Frames
+	hears    bool     // has subscribed to what it elicits
+	given    bool     // was given some of it
 	taken    int      // bytes of the cloud's frames that were opened
 	id       uint16   // message ID of the last message
 	heard    [][]byte // what came before the Hello was answered
 }
 
 // dial opens a connection.
-func (w *forgery) dial() *forgedStream { return &forgedStream{w: w, s: w.Dial()} }
+func (w *forgery) dial() *forgedStream {
+	c := &forgedStream{w: w, s: w.Dial()}
+	w.Patient(func() bool { return len(c.nonce()) == nonceSize || c.s.Closed != clock.Never })
+	return c
+}
 
 // nonce is what the cloud said first.
 func (c *forgedStream) nonce() []byte {
@@ -68,7 +76,7 @@ func (c *forgedStream) c1(withKey bool) []byte {
 // c1Of is a C1 with another nonce or key.
 func (c *forgedStream) c1Of(nonce, spki []byte) []byte {
 	id := c.w.DeviceID()
-	return gen.C1(rawRSA(c.w.CloudRSA()), nonce, id[:], spki, nil)
+	return gen.C1(rawPublic(c.w.CloudRSA()), nonce, id[:], spki, nil)
 }
 
 // credentials decrypts C2 of the answer, nil if it is not right.
@@ -88,12 +96,13 @@ func (c *forgedStream) credentials() []byte {
 // signed reports whether S signs the credentials without a DigestInfo.
 func (c *forgedStream) signed(credentials []byte) bool {
 	mac := gen.CredentialsMAC(credentials, c.answer()[:c2Size])
-	return bytes.Equal(rawRSA(c.w.CloudRSA()).Public(c.answer()[c2Size:]), gen.SignatureBlock(c1Size, mac))
+	return bytes.Equal(rawPublic(c.w.CloudRSA()).Public(c.answer()[c2Size:]), gen.SignatureBlock(c1Size, mac))
 }
 
 // shake sends C1 in pieces and takes the answer.
 func (c *forgedStream) shake(pieces ...[]byte) error {
 	c.w.Write(c.s, pieces...)
+	c.w.Patient(func() bool { return len(c.answer()) == answerSize || !c.s.IsOpen() })
 	credentials := c.credentials()
 	if credentials == nil {
 		return errors.New("the cloud does not answer C1")
@@ -106,6 +115,7 @@ func (c *forgedStream) shake(pieces ...[]byte) error {
 // greet says Hello, and describes itself when it is asked to.
 func (c *forgedStream) greet() {
 	c.tell(c.w.Hello().Message(c.w.Profile.Dialect()).Append(nil))
+	c.w.Patient(func() bool { return c.waiting() > 0 || !c.s.IsOpen() })
 	messages, _ := c.frames()
 	for _, m := range messages {
 		c.heard = append(c.heard, m)
@@ -132,6 +142,39 @@ func (c *forgedStream) tell(message []byte) uint16 {
 	return c.id
 }
 
+// elicit does what forged.elicit does.
+func (c *forgedStream) elicit(name string, data []byte) {
+	if c.w.Sees(target.Prompting) {
+		c.w.Event(name, data)
+		return
+	}
+	name += c.w.Salt() // others of the account hear it too
+	if !c.hears {
+		c.hears = true
+		c.tell(subscribing(name))
+	}
+	before := c.waiting()
+	c.tell(publishing(name, data))
+	// An acknowledgement comes, and the event.
+	if !c.w.Within(elicitTime, func() bool { return c.waiting() > before+1 }) && !c.given {
+		_ = c.w.Needs(target.Prompting) // it does not give devices their own events
+	}
+	c.given = true
+}
+
+// waiting counts the frames that frames has not returned.
+func (c *forgedStream) waiting() int {
+	n := 0
+	for rest := c.s.Bytes()[nonceSize+answerSize+c.taken:]; len(rest) >= 2; n++ {
+		size := 2 + int(rest[0])<<8 + int(rest[1])
+		if size > len(rest) {
+			break
+		}
+		rest = rest[size:]
+	}
+	return n
+}
+
 // frames returns the messages of the cloud since the last call, and whether each
 // frame is as it has to be. An acknowledgement is sent for none: over TCP nobody
 // waits for one.
@@ -156,6 +199,6 @@ func (c *forgedStream) frames() (messages [][]byte, ok bool) {
 // closed reports whether the cloud has closed within a second, without a byte
 // behind the first n.
 func (c *forgedStream) closed(n int) bool {
-	c.w.Run(time.Second)
+	c.w.Within(time.Second, func() bool { return !c.s.IsOpen() })
 	return !c.s.IsOpen() && len(c.s.Bytes()) == n
 }

@@ -24,6 +24,8 @@ type Options struct {
 	Devices int
 	// Seed of everything random that is not secret. 0: drawn.
 	Seed uint64
+	// Shuffle runs suites, and the checks of each, in an order drawn from the seed.
+	Shuffle bool
 	// Patience bounds each check, and each preparation of a suite. 60 s.
 	Patience time.Duration
 	// Progress hears what is being done, with a fraction from 0 to 1.
@@ -164,6 +166,12 @@ func Run(ctx context.Context, options Options) (*report.Run, error) {
 		return nil, err
 	}
 	chosen := o.plan(suites, catalogue)
+	if o.Shuffle {
+		if o.Seed == 0 {
+			o.Seed = target.DrawSeed()
+		}
+		chosen.suites = shuffled(chosen.suites, o.Seed)
+	}
 	began, interrupted := time.Now(), ctx
 	if o.Timeout > 0 {
 		var cancel context.CancelFunc
@@ -193,6 +201,10 @@ func Run(ctx context.Context, options Options) (*report.Run, error) {
 	run.Tool, run.Seed, run.Started, run.Duration = tool, o.Seed, began, time.Since(began)
 	run.Results, run.Interrupted = results, interrupted.Err() != nil
 	run.Repeat = o.repeat(strings.Join(o.Select, " "))
+	if o.Shuffle {
+		run.Order = orderOf(chosen.suites)
+		run.Notes = append(run.Notes, fmt.Sprintf("The checks ran in an order drawn from the seed (--shuffle): report.json has it, and --seed %d repeats it.", o.Seed))
+	}
 	run.Shard, run.Capabilities = o.Shard, s.capabilities
 	run.Omissions = append(chosen.omissions, absences(results)...)
 	run.Requirements = cited(catalogue, results)

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -73,6 +74,51 @@ func withNewPuppetDevice(e *target.Env, g *target.Group, r *Recorder, f func(d *
 		}
 	}
 	return nil
+}
+
+// unseen says that a part of a requirement was not looked at: only some targets show it.
+func unseen(r *Recorder, requirement, name, what string) {
+	r.Remark(remark(requirement, name, "not looked at, as the target does not show it: "+what))
+}
+
+// later lets d pass, and reports whether it did: where time is real a check may not have so
+// much, and then a part of the requirement is not looked at.
+func later(r *Recorder, d *target.PuppetDevice, requirement, name string, span time.Duration) bool {
+	if !d.Affords(span) {
+		r.Remark(remark(requirement, name, fmt.Sprintf("not looked at: what is %v later; give more --patience", span)))
+		return false
+	}
+	d.Run(span)
+	return true
+}
+
+// lives expects that the session is still good.
+func lives(r *Recorder, d *target.PuppetDevice, requirement, name string) {
+	if d.Sees(target.Insight) {
+		Equal(r, requirement, name, "the session lives on", d.Recorded().Online, true)
+		return
+	}
+	mark := d.Now()
+	d.Tell(coap.Message{Type: coap.Confirmable})
+	answered := d.Patient(func() bool { return len(d.Heard(mark)) > 0 })
+	Equal(r, requirement, name, "the session lives on", answered, true, lines(d.Packets(mark))...)
+}
+
+// knownFunctions returns what the cloud knows of the functions of the device, as soon as it
+// is what is wanted, and whether the cloud tells.
+func knownFunctions(d *target.PuppetDevice, want func(functions []string) bool) (functions []string, tells bool) {
+	for range 4 {
+		if functions, tells = d.Functions(); !tells || want(functions) || d.Sees(target.Insight) {
+			break
+		}
+		d.Settle(time.Second)
+	}
+	return functions, tells
+}
+
+// ended waits until a command has ended, and reports whether it has.
+func ended(d *target.PuppetDevice, o *target.Outcome) bool {
+	return d.Patient(func() bool { return o.Done })
 }
 
 // A fate is what becomes of a device's connection.
@@ -238,6 +284,30 @@ func judgeReplies(r *Recorder, requirement, name, what string, w wired, mark clo
 		Expected: fmt.Sprintf("%d messages %q", len(want), want), Actual: fmt.Sprintf("%d messages %q", len(got), got), Packets: lines(w.Packets(mark)),
 	})
 }
+
+// judgeAnswers compares what a puppet device has heard since an instant with patterns. A
+// foreign cloud may want something of the device at any time: what it asks for is no
+// answer.
+func judgeAnswers(r *Recorder, requirement, name, what string, d *target.PuppetDevice, mark clock.Instant, want []string) {
+	heard := func() []peer.Message { return d.Heard(mark) }
+	if !d.Sees(target.Prompting) {
+		heard = func() []peer.Message {
+			return slices.DeleteFunc(d.Heard(mark), func(m peer.Message) bool { return unasked(m, want) })
+		}
+	}
+	d.Patient(func() bool { return len(heard()) >= len(want) })
+	judgeReplies(r, requirement, name, what, d, mark, heard(), want)
+}
+
+// unasked reports whether a message of the cloud is a request that none of the patterns
+// wants.
+func unasked(m peer.Message, want []string) bool {
+	request := isRequest(m.CoAP.Code) || m.CoAP.Type == coap.Confirmable && m.CoAP.Code == coap.Empty
+	return m.Err == nil && request && !slices.ContainsFunc(want, func(pattern string) bool { return fitsPattern(m.Wire, pattern) })
+}
+
+// isRequest reports whether a code is that of a request.
+func isRequest(c coap.Code) bool { return c != coap.Empty && c < 32 }
 
 // shownMax is how many bytes of a message a finding shows.
 const shownMax = 48

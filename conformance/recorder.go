@@ -18,6 +18,28 @@ type Recorder struct {
 	limits   []limit // of samples, in order
 	samples  map[limit][]sample
 	judged   int
+	frozen   bool
+}
+
+// freeze ends the record: what a check finds from now on proves nothing.
+func (r *Recorder) freeze() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.frozen = true
+}
+
+// nothing reports whether nothing was looked at, and nothing found.
+func (r *Recorder) nothing() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.judged == 0 && len(r.findings) == 0
+}
+
+// failed reports whether a failure was found.
+func (r *Recorder) failed() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.ContainsFunc(r.findings, func(f report.Finding) bool { return f.Verdict == report.Fail })
 }
 
 // The bounds of what is kept of one check on one generation: findingsMax findings, of
@@ -50,7 +72,9 @@ func (r *Recorder) add(v report.Verdict, f report.Finding) {
 	f.Verdict = v
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.findings = append(r.findings, f)
+	if !r.frozen {
+		r.findings = append(r.findings, f)
+	}
 }
 
 // weigh gives findings the verdicts that they have in a run.
@@ -98,7 +122,9 @@ type sample struct {
 func (r *Recorder) Measure(l limit, device string, value int64, packets ...*trace.Packet) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.judged++
+	if r.judged++; r.frozen {
+		return
+	}
 	if r.samples == nil {
 		r.samples = make(map[limit][]sample)
 	}

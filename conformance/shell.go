@@ -32,6 +32,9 @@ type shell struct {
 	capabilities []report.Capability
 	silent       map[string]bool  // checks whose results are not reported
 	failed       map[string]error // of Prepare, by suite
+
+	mu      sync.Mutex
+	lacking map[string]string // why checks are unsupported, by their names and generations
 }
 
 // A plain type that Ginkgo takes for a *testing.T: verdicts come from the
@@ -48,7 +51,7 @@ var ginkgos sync.Mutex
 // an order that Ginkgo would shuffle. It returns the results, with NotRun for
 // what an interrupt left out.
 func (s *shell) run(ctx context.Context) []report.Result {
-	s.failed = make(map[string]error)
+	s.failed, s.lacking = make(map[string]error), make(map[string]string)
 	if s.probe(ctx) {
 		s.excludeAll()
 		return s.results
@@ -167,7 +170,7 @@ func (s *shell) judge(ctx context.Context, suite Suite, check Check, group *targ
 			result.Reason = fmt.Sprintf("the time limit of %v was over", s.options.Timeout)
 		}
 		return result
-	case group.Absent != "":
+	case group.Absent != "" && !(suite.Prepare == nil && group.Heard):
 		missing := target.Missing{Capability: target.Capability(group.Transport), Why: group.Absent}
 		result.Verdict, result.Reason = report.Unsupported, missing.Error()
 		return result
@@ -183,20 +186,45 @@ func (s *shell) judge(ctx context.Context, suite Suite, check Check, group *targ
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.options.Patience)
 	defer cancel()
-	recorder, usage, began := new(Recorder), &target.Usage{Stop: cancel}, time.Now()
+	recorder, began := new(Recorder), time.Now()
+	usage := &target.Usage{Done: ctx.Done(), Stop: func() {
+		recorder.freeze() // what was found by then counts
+		cancel()
+	}}
+	usage.Deadline, _ = ctx.Deadline()
 	result.Began = time.Duration(s.env.Now())
 	err := s.runCheck(ctx, check, group, usage, recorder)
-	if missing := usage.Missing(); len(missing) > 0 {
+	usage.End()
+	if missing := usage.Missing(); len(missing) > 0 && !recorder.failed() {
 		result.Verdict, result.Reason = report.Unsupported, reasons(missing)
 	} else {
+		if len(missing) > 0 {
+			result.Reason, err = "it failed before it could not go on: "+reasons(missing), nil
+		}
 		if err != nil {
 			recorder.Inconclusive(report.Finding{Text: "the harness could not finish: " + err.Error()})
 		}
 		recorder.weigh(func(f *report.Finding) report.Verdict { return s.options.weigh(s.catalogue, f) })
 		result = recorder.result(result)
 	}
+	s.fate(suite, check, group, recorder, &result)
 	result.Duration = time.Since(began)
 	return result
+}
+
+// fate notes why a check is unsupported. What judges the traffic of such a check, and saw
+// nothing, is unsupported too.
+func (s *shell) fate(suite Suite, check Check, group *target.Group, r *Recorder, result *report.Result) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, needed := range check.Needs {
+		if why := s.lacking[suite.Name+"/"+needed+" "+group.String()]; why != "" && r.nothing() && result.Verdict == report.Inconclusive {
+			result.Verdict, result.Reason = report.Unsupported, why
+		}
+	}
+	if result.Verdict == report.Unsupported {
+		s.lacking[suite.Name+"/"+check.Name+" "+group.String()] = result.Reason
+	}
 }
 
 // overtime is how long a check may go on when its time is over, before it is given

@@ -62,7 +62,9 @@ func (w *forgery) neighbour() (*forged, [12]byte, error) {
 		return nil, id, err
 	}
 	f := w.device(w.Home(forgedPort+7), "neighbour")
-	f.Scalar = w.NeighbourScalar()
+	if f.Scalar, err = w.NeighbourScalar(); err != nil {
+		return nil, id, err
+	}
 	if err := f.secure(); err != nil {
 		return nil, id, err
 	}

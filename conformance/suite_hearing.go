@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"strings"
 	"time"
@@ -116,6 +117,10 @@ func checkHelloForms(_ context.Context, e *target.Env, g *target.Group, r *Recor
 			d.Say(gen.Hex(fmt.Sprintf(head, id) + payload))
 			heard := d.Heard(mark)
 			judgeReplies(r, "C-3", name, form.name+": the answer to the Hello", d, mark, heard[:min(len(heard), 1)], []string{answer})
+			if !d.Sees(target.Insight) {
+				unseen(r, "C-3", name, form.name+": what the cloud has recorded")
+				return nil
+			}
 			known := d.Recorded()
 			Equal(r, "C-3", name, form.name+": what the cloud has recorded",
 				fmt.Sprintf("online %v, platform %v, system %d, message %d", known.Online, known.Hello.Platform, known.Hello.System, known.Hello.MaxMessage),
@@ -138,7 +143,9 @@ func checkFirstAnswer(_ context.Context, e *target.Env, g *target.Group, r *Reco
 		hello := d.Hello().Message(d.Dialect)
 		hello.ID = d.Peer.NextID()
 		d.Say(hello.Append(nil))
-		d.Run(4 * time.Second)
+		d.Within(4*time.Second, func() bool {
+			return g.Transport == "udp" && len(d.Heard(mark)) > 0 || len(heardOf(d.Heard(mark), asks(coap.POST, "h"))) > 0
+		})
 		heard := d.Heard(mark)
 		if g.Transport == "udp" {
 			judgeReplies(r, "C-1", name, "the first message of the cloud", d, mark, heard[:min(len(heard), 1)], []string{fmt.Sprintf("60 00 %04x", hello.ID)})
@@ -197,7 +204,7 @@ func checkNeverReset(_ context.Context, e *target.Env, g *target.Group, r *Recor
 			ping := d.Now()
 			id := d.Tell(coap.Message{Type: coap.Confirmable})
 			// A device over TCP takes any acknowledgement for that of its ping.
-			answers := heardOf(d.Heard(ping), func(m peer.Message) bool {
+			answers := answersTo(d, ping, 1, func(m peer.Message) bool {
 				return m.CoAP.Type == coap.Acknowledgement && m.CoAP.Code == coap.Empty && (m.CoAP.ID == id || g.Transport == "tcp")
 			})
 			if !Equal(r, "C-5", name, odd.name+": acknowledgements of a ping that follows", len(answers), 1, lines(d.Packets(mark))...) {
@@ -206,6 +213,13 @@ func checkNeverReset(_ context.Context, e *target.Env, g *target.Group, r *Recor
 		}
 		return nil
 	})
+}
+
+// answersTo returns what was heard from an instant on that fits, when it is as much as it
+// should be at the least.
+func answersTo(d *target.PuppetDevice, since clock.Instant, n int, fits func(m peer.Message) bool) []peer.Message {
+	d.Patient(func() bool { return len(heardOf(d.Heard(since), fits)) >= n })
+	return heardOf(d.Heard(since), fits)
 }
 
 // confirmables are all kinds of messages of a device that are sent Confirmable,
@@ -244,14 +258,14 @@ func checkAcknowledges(_ context.Context, e *target.Env, g *target.Group, r *Rec
 				}
 				wire := gen.Hex(kind + message.head[:1] + message.head[1:] + fmt.Sprintf("%04x", id) + message.rest)
 				d.Say(wire)
-				answers := heardOf(d.Heard(mark), func(m peer.Message) bool {
-					ping := message.rest == "" && g.Transport == "tcp"
-					return m.CoAP.Type == coap.Acknowledgement && (m.CoAP.ID == id || ping)
-				})
 				requirement, want := "C-6", 1
 				if !confirmable {
 					requirement, want = "C-56", 0
 				}
+				answers := answersTo(d, mark, want, func(m peer.Message) bool {
+					ping := message.rest == "" && g.Transport == "tcp"
+					return m.CoAP.Type == coap.Acknowledgement && (m.CoAP.ID == id || ping)
+				})
 				Equal(r, requirement, name, fmt.Sprintf("%s (Confirmable: %v): acknowledgements within a second", message.name, confirmable), len(answers), want, lines(d.Packets(mark))...)
 			}
 		}
@@ -281,20 +295,28 @@ func taken(d *target.PuppetDevice, mark clock.Instant, name string) int {
 
 func checkCopies(_ context.Context, e *target.Env, g *target.Group, r *Recorder) error {
 	return withPuppetDevice(e, g, r, func(d *target.PuppetDevice, name string) error {
+		if err := d.Takes(90 * time.Second); err != nil {
+			return err
+		}
 		mark, id := d.Now(), d.Peer.NextID()
 		for _, pause := range []time.Duration{0, 4 * time.Second, 40 * time.Second, 40 * time.Second} {
 			d.Run(pause)
 			d.Say(eventWire(id, "once"))
 		}
 		d.Run(time.Second)
-		judgeReplies(r, "C-7", name, "what an event that comes four times within 93 s causes", d, mark, d.Heard(mark),
+		judgeAnswers(r, "C-7", name, "what an event that comes four times within 93 s causes", d, mark,
 			[]string{fmt.Sprintf("60 00 %04x", id), fmt.Sprintf("60 00 %04x", id), fmt.Sprintf("60 00 %04x", id), fmt.Sprintf("60 00 %04x", id)})
+		if !d.Sees(target.EventStream) {
+			unseen(r, "C-7", name, "how often that event is on the stream")
+			return nil
+		}
 		Equal(r, "C-7", name, "how often that event is on the stream", taken(d, mark, "once"), 1, lines(d.Packets(mark))...)
 		if err := d.Online(); err != nil {
 			return err
 		}
 		again := d.Now()
 		d.Say(eventWire(id, "again"))
+		d.Patient(func() bool { return taken(d, again, "again") > 0 })
 		Equal(r, "C-8", name, "how often an event with the ID of one before the handshake is on the stream", taken(d, again, "again"), 1, lines(d.Packets(again))...)
 		return nil
 	})
@@ -302,6 +324,9 @@ func checkCopies(_ context.Context, e *target.Env, g *target.Group, r *Recorder)
 
 func checkRetransmits(_ context.Context, e *target.Env, g *target.Group, r *Recorder) error {
 	return withPuppetDevice(e, g, r, func(d *target.PuppetDevice, name string) error {
+		if err := d.Takes(3 * time.Minute); err != nil {
+			return err
+		}
 		d.Peer.SetAnswer(peer.Silent)
 		mark := d.Now()
 		d.Call(target.FunctionSum, "x")
@@ -319,7 +344,11 @@ func checkRetransmits(_ context.Context, e *target.Env, g *target.Group, r *Reco
 				Equal(r, "C-12", name, "another request has the ID of the call", m.CoAP.ID == calls[0].CoAP.ID, false, lines(d.Packets(mark))...)
 			}
 		}
-		Equal(r, "C-12", name, "the cloud says that the device is offline", len(d.Notes(mark, "offline")) > 0 || !d.Recorded().Online, true, lines(d.Packets(mark))...)
+		if d.Sees(target.Insight) {
+			Equal(r, "C-12", name, "the cloud says that the device is offline", len(d.Notes(mark, "offline")) > 0 || !d.Recorded().Online, true, lines(d.Packets(mark))...)
+		} else {
+			unseen(r, "C-12", name, "the cloud says that the device is offline")
+		}
 
 		d.Peer.SetAnswer(nil)
 		d.Tell(coap.Message{Type: coap.Confirmable})
@@ -334,6 +363,12 @@ func checkRetransmits(_ context.Context, e *target.Env, g *target.Group, r *Reco
 func checkVanished(_ context.Context, e *target.Env, g *target.Group, r *Recorder) error {
 	return withPuppetDevice(e, g, r, func(d *target.PuppetDevice, name string) error {
 		interval := keepAlive(g, d.Profile.Board.Cellular())
+		if err := d.Takes(3*interval + 2*time.Minute); err != nil {
+			return err
+		}
+		if err := d.Needs(target.Insight); err != nil {
+			return err
+		}
 		mark := d.Now()
 		d.Silence(true)
 		d.Run(interval)
@@ -361,10 +396,14 @@ func checkGoodbyeReasons(_ context.Context, e *target.Env, g *target.Group, r *R
 		mark, id := d.Now(), d.Peer.NextID()
 		if g.Transport == "udp" {
 			d.Say(gen.Hex(fmt.Sprintf("40 02 %04x b1 78 ff 05 06 90 1c", id)))
-			judgeReplies(r, "C-14", name, "the answer to a goodbye", d, mark, d.Heard(mark), []string{fmt.Sprintf("60 00 %04x", id)})
+			judgeAnswers(r, "C-14", name, "the answer to a goodbye", d, mark, []string{fmt.Sprintf("60 00 %04x", id)})
 		} else {
 			d.Say(gen.Hex(fmt.Sprintf("50 02 %04x b1 78 d0 ea ff 05 06 90 1c", id)))
-			judgeReplies(r, "C-14", name, "the answer to a goodbye with No-Response", d, mark, d.Heard(mark), nil)
+			judgeAnswers(r, "C-14", name, "the answer to a goodbye with No-Response", d, mark, nil)
+		}
+		if !d.Sees(target.Insight) {
+			unseen(r, "C-14", name, "what the cloud says of a device that goes to sleep")
+			return nil
 		}
 		notes := d.Notes(mark, "offline")
 		if !Equal(r, "C-14", name, "how often the cloud says that the device is offline", len(notes), 1, lines(d.Packets(mark))...) {
@@ -378,13 +417,23 @@ func checkGoodbyeReasons(_ context.Context, e *target.Env, g *target.Group, r *R
 	})
 }
 
+// clocksApart is how many seconds the clock of a foreign cloud and ours may differ.
+const clocksApart = 30
+
 func checkTimeAnswers(_ context.Context, e *target.Env, g *target.Group, r *Recorder) error {
 	return withPuppetDevice(e, g, r, func(d *target.PuppetDevice, name string) error {
-		d.Run(17 * time.Second)
+		d.Within(17*time.Second, func() bool { return true })
 		mark, id := d.Now(), d.Peer.NextID()
 		d.Say(gen.Hex(fmt.Sprintf("41 01 %04x 81 b1 74", id)))
 		want := fmt.Sprintf("61 45 %04x 81 ff %08x", id, d.Unix(mark))
-		judgeReplies(r, "C-11", name, "the answer to a time request", d, mark, d.Heard(mark), []string{want})
+		if heard := d.Heard(mark); !d.Sees(target.VirtualTime) && len(heard) == 1 && len(heard[0].CoAP.Payload) == 4 {
+			// Two clocks are never quite the same, and either may be wrong.
+			said := int64(binary.BigEndian.Uint32(heard[0].CoAP.Payload))
+			if off := said - d.Unix(mark); off > -clocksApart && off < clocksApart {
+				want = fmt.Sprintf("61 45 %04x 81 ff %08x", id, said)
+			}
+		}
+		judgeAnswers(r, "C-11", name, "the answer to a time request", d, mark, []string{want})
 		for _, odd := range []string{"42 01 %04x 81 82 b1 74", "40 01 %04x b1 74", "44 01 %04x 01 02 03 04 b1 74"} {
 			mark := d.Now()
 			d.Say(gen.Hex(fmt.Sprintf(odd, d.Peer.NextID())))
@@ -403,6 +452,12 @@ func checkIDGap(_ context.Context, e *target.Env, g *target.Group, r *Recorder) 
 		d.Peer.NextID()
 		d.Tell(pdc.Publish{Private: true, Name: "gap"}.Message(d.Dialect))
 		closed := !d.Peer.Secured()
+		if closed && !d.Sees(target.EventStream) {
+			r.Judged(1)
+			unseen(r, "N-49", name, "whether the event behind the gap is taken all the same")
+			return nil
+		}
+		d.Patient(func() bool { return closed || taken(d, mark, "gap") > 0 })
 		Equal(r, "N-49", name, "after a gap the connection is closed, or the event is taken", closed != (taken(d, mark, "gap") == 1), true, lines(d.Packets(mark))...)
 		return nil
 	})

@@ -69,7 +69,7 @@ func checkPings(_ context.Context, e *target.Env, g *target.Group, r *Recorder) 
 		for n := range 100 {
 			said := w.Now()
 			id := f.tell(ping)
-			w.Run(time.Second)
+			w.Within(time.Second, func() bool { return !f.ignored(id) })
 			acks := f.acks(id)
 			if !w.expect("R-82", fmt.Sprintf("ping %d is acknowledged within a second", n+1), len(acks) == 1 && acks[0].at.Sub(said) <= time.Second) {
 				break
@@ -88,6 +88,9 @@ func checkDuplicates(_ context.Context, e *target.Env, g *target.Group, r *Recor
 		if err != nil {
 			return err
 		}
+		if err := w.Takes(45 * time.Second); err != nil {
+			return err
+		}
 		message, id := f.numbered(eventOf(40))
 		began := w.Now()
 		w.Send(f.from, f.record(message).Bytes())
@@ -101,7 +104,11 @@ func checkDuplicates(_ context.Context, e *target.Env, g *target.Group, r *Recor
 				w.expect("R-83", "each answer is the same", bytes.Equal(a.wire, acks[0].wire))
 			}
 		}
-		Equal(r, "R-83", w.name, "copies of the event that the cloud took", w.Taken("x"), 1)
+		if w.Sees(target.Insight) {
+			Equal(r, "R-83", w.name, "copies of the event that the cloud took", w.Taken("x"), 1)
+		} else {
+			w.unseen("R-83", "copies of the event that the cloud took")
+		}
 		return nil
 	})
 }
@@ -112,9 +119,12 @@ func checkOwnMessages(_ context.Context, e *target.Env, g *target.Group, r *Reco
 		if err != nil {
 			return err
 		}
+		if err := w.Takes(2 * time.Minute); err != nil {
+			return err
+		}
 		f.deaf = true
 		mark := w.Now()
-		w.Event("own", []byte("x"))
+		f.elicit("own", []byte("x"))
 		w.Run(2 * time.Minute)
 		var times []clock.Instant
 		var first []byte
@@ -134,7 +144,7 @@ func checkOwnMessages(_ context.Context, e *target.Env, g *target.Group, r *Reco
 					got >= shortest-slack/4 && got <= shortest*3/2+slack/4)
 			}
 		}
-		w.expect("R-84", "a device that does not answer counts as offline", !w.Online())
+		w.offline("R-84", "a device that does not answer counts as offline")
 		f.deaf = false
 		w.expect("R-84", "its session is kept", f.alive())
 		return nil
@@ -157,6 +167,10 @@ func checkProbes(_ context.Context, e *target.Env, g *target.Group, r *Recorder)
 			"another version": gen.Set(probe(0x8001, 20, 20), 1, 0xfe, 0xff), "twelve bytes": probe(0x8001, 0, 0)[:12],
 		}) {
 			w.expect("R-86", "a probe with "+what+" does not come back", len(w.Send(w.Stranger(20, 7777), b)) == 0)
+		}
+		if !w.Alone() {
+			w.unseen("R-86", "what becomes of a thousand probes at once")
+			return nil
 		}
 		flood := make([][]byte, 1000)
 		for i := range flood {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/muster/muster/fixtures/gen"
@@ -101,7 +102,14 @@ func (f *forged) pinged() (gen.Sealed, uint16) {
 func (f *forged) answersTo(id uint16, datagrams ...[]byte) bool {
 	before := len(f.acks(id))
 	f.w.Send(f.from, datagrams...)
-	return len(f.acks(id)) > before
+	return f.w.Patient(func() bool { return len(f.acks(id)) > before })
+}
+
+// ignores sends datagrams, and returns whether an ID was not acknowledged then.
+func (f *forged) ignores(id uint16, datagrams ...[]byte) bool {
+	before := len(f.acks(id))
+	f.w.Send(f.from, datagrams...)
+	return len(f.acks(id)) == before
 }
 
 func checkRecordKinds(_ context.Context, e *target.Env, g *target.Group, r *Recorder) error {
@@ -122,13 +130,13 @@ func checkRecordKinds(_ context.Context, e *target.Env, g *target.Group, r *Reco
 		w.expect("R-50", "a record of type 253 is taken as one of type 25", f.answersTo(id, gen.Moved253(s.Bytes())))
 		s, id = f.pinged()
 		s.AADType = new(gen.MovedCID)
-		w.expect("R-50", "a record of type 253 that is authenticated as such is dropped", !f.answersTo(id, gen.Moved253(s.Bytes())))
+		w.expect("R-50", "a record of type 253 that is authenticated as such is dropped", f.ignores(id, gen.Moved253(s.Bytes())))
 		s, id = f.pinged()
 		s.RFC9146 = true
-		w.expect("R-51", "a record with the additional data of RFC 9146 is dropped", !f.answersTo(id, s.Bytes()))
+		w.expect("R-51", "a record with the additional data of RFC 9146 is dropped", f.ignores(id, s.Bytes()))
 		s, id = f.pinged()
 		s.AAD = gen.AADRFC9146(gen.Record{Type: gen.WithCID, Epoch: 1, Sequence: s.Sequence, CID: s.CID}, 16)
-		w.expect("R-51", "a record with it and the padding of the draft is dropped", !f.answersTo(id, s.Bytes()))
+		w.expect("R-51", "a record with it and the padding of the draft is dropped", f.ignores(id, s.Bytes()))
 		w.expect("R-51", "the session goes on", f.alive())
 		return nil
 	})
@@ -143,15 +151,23 @@ func checkReplay(_ context.Context, e *target.Env, g *target.Group, r *Recorder)
 		message, id := f.numbered(eventOf(40))
 		b := f.record(message).Bytes()
 		w.expect("R-52", "an event is acknowledged", f.answersTo(id, b))
-		taken := w.Taken("x")
-		w.expect("R-52", "its record, come again, is not answered", !f.answersTo(id, b, b))
+		taken := 0
+		if w.Sees(target.Insight) {
+			taken = w.Taken("x")
+		}
+		w.expect("R-52", "its record, come again, is not answered", f.ignores(id, b, b))
 		replies := w.Send(w.Stranger(3, 4711), b)
 		w.expect("R-52", "its record, from elsewhere, is not answered", len(replies) == 0)
 		// What the message layer would do with a copy, an ID that it does not know
 		// any more cannot hide.
-		w.Run(3 * time.Minute)
-		w.expect("R-52", "its record, minutes later, is not answered", !f.answersTo(id, b))
-		Equal(r, "R-52", w.name, "copies of the event that the cloud took", w.Taken("x")-taken, 0)
+		if w.later("R-52", 3*time.Minute) {
+			w.expect("R-52", "its record, minutes later, is not answered", f.ignores(id, b))
+		}
+		if w.Sees(target.Insight) {
+			Equal(r, "R-52", w.name, "copies of the event that the cloud took", w.Taken("x")-taken, 0)
+		} else {
+			w.unseen("R-52", "copies of the event that the cloud took")
+		}
 		w.expect("R-52", "the session goes on", f.alive())
 		return nil
 	})
@@ -167,11 +183,10 @@ func checkWindow(_ context.Context, e *target.Env, g *target.Group, r *Recorder)
 			late, id := f.pinged()
 			f.next = late.Sequence + below
 			w.expect("R-53", "a record with a gap before it is taken", f.alive())
-			got := f.answersTo(id, late.Bytes())
 			if below < 64 {
-				w.expect("R-53", fmt.Sprintf("a record %d below the highest is taken", below), got)
+				w.expect("R-53", fmt.Sprintf("a record %d below the highest is taken", below), f.answersTo(id, late.Bytes()))
 			} else {
-				w.expect("R-53", fmt.Sprintf("a record %d below the highest is dropped", below), !got)
+				w.expect("R-53", fmt.Sprintf("a record %d below the highest is dropped", below), f.ignores(id, late.Bytes()))
 			}
 		}
 		return nil
@@ -186,11 +201,9 @@ func checkMutations(_ context.Context, e *target.Env, g *target.Group, r *Record
 		}
 		s, id := f.pinged()
 		good := s.Bytes()
-		silent := func(requirement, what string, datagrams ...[]byte) {
-			w.r.Judged(len(datagrams))
-			if replies := w.Send(f.from, datagrams...); len(replies) > 0 {
-				w.fail(requirement, fmt.Sprintf("%s: the cloud answers % x", what, replies[0].Data))
-			}
+		var cases silentCases
+		silent := func(requirement, what string, datagram []byte) {
+			cases = append(cases, silentCase{requirement, what, datagram})
 		}
 		for n := range len(good) {
 			requirement := "R-54"
@@ -220,12 +233,49 @@ func checkMutations(_ context.Context, e *target.Env, g *target.Group, r *Record
 		for n := range 4 {
 			silent("R-89", fmt.Sprintf("%d bytes of nothing", n), make([]byte, n))
 		}
+		cases.judge(f)
 		w.expect("R-54", "the record itself is taken still", f.answersTo(id, good))
-		s, id = f.pinged()
-		f.answersTo(id, gen.Cat(s.Bytes(), []byte("trailing garbage")))
+		s, _ = f.pinged()
+		w.Send(f.from, gen.Cat(s.Bytes(), []byte("trailing garbage")))
 		w.expect("R-54", "the session goes on", f.alive())
 		return nil
 	})
+}
+
+// A silentCase is a datagram that gets no answer.
+type silentCase struct {
+	requirement, what string
+	datagram          []byte
+}
+
+type silentCases []silentCase
+
+// together is how many datagrams are sent at once. Of none of them an answer is due, so
+// one wait serves all; which of them got one is asked only if there is any.
+const together = 32
+
+// judge expects that none gets an answer.
+func (cases silentCases) judge(f *forged) {
+	f.w.r.Judged(len(cases))
+	for some := range slices.Chunk(cases, together) {
+		var datagrams [][]byte
+		for _, c := range some {
+			datagrams = append(datagrams, c.datagram)
+		}
+		if len(f.w.Send(f.from, datagrams...)) == 0 {
+			continue
+		}
+		found := false
+		for _, c := range some {
+			if replies := f.w.Send(f.from, c.datagram); len(replies) > 0 {
+				found = true
+				f.w.fail(c.requirement, fmt.Sprintf("%s: the cloud answers % x", c.what, replies[0].Data))
+			}
+		}
+		if !found {
+			f.w.fail(some[0].requirement, fmt.Sprintf("from %q to %q: the cloud answers one of them, once", some[0].what, some[len(some)-1].what))
+		}
+	}
 }
 
 func checkNothingInside(_ context.Context, e *target.Env, g *target.Group, r *Recorder) error {
@@ -259,8 +309,12 @@ func checkDownRecords(_ context.Context, e *target.Env, g *target.Group, r *Reco
 		if err := f.greet(); err != nil {
 			return err
 		}
-		for n := 0; n <= 1400; n += 100 {
-			w.Event("down", bytes.Repeat([]byte{'y'}, n))
+		most := 1400
+		if !w.Sees(target.Prompting) {
+			most = w.Profile.Dialect().Limits().EventData // what a device may publish
+		}
+		for n := 0; n <= most; n += 100 {
+			f.elicit("down", bytes.Repeat([]byte{'y'}, n))
 			f.alive()
 		}
 		limit, events := w.Profile.Dialect().Limits().Message, 0
@@ -350,8 +404,8 @@ func checkDeviceCloses(_ context.Context, e *target.Env, g *target.Group, r *Rec
 		closing := f.FromDevice(f.next, gen.Alert, []byte{1, 0})
 		f.next++
 		w.Send(f.from, closing.Bytes())
-		w.expect("R-62", "behind close_notify the session is of no use", !f.alive())
-		w.expect("R-62", "the device does not count as online", !w.Online())
+		w.expect("R-62", "behind close_notify the session is of no use", f.lifeless())
+		w.offline("R-62", "the device does not count as online")
 		fresh := w.device(w.Home(forgedPort), "two")
 		w.expect("R-62", "a full handshake works behind it", fresh.online() == nil)
 		return nil

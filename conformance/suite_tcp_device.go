@@ -30,7 +30,7 @@ func checkC1(_ context.Context, e *target.Env, g *target.Group, r *Recorder) err
 				return nil
 			}
 			all = append(all, c1)
-			block := rawRSA(c.CloudRSA()).Private(c1)
+			block := rawRSA(c.CloudKey()).Private(c1)
 			padding := block[2 : len(block)-len(want)-1]
 			c.expect("R-15", "C1 is a block of type 2 with 39 bytes of padding, none of them zero",
 				block[0] == 0 && block[1] == 2 && len(padding) == 39 && !bytes.Contains(padding, []byte{0}) && block[2+39] == 0)
@@ -53,7 +53,7 @@ func checkCloudProof(_ context.Context, e *target.Env, g *target.Group, r *Recor
 		"an S with a DigestInfo": {"R-16", func(c *forgedCloud) []byte {
 			c2 := c.right(nil)[:c2Size]
 			info := gen.Cat(gen.Hex("3021300906052b0e03021a05000414"), gen.CredentialsMAC(c.credentials, c2))
-			return gen.Cat(c2, rawRSA(c.CloudRSA()).Private(gen.SignatureBlock(c1Size, info)))
+			return gen.Cat(c2, rawRSA(c.CloudKey()).Private(gen.SignatureBlock(c1Size, info)))
 		}},
 		"a C2 that does not decrypt": {"R-17", func(c *forgedCloud) []byte { return gen.Cat(bytes.Repeat([]byte{0x17}, c2Size), c.right(nil)[c2Size:]) }},
 		"an answer of other bytes":   {"R-17", func(*forgedCloud) []byte { return bytes.Repeat([]byte{0x2a}, answerSize) }},

@@ -3,9 +3,11 @@ package conformance
 import (
 	"bytes"
 	"fmt"
+	"time"
 
 	"github.com/muster/muster/harness/peer"
 	"github.com/muster/muster/harness/target"
+	"github.com/muster/muster/protocol/clock"
 	"github.com/muster/muster/protocol/coap"
 	"github.com/muster/muster/protocol/pdc"
 )
@@ -43,6 +45,25 @@ func newTaker(d *target.PuppetDevice) *taker {
 }
 
 func (t *taker) note(format string, args ...any) { t.log = append(t.log, fmt.Sprintf(format, args...)) }
+
+// within lets so much time pass, on sockets no more than until the cloud has done
+// something last.
+func (t *taker) within(d time.Duration, last string) {
+	t.d.Within(d, func() bool {
+		return len(t.log) > 0 && t.log[len(t.log)-1] == last && (t.d.Profile.OTA3() || len(t.missing()) == 0)
+	})
+	if !t.d.Sees(target.VirtualTime) {
+		t.d.Settle(time.Second) // what belongs to it
+	}
+}
+
+// packets counts the chunk messages of an update since an instant.
+func (t *taker) packets(o *target.Outcome, since clock.Instant) int {
+	if t.d.Sees(target.Insight) {
+		return o.Packets
+	}
+	return len(heardOf(t.d.Heard(since), asks(coap.POST, "Cc")))
+}
 
 // answer is what the puppet answers to a message of an update.
 func (t *taker) answer(m peer.Message) (replies [][]byte, handled bool) {

@@ -367,7 +367,7 @@ func (b *bundle) networks() {
 			continue
 		}
 		n.line.File = fmt.Sprintf("%s/%s_%s_%d", virtualDir, strings.ReplaceAll(n.line.Check, "/", "_"), n.line.Device, n.line.Number)
-		b.file(n.line.File+".pcapng", "packets of a virtual network of "+n.line.Check, func(w io.Writer) error {
+		b.file(n.line.File+".pcapng", "packets of a stage of "+n.line.Check, func(w io.Writer) error {
 			return b.pcap(w, n.secrets, n.packets, func(f func(transport.Sighting)) error {
 				for _, s := range n.seen {
 					f(s)
@@ -383,7 +383,9 @@ func (b *bundle) networks() {
 	}
 	b.lines(virtualFile, "the virtual networks: what a replay compares", func(emit func(any)) {
 		for _, n := range b.virtual.done {
-			emit(&n.line)
+			if !n.live {
+				emit(&n.line)
+			}
 		}
 	})
 }

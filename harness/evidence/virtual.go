@@ -46,6 +46,7 @@ type Network struct {
 	packets []*trace.Packet
 	secrets []capture.Secrets
 	keep    bool
+	live    bool // on sockets: no replay can compare it
 }
 
 // virtuals are the virtual networks of a run.
@@ -67,6 +68,16 @@ func (c *Collector) Network(profile, deviceOS, transport string) *Network {
 	defer c.mu.Unlock()
 	n := &Network{digest: sha256.New(), line: NetworkLine{Check: c.virtual.check, Device: profile, DeviceOS: deviceOS, Transport: transport}}
 	c.virtual.open = append(c.virtual.open, n)
+	return n
+}
+
+// Stage does what Network does for a network of sockets that one check has to itself.
+// No replay compares it.
+func (c *Collector) Stage(profile, deviceOS, transport string) *Network {
+	n := c.Network(profile, deviceOS, transport)
+	if n != nil {
+		n.live = true
+	}
 	return n
 }
 

@@ -43,6 +43,9 @@ type Run struct {
 	Flakes *FlakeBudget `json:"flakes,omitempty"`
 	// Shard is "2/4" for the second of four parts; empty for all.
 	Shard string `json:"shard,omitempty"`
+	// Order are the names of the checks in the order in which they ran, if that was
+	// drawn from the seed.
+	Order []string `json:"order,omitempty"`
 	// Notes are what a reader should know of the run, a line each: what could not be
 	// read, and why.
 	Notes []string `json:"notes,omitempty"`

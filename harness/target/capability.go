@@ -3,7 +3,6 @@ package target
 import (
 	"fmt"
 	"slices"
-	"sync"
 )
 
 // A Capability is one thing that a cloud or a device can or cannot do. What a
@@ -28,6 +27,9 @@ const (
 	Rescues       Capability = "rescues"      // sends devices in safe mode what they lack, from images that it is given
 	RateLimits    Capability = "rate-limits"  // refuses who asks its API too often
 	VirtualTime   Capability = "virtual-time" // runs inside the harness, in virtual time
+	Insight       Capability = "insight"      // lets the harness see what it has recorded of a device
+	Ledgers       Capability = "ledgers"      // keeps ledgers of devices
+	Prompting     Capability = "prompting"    // asks, tells and sends devices what the harness wants it to
 )
 
 // The capabilities of devices besides.
@@ -44,6 +46,10 @@ const (
 	// Subscriptions: the application subscribes to what the suites publish.
 	Subscriptions Capability = "subscriptions"
 )
+
+// Waiting is no capability of a target: a check lacks it that waits for longer than it
+// has time.
+const Waiting Capability = "waiting"
 
 // capabilityTexts says what each capability is, for reports.
 var capabilityTexts = map[Capability]string{
@@ -63,6 +69,9 @@ var capabilityTexts = map[Capability]string{
 	Rescues:       "sends devices in safe mode what they lack, from images that it is given",
 	RateLimits:    "refuses who asks its API too often",
 	VirtualTime:   "runs inside the harness, in virtual time",
+	Insight:       "shows the harness what it has recorded of a device",
+	Ledgers:       "keeps ledgers of devices",
+	Prompting:     "asks devices what the harness wants it to ask, whatever its API offers",
 	Power:         "can be switched on and off by the harness",
 	KeepsState:    "keeps its session when it loses its power",
 	Commands:      "publishes, connects and disconnects when the harness says so",
@@ -97,43 +106,10 @@ type Missing struct {
 
 // Error returns what is missing and why.
 func (m *Missing) Error() string {
+	if m.Capability == Waiting {
+		return m.Why
+	}
 	return fmt.Sprintf("the target lacks %q: %s", m.Capability, m.Why)
-}
-
-// A Usage notes what one check, on one generation of devices, asked of the target
-// that it does not have. It is safe for concurrent use.
-type Usage struct {
-	// Stop, if not nil, ends the check: what it still does proves nothing.
-	Stop func()
-
-	mu      sync.Mutex
-	missing []*Missing
-}
-
-// Missing returns what was asked for in vain.
-func (u *Usage) Missing() []*Missing {
-	if u == nil {
-		return nil
-	}
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return slices.Clone(u.missing)
-}
-
-func (u *Usage) note(m *Missing) error {
-	if u == nil {
-		return m
-	}
-	u.mu.Lock()
-	known := slices.ContainsFunc(u.missing, func(o *Missing) bool { return *o == *m })
-	if !known {
-		u.missing = append(u.missing, m)
-	}
-	u.mu.Unlock()
-	if u.Stop != nil {
-		u.Stop()
-	}
-	return m
 }
 
 // Lacks returns why the target lacks a capability, "" if it has it.

@@ -422,6 +422,9 @@ type Group struct {
 	// Absent is why the devices of the group cannot take part, "" if they can: the
 	// cloud has no such transport.
 	Absent string
+	// Heard says that the cloud says something to the devices of the group all the same:
+	// puppets may find out what is wrong with it.
+	Heard bool
 
 	use atomic.Pointer[Usage] // of the check that runs now
 }

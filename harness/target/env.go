@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/muster/muster/cloudref"
@@ -133,6 +134,8 @@ type world struct {
 	given    []byte         // image for updates, from the user
 	onStop   []func() error // last first
 
+	answersIn atomic.Int64 // nanoseconds, see pace
+
 	often   sync.Mutex
 	answers *Answers // of AskOften
 	unread  unread
@@ -160,8 +163,8 @@ func Start(ctx context.Context, o Options) (*Env, error) {
 	if o.Spec == nil {
 		o.Spec = &Spec{}
 	}
-	for o.Seed == 0 {
-		o.Seed = randomSeed()
+	if o.Seed == 0 {
+		o.Seed = DrawSeed()
 	}
 	clk := transport.NewClock()
 	o.Evidence.Began(clk.Start())

@@ -157,6 +157,8 @@ func (e *Env) lackForeign(c *CloudSpec) {
 	e.lack("the harness cannot restart a cloud that is not its own", Restarts)
 	e.lack("the harness does not ask a cloud that is not its own too often", RateLimits)
 	e.lack("a cloud that is not the harness's own runs in real time", VirtualTime)
+	e.lack("what a cloud that is not the harness's own has recorded is not to be seen", Insight)
+	e.lack("a cloud that is not the harness's own asks devices what it wants to", Prompting)
 	e.lack("the harness cannot register devices with a cloud that is not its own", Registration, ClaimCodes, Rescues)
 	if c.API == nil || c.API.Second == (Secret{}) {
 		e.lack("one account was given", TwoAccounts)

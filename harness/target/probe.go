@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"sync"
 	"time"
@@ -48,6 +49,7 @@ func (e *Env) Probe(ctx context.Context, limit time.Duration) Probe {
 		return p
 	}
 	online := e.probeTransports(ctx, limit, &p)
+	e.measurePace(online)
 	if len(online) > 0 && ctx.Err() == nil {
 		if e.options.Spec.Judged() == CloudRole {
 			e.probeCloud(ctx, min(limit, probeCloudTime), online[0], &p)
@@ -106,7 +108,7 @@ func (e *Env) probeTransports(ctx context.Context, limit time.Duration, p *Probe
 			text = e.silence(of, limit)
 			e.lack(text, t.c)
 			for _, d := range of {
-				d.group.Absent = text
+				d.group.Absent, d.group.Heard = text, d.board == nil && e.wire.heardFrom(e.addressOf(of[0]))
 			}
 		}
 		e.foundNamed(p, t.c, in > 0, text)
@@ -123,6 +125,14 @@ func (e *Env) foundNamed(p *Probe, c Capability, has bool, text string) {
 	}
 }
 
+// addressOf is where a device connects to.
+func (e *Env) addressOf(d *Device) netip.AddrPort {
+	if d.Profile.Board.UDP {
+		return e.address.UDP
+	}
+	return e.address.TCP
+}
+
 // silence says why no device got in.
 func (e *Env) silence(list []*Device, limit time.Duration) string {
 	up, down := 0, 0
@@ -137,10 +147,7 @@ func (e *Env) silence(list []*Device, limit time.Duration) string {
 			last = p.String()
 		}
 	}
-	address := e.address.UDP
-	if list[0].group.Transport == "tcp" {
-		address = e.address.TCP
-	}
+	address := e.addressOf(list[0])
 	switch {
 	case list[0].board != nil && up == 0 && trouble(list[0].board) != "":
 		return fmt.Sprintf("the device said nothing to %v within %v: %s", address, limit, trouble(list[0].board))

@@ -1,7 +1,9 @@
 package target
 
 import (
+	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"slices"
@@ -18,11 +20,10 @@ import (
 	"github.com/muster/muster/protocol/seed"
 	"github.com/muster/muster/sim/profile"
 	"github.com/muster/muster/transport"
-	"github.com/muster/muster/transport/vnet"
 )
 
-// A PuppetDevice is a puppet that plays a device of a profile before the
-// reference cloud, in virtual time.
+// A PuppetDevice is a puppet that plays a device of a profile before a cloud: the
+// reference cloud in virtual time, or the foreign one that is judged.
 type PuppetDevice struct {
 	*stage
 	// Peer is the puppet.
@@ -30,10 +31,10 @@ type PuppetDevice struct {
 	// Dialect is what the device that it plays speaks.
 	Dialect pdc.Dialect
 
-	place    *vnet.Node
-	cloud    *vnet.Node
-	node     *endpoint.Node
-	store    *store.Store
+	env      *Env
+	place    place
+	own      *ownCloud   // nil: the cloud is not ours
+	foreign  *foreignTie // nil: it is
 	outcomes map[uint64]*Outcome
 	events   []CloudEvent
 	notes    []CloudNote
@@ -83,38 +84,74 @@ type Puppetry struct {
 	Ledgers func(pdc.LedgerCall) pdc.LedgerReply
 }
 
-// NewPuppetDevice returns a puppet of the profile that has not connected, and a
-// reference cloud that knows it, with the faults of the run.
+// NewPuppetDevice returns a puppet of the profile that has not connected, and a cloud
+// that knows it: a reference cloud with the faults of the run, or the foreign cloud that
+// is judged.
 func (e *Env) NewPuppetDevice(p *profile.Profile, runSeed uint64, craft Puppetry) (*PuppetDevice, error) {
-	if err := e.need(VirtualTime); err != nil {
-		return nil, err
-	}
-	d := &PuppetDevice{stage: newStage(e.kept(), p, runSeed), Dialect: p.Dialect(), outcomes: make(map[uint64]*Outcome), ledgers: craft.Ledgers}
+	d := &PuppetDevice{env: e, Dialect: p.Dialect(), outcomes: make(map[uint64]*Outcome), ledgers: craft.Ledgers}
+	random := rand.Reader
 	var err error
-	d.node, d.cloud, d.store, err = d.reference(runSeed, d.observe, func(c *CloudConfig) {
-		c.App.Ledgers = craft.Ledgers != nil
-		if e.options.Cloud != nil {
-			e.options.Cloud(c, false)
+	switch {
+	case e.isForeign() && craft.Ledgers == nil:
+		err = d.meetForeign(p)
+	default:
+		if err = e.need(VirtualTime); err == nil {
+			random = seed.Bytes(runSeed, "puppet/device")
+			err = d.meetOwn(p, runSeed)
 		}
-	})
+	}
 	if err != nil {
 		return nil, err
 	}
 	key, cloudKey := d.deviceKey()
 	c := peer.DeviceConfig{
-		ID: d.id, Key: key, CloudKey: cloudKey, Cloud: cloudUDP, Rand: seed.Bytes(runSeed, "puppet/device"),
-		Gen: p.Generation(), Mark: p.Mark(), Timers: p.HandshakeTimers(),
-	}
-	if !p.Board.UDP {
-		c.Cloud = cloudTCP
+		ID: d.id, Key: key, CloudKey: cloudKey, Cloud: d.where(), Rand: random,
+		Gen: p.Generation(), Mark: p.Mark(), Timers: p.HandshakeTimers(), Observe: d.happened,
 	}
 	if craft.Device != nil {
 		craft.Device(&c)
 	}
 	d.Peer = peer.NewDevice(c)
-	d.place = d.Net.Attach(d.Peer, virtualDevice)
-	d.place.SetAccess(&latency)
+	d.place = d.attach(d.Peer, false)
 	return d, nil
+}
+
+// meetOwn puts the puppet before the reference cloud.
+func (d *PuppetDevice) meetOwn(p *profile.Profile, runSeed uint64) (err error) {
+	d.stage = newStage(d.env.kept(), p, runSeed)
+	d.own, err = d.reference(runSeed, d.observe, func(c *CloudConfig) {
+		c.App.Ledgers = d.ledgers != nil
+		if d.env.options.Cloud != nil {
+			d.env.options.Cloud(c, false)
+		}
+	})
+	return err
+}
+
+// happened hears from the puppet itself. Nobody else tells the secrets of its sessions
+// when the cloud is not ours.
+func (d *PuppetDevice) happened(e peer.Event) {
+	if e.Kind == peer.Secured && e.Secrets != nil && d.own == nil {
+		d.wire.decoder.AddSecrets(*e.Secrets)
+	}
+}
+
+// Mine marks data of an event so that deliveries of other puppets' events can be told from
+// those of this one's, where they share an account.
+func (d *PuppetDevice) Mine(data []byte) []byte { return append([]byte(d.salt), data...) }
+
+// IsMine reports whether data was marked.
+func (d *PuppetDevice) IsMine(data []byte) bool { return bytes.HasPrefix(data, []byte(d.salt)) }
+
+// Sees is Env.Sees.
+func (d *PuppetDevice) Sees(c Capability) bool { return d.env.Sees(c) }
+
+// Needs is Env.Needs.
+func (d *PuppetDevice) Needs(c Capability) error { return d.env.need(c) }
+
+// Lack notes for the check that the target turned out to lack a capability.
+func (d *PuppetDevice) Lack(c Capability, why string) error {
+	return d.env.use.note(&Missing{Capability: c, Why: why})
 }
 
 func (d *PuppetDevice) observe(o endpoint.Observation) {
@@ -164,7 +201,7 @@ func (d *PuppetDevice) effect(o endpoint.Observation) {
 		o.Detail = fmt.Sprint(e.Missing)
 		d.note(o, "safe mode", nil)
 	case app.LedgerAsked:
-		d.Net.At(d.Now(), func() { // not while the cloud is at it
+		d.at(d.Now(), func() { // not while the cloud is at it
 			d.command(func(now clock.Instant, _ uint64, a *app.Device, out *app.Out) {
 				a.AnswerLedger(now, e.Token, d.ledgers(e.Call), out)
 			})
@@ -216,20 +253,23 @@ func (d *PuppetDevice) Act(f func(now clock.Instant, p *peer.Device, out *transp
 	d.place.Do(func(now clock.Instant, out *transport.Out) { f(now, d.Peer, out) })
 }
 
+// handshakeTime is what a handshake may take: more than all retransmissions do.
+const handshakeTime = time.Minute
+
 // Handshake secures the connection.
 func (d *PuppetDevice) Handshake() error {
 	d.Act(func(now clock.Instant, p *peer.Device, out *transport.Out) { p.Connect(now, out) })
-	if !d.Net.RunUntil(d.Peer.Secured, d.Now().Add(time.Minute)) {
-		return errors.New("target: the cloud does not let the puppet in within a minute of virtual time")
+	if !d.Await(handshakeTime, d.Peer.Secured) {
+		return fmt.Errorf("target: the cloud does not let the puppet in within %v", handshakeTime)
 	}
-	d.Run(time.Second)
+	d.Settle(time.Second)
 	return nil
 }
 
-// Say sends bytes as one CoAP message and lets a second pass.
+// Say sends bytes as one CoAP message and lets come what comes back, for a second.
 func (d *PuppetDevice) Say(message []byte) {
 	d.Act(func(_ clock.Instant, p *peer.Device, out *transport.Out) { p.Say(message, out) })
-	d.Run(time.Second)
+	d.Settle(time.Second)
 }
 
 // Tell sends a message with the next ID, and returns the ID.
@@ -253,8 +293,9 @@ func (d *PuppetDevice) OnlineWith(h pdc.Hello) error {
 // Greet says Hello and describes the application in the way of the release.
 func (d *PuppetDevice) Greet(h pdc.Hello) error {
 	d.Peer.SetAnswer(d.describes)
-	d.Tell(h.Message(d.Dialect))
-	if !d.Recorded().Online {
+	mark := d.Now()
+	id := d.Tell(h.Message(d.Dialect))
+	if !d.greeted(mark, id) {
 		return errors.New("target: the cloud does not take the puppet's Hello")
 	}
 	if d.Dialect.System >= pdc.OS2_0 {
@@ -262,6 +303,21 @@ func (d *PuppetDevice) Greet(h pdc.Hello) error {
 	}
 	d.Peer.SetAnswer(nil)
 	return nil
+}
+
+// greeted reports whether the cloud has taken the Hello of that ID.
+func (d *PuppetDevice) greeted(since clock.Instant, id uint16) bool {
+	if d.own != nil {
+		return d.Recorded().Online
+	}
+	return d.Within(4*time.Second, func() bool {
+		return slices.ContainsFunc(d.Heard(since), func(m peer.Message) bool {
+			if d.Dialect.UDP {
+				return m.Err == nil && m.CoAP.Type == coap.Acknowledgement && m.CoAP.ID == id
+			}
+			return m.Err == nil && m.CoAP.Code == coap.POST && m.CoAP.Path() == "h"
+		})
+	})
 }
 
 // Application is the application describe of the device that the puppet plays.
@@ -303,6 +359,9 @@ func (d *PuppetDevice) Heard(since clock.Instant) []peer.Message { return d.Peer
 
 // Events returns the events of the device that the cloud took from an instant on.
 func (d *PuppetDevice) Events(since clock.Instant) []CloudEvent {
+	if d.own == nil {
+		_ = d.env.need(EventStream)
+	}
 	i := slices.IndexFunc(d.events, func(e CloudEvent) bool { return e.At >= since })
 	if i < 0 {
 		return nil
@@ -312,6 +371,9 @@ func (d *PuppetDevice) Events(since clock.Instant) []CloudEvent {
 
 // Notes returns what the cloud noticed from an instant on, in words.
 func (d *PuppetDevice) Notes(since clock.Instant, what string) []CloudNote {
+	if d.own == nil {
+		_ = d.env.need(Insight)
+	}
 	var list []CloudNote
 	for _, n := range d.notes {
 		if n.At >= since && n.What == what {
@@ -334,7 +396,11 @@ type Recorded struct {
 
 // Recorded returns what the cloud knows of the device.
 func (d *PuppetDevice) Recorded() Recorded {
-	st, _ := d.node.Status(store.DeviceID(d.id))
+	if d.own == nil {
+		_ = d.env.need(Insight)
+		return Recorded{}
+	}
+	st, _ := d.own.node.Status(store.DeviceID(d.id))
 	r := Recorded{Online: st.Online, Hello: st.Hello, Dialect: st.Dialect, Subscriptions: len(st.Subs)}
 	if st.Describe != nil {
 		r.Functions, r.Variables = st.Describe.Application.Functions, st.Describe.Application.Variables
@@ -348,17 +414,23 @@ func (d *PuppetDevice) Silence(on bool) { d.place.SetOnline(!on) }
 
 // command gives the cloud a command about the device.
 func (d *PuppetDevice) command(f func(now clock.Instant, ref uint64, a *app.Device, out *app.Out)) *Outcome {
+	if d.own == nil {
+		return &Outcome{Done: true, Err: d.env.need(Prompting)}
+	}
 	ref := uint64(len(d.outcomes) + 1)
 	outcome := &Outcome{}
 	d.outcomes[ref] = outcome
-	d.node.Command(store.DeviceID(d.id), func(now clock.Instant, a *app.Device, out *app.Out) { f(now, ref, a, out) })
-	d.cloud.Do(d.node.Run)
+	d.own.node.Command(store.DeviceID(d.id), func(now clock.Instant, a *app.Device, out *app.Out) { f(now, ref, a, out) })
+	d.own.place.Do(d.own.node.Run)
 	d.Run(0)
 	return outcome
 }
 
 // Call makes the cloud call a function.
 func (d *PuppetDevice) Call(name, argument string) *Outcome {
+	if d.foreign != nil {
+		return d.foreign.call(name, argument)
+	}
 	return d.command(func(now clock.Instant, ref uint64, a *app.Device, out *app.Out) {
 		a.Call(now, ref, name, argument, out)
 	})
@@ -366,6 +438,9 @@ func (d *PuppetDevice) Call(name, argument string) *Outcome {
 
 // Read makes the cloud read a variable.
 func (d *PuppetDevice) Read(name string) *Outcome {
+	if d.foreign != nil {
+		return d.foreign.read(name)
+	}
 	return d.command(func(now clock.Instant, ref uint64, a *app.Device, out *app.Out) { a.Read(now, ref, name, out) })
 }
 
@@ -406,10 +481,15 @@ func (d *PuppetDevice) Signal(on bool) *Outcome {
 	return d.command(func(now clock.Instant, ref uint64, a *app.Device, out *app.Out) { a.Signal(now, ref, on, out) })
 }
 
-// Publish makes the account publish an event, and lets a second pass.
+// Publish makes the account publish an event, and lets come what comes of it, for a
+// second. An API publishes text and nothing else.
 func (d *PuppetDevice) Publish(name string, data []byte, content pdc.ContentFormat) {
-	d.node.Publish(virtualOwner, app.Event{Name: name, Data: data, Content: content, TTL: pdc.DefaultTTL, Private: true})
-	d.cloud.Do(d.node.Run)
+	if d.foreign != nil {
+		d.foreign.publish(name, data, content)
+		return
+	}
+	d.own.node.Publish(virtualOwner, app.Event{Name: name, Data: data, Content: content, TTL: pdc.DefaultTTL, Private: true})
+	d.own.place.Do(d.own.node.Run)
 	d.Run(time.Second)
 }
 
@@ -419,6 +499,9 @@ func (d *PuppetDevice) Flash(image []byte) (*Outcome, error) {
 	if err != nil {
 		return nil, err
 	}
+	if d.foreign != nil {
+		return d.foreign.flash(image), nil
+	}
 	return d.command(func(now clock.Instant, ref uint64, a *app.Device, out *app.Out) { a.Flash(now, ref, parsed, out) }), nil
 }
 
@@ -427,20 +510,40 @@ func (d *PuppetDevice) Image(size int) []byte {
 	return image(&Device{ID: d.id, Profile: d.Profile}, size, d.Profile.Board.Platform)
 }
 
-// Name is what the account calls the device.
-func (d *PuppetDevice) Name() string { return "virtual" }
+// Name is what the account calls the device, "" if only the cloud knows.
+func (d *PuppetDevice) Name() string {
+	if d.own == nil {
+		return ""
+	}
+	return "virtual"
+}
+
+// SeenAs is the IP address that the cloud sees, "" if only the cloud knows: there may be
+// a NAT between.
+func (d *PuppetDevice) SeenAs() string {
+	if d.own == nil && !d.host.IsLoopback() {
+		return ""
+	}
+	return d.Address()
+}
 
 // ClaimCode makes a claim code of another account.
 func (d *PuppetDevice) ClaimCode() (string, error) {
+	if d.own == nil {
+		return "", d.env.need(ClaimCodes)
+	}
 	d.claimed++
 	code := fmt.Sprintf("%063d", d.claimed)
-	err := d.store.PutClaimCode(context.Background(), code, store.AccountID{2}, virtualEpoch.Add(24*time.Hour))
+	err := d.own.store.PutClaimCode(context.Background(), code, store.AccountID{2}, virtualEpoch.Add(24*time.Hour))
 	return code, err
 }
 
 // Claimed reports whether the device belongs to the account that made the claim
 // codes.
 func (d *PuppetDevice) Claimed() bool {
-	record, err := d.store.Device(context.Background(), store.DeviceID(d.id))
+	if d.own == nil {
+		return d.env.need(ClaimCodes) == nil
+	}
+	record, err := d.own.store.Device(context.Background(), store.DeviceID(d.id))
 	return err == nil && record.Owner == store.AccountID{2}
 }

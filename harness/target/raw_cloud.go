@@ -1,6 +1,7 @@
 package target
 
 import (
+	"crypto/rsa"
 	"net/netip"
 	"slices"
 	"time"
@@ -80,3 +81,6 @@ func (c *RawCloud) Write(s *peer.RawStream, b []byte) {
 
 // DeviceID returns the id of the device.
 func (s *stage) DeviceID() [12]byte { return s.id }
+
+// CloudKey returns the private key of the cloud over TCP.
+func (c *RawCloud) CloudKey() *rsa.PrivateKey { return virtualKeys().cloudRSA }

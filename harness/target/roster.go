@@ -301,12 +301,17 @@ func (e *Env) extraWith(ctx context.Context, g *Group, nv *device.NVRAM, edit fu
 // Dismiss switches an extra device off for good.
 func (e *Env) Dismiss(d *Device) { e.fleet.PowerOff(d.index) }
 
-func randomSeed() uint64 {
-	var b [8]byte
-	if _, err := rand.Read(b[:]); err != nil {
-		panic("target: no random bytes: " + err.Error())
+// DrawSeed draws the seed of a run, which is not 0.
+func DrawSeed() uint64 {
+	for {
+		var b [8]byte
+		if _, err := rand.Read(b[:]); err != nil {
+			panic("target: no random bytes: " + err.Error())
+		}
+		if n := binary.LittleEndian.Uint64(b[:]) >> 12; n != 0 { // short enough to type
+			return n
+		}
 	}
-	return binary.LittleEndian.Uint64(b[:]) >> 12 // short enough to type
 }
 
 // Version is that of the program, as far as the build knows it.

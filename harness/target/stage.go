@@ -31,18 +31,38 @@ import (
 	"github.com/muster/muster/transport/vnet"
 )
 
-// A stage is a virtual network for one device and one cloud, with a wire that is
-// decoded. Whoever plays on it is put there by its owner.
+// A stage is a network for one device and one cloud, with a wire that is decoded.
+// Whoever plays on it is put there by its owner.
 type stage struct {
-	// Net is the network, with its time.
+	venue
+	parties
+	// Net is the network of a virtual stage, with its time.
 	Net *vnet.Network
 	// Profile is what the device is, or plays.
 	Profile *profile.Profile
 
-	digest  hash.Hash // of every byte on the network
+	digest  hash.Hash // of every byte on a virtual network
 	wire    *wire
 	id      device.ID
 	moments moments
+}
+
+// The parties of a stage are who pins which key, and where they are. Keys of the other
+// transport are nil.
+type parties struct {
+	deviceEC  *ecdsa.PrivateKey
+	deviceRSA *rsa.PrivateKey
+	cloudEC   *ecdsa.PublicKey
+	cloudRSA  *rsa.PublicKey
+	// home is the name that the device has for its address, host the one on the wire.
+	home, host netip.Addr
+	// udp and tcp are where the cloud is, elsewhere another address of it, if it has one.
+	udp, tcp, elsewhere netip.AddrPort
+	// salt makes what scripts draw differ from stage to stage, where that is not to be
+	// the same in every run.
+	salt string
+	// epoch is the time of day at the instant 0.
+	epoch time.Time
 }
 
 // Addresses of the two parties of a stage.
@@ -69,12 +89,18 @@ var latency = vnet.Access{Up: vnet.Link{Delay: time.Millisecond}, Down: vnet.Lin
 func newStage(kept *evidence.Collector, p *profile.Profile, runSeed uint64) *stage {
 	s := &stage{Profile: p, digest: sha256.New(), id: device.ID{0xe0, 0x0f, 0xce, 0x68, 4: byte(p.Board.Platform), 11: 1}}
 	keys := virtualKeys()
+	s.parties = parties{
+		deviceEC: keys.deviceEC, deviceRSA: keys.deviceRSA, cloudEC: &keys.cloudEC.PublicKey, cloudRSA: &keys.cloudRSA.PublicKey,
+		home: virtualDevice, host: virtualDevice, udp: cloudUDP, tcp: cloudTCP,
+		elsewhere: netip.AddrPortFrom(virtualCloud2, cloudUDP.Port()), epoch: virtualEpoch,
+	}
 	s.wire = newWire(keys.cloudRSA, capture.AtDevice, 0, s.moments.passNow, kept.Network(p.String(), p.Version.Name, transportOf(p)))
 	tap := s.wire.decoder.Tap()
 	s.Net = vnet.New(vnet.Config{Seed: runSeed, Tap: func(seen transport.Sighting) {
 		_, _ = s.digest.Write(seen.Data) // a hash takes everything
 		tap(seen)
 	}})
+	s.venue = &virtualVenue{s.Net}
 	s.wire.cloud(cloudUDP)
 	s.wire.cloud(cloudTCP)
 	if !p.Board.UDP {
@@ -86,11 +112,10 @@ func newStage(kept *evidence.Collector, p *profile.Profile, runSeed uint64) *sta
 // deviceKey returns the device's key pair, and the cloud's public key that it
 // pins.
 func (s *stage) deviceKey() (key crypto.PrivateKey, cloud crypto.PublicKey) {
-	keys := virtualKeys()
 	if s.Profile.Board.UDP {
-		return keys.deviceEC, &keys.cloudEC.PublicKey
+		return s.deviceEC, s.cloudEC
 	}
-	return keys.deviceRSA, &keys.cloudRSA.PublicKey
+	return s.deviceRSA, s.cloudRSA
 }
 
 // deviceConfig is that of a simulated device.
@@ -114,7 +139,7 @@ func (s *stage) simulated(observe fleet.Observer, spec fleet.Spec) *fleet.Virtua
 var virtualOwner = store.AccountID{1}
 
 // reference puts the reference cloud on the stage, which knows the device.
-func (s *stage) reference(runSeed uint64, observe func(endpoint.Observation), adjust func(*CloudConfig)) (*endpoint.Node, *vnet.Node, *store.Store, error) {
+func (s *stage) reference(runSeed uint64, observe func(endpoint.Observation), adjust func(*CloudConfig)) (*ownCloud, error) {
 	keys := virtualKeys()
 	record := &store.Device{ID: store.DeviceID(s.id), Name: "virtual", Owner: virtualOwner}
 	if s.Profile.Board.UDP {
@@ -124,7 +149,7 @@ func (s *stage) reference(runSeed uint64, observe func(endpoint.Observation), ad
 	}
 	st := store.NewMemory()
 	if err := st.Do(context.Background(), store.PutDevice(record)); err != nil {
-		return nil, nil, nil, fmt.Errorf("target: registering: %w", err)
+		return nil, fmt.Errorf("target: registering: %w", err)
 	}
 	config := endpoint.Config{
 		Store: st, ECKey: keys.cloudEC, RSAKey: keys.cloudRSA, Seed: runSeed, Rand: seed.Bytes(runSeed, "virtual/cloud"),
@@ -134,11 +159,11 @@ func (s *stage) reference(runSeed uint64, observe func(endpoint.Observation), ad
 	adjust(&config)
 	cloud, err := endpoint.New(context.Background(), config)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, err
 	}
 	node := s.Net.Attach(cloud, virtualCloud, virtualCloud2)
 	node.Listen(cloudref.PortTCP)
-	return cloud, node, st, nil
+	return &ownCloud{place: node, node: cloud, store: st}, nil
 }
 
 // Hello is what the device of the stage says first.
@@ -157,15 +182,9 @@ func (s *stage) Hello() pdc.Hello {
 // Digest returns a hash of every byte that was sent so far.
 func (s *stage) Digest() [sha256.Size]byte { return [sha256.Size]byte(s.digest.Sum(nil)) }
 
-// Run lets time pass.
-func (s *stage) Run(d time.Duration) { s.Net.Run(s.Net.Now().Add(d)) }
-
-// Now returns the present time.
-func (s *stage) Now() clock.Instant { return s.Net.Now() }
-
 // Packets returns what crossed the wire from an instant on, decoded.
 func (s *stage) Packets(since clock.Instant) []*trace.Packet {
-	return s.wire.of(s.Net.Now, trace.DeviceID(s.id), virtualDevice.String(), since)
+	return s.wire.of(s.Now, trace.DeviceID(s.id), s.host.String(), since)
 }
 
 // keyRing holds the keys of virtual runs, made once: they keep no secret.
@@ -189,11 +208,26 @@ func mustSPKI(key any) []byte {
 	return der
 }
 
+// Salt is to be mixed into what a script draws.
+func (s *stage) Salt() string { return s.salt }
+
+// Alone reports whether the device shares its address with nobody: what it does too much
+// of is nobody else's fault.
+func (s *stage) Alone() bool { return s.Net != nil || s.host.IsLoopback() }
+
 // ID returns the id of the device as 24 hexadecimal digits.
 func (s *stage) ID() string { return s.id.String() }
 
 // Unix returns the time of day at an instant, in seconds since 1970.
-func (s *stage) Unix(at clock.Instant) int64 { return virtualEpoch.Add(time.Duration(at)).Unix() }
+func (s *stage) Unix(at clock.Instant) int64 { return s.epoch.Add(time.Duration(at)).Unix() }
 
 // Address returns the IP address of the device.
-func (s *stage) Address() string { return virtualDevice.String() }
+func (s *stage) Address() string { return s.host.String() }
+
+// where is the cloud for devices of the stage's profile.
+func (s *stage) where() netip.AddrPort {
+	if s.Profile.Board.UDP {
+		return s.udp
+	}
+	return s.tcp
+}

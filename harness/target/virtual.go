@@ -65,10 +65,11 @@ func newVirtual(kept *evidence.Collector, p *profile.Profile, runSeed uint64, ed
 	v := &Virtual{seen: make(map[string]int), stage: newStage(kept, p, runSeed)}
 	config := v.deviceConfig(runSeed)
 	edit(config)
-	var err error
-	if v.node, v.cloud, _, err = v.reference(runSeed, v.observe, adjust); err != nil {
+	own, err := v.reference(runSeed, v.observe, adjust)
+	if err != nil {
 		return nil, err
 	}
+	v.node, v.cloud = own.node, own.place
 	v.fleet = v.simulated(v.happened, fleet.Spec{Config: config, ID: v.id})
 	return v, nil
 }

@@ -24,6 +24,7 @@ type wire struct {
 	devices map[trace.DeviceID][]*trace.Packet
 	hosts   map[string][]*trace.Packet // of nobody known yet, by the device's IP address
 	owners  map[uint32]trace.DeviceID  // of associations
+	spoke   map[netip.AddrPort]bool    // clouds that said anything, whatever it was
 	more    chan struct{}              // closed when a packet was added
 	listen  func(*trace.Packet)
 	keep    keeper
@@ -50,13 +51,32 @@ func newWire(cloudKey *rsa.PrivateKey, at capture.Vantage, late time.Duration, l
 		vantage: at, keep: keep,
 		clouds: make(map[netip.AddrPort]bool), listen: listen, owners: make(map[uint32]trace.DeviceID),
 		devices: make(map[trace.DeviceID][]*trace.Packet),
-		hosts:   make(map[string][]*trace.Packet), more: make(chan struct{}),
+		hosts:   make(map[string][]*trace.Packet), more: make(chan struct{}), spoke: make(map[netip.AddrPort]bool),
 	}
 	w.decoder = capture.NewDecoder(capture.Config{
 		Emit: w.emit, Cloud: w.isCloud, Vantage: at, CloudKey: cloudKey, Reorder: late, Hold: hold,
-		Sighted: keep.Sight, Unlocked: keep.Secrets,
+		Sighted: w.sighted, Unlocked: keep.Secrets,
 	})
 	return w
+}
+
+// sighted takes what is seen, before anybody knows what it is.
+func (w *wire) sighted(s transport.Sighting) {
+	if !s.Sent && len(s.Data) > 0 {
+		w.mu.Lock()
+		if w.clouds[s.Peer] {
+			w.spoke[s.Peer] = true
+		}
+		w.mu.Unlock()
+	}
+	w.keep.Sight(s)
+}
+
+// heardFrom reports whether a cloud said anything.
+func (w *wire) heardFrom(a netip.AddrPort) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.spoke[a]
 }
 
 func (w *wire) isCloud(a netip.AddrPort) bool {

@@ -127,7 +127,9 @@ func TestOffline(t *testing.T) {
 	l := &listener{deadline: clock.Never}
 	node := n.Attach(l, Place{Addr: loopback})
 	say := func(text string) {
-		node.Do(func(_ clock.Instant, out *transport.Out) { out.Send(netip.AddrPortFrom(netip.Addr{}, 1), udp, []byte(text)) })
+		node.Do(func(_ clock.Instant, out *transport.Out) {
+			out.Send(netip.AddrPortFrom(netip.Addr{}, 1), udp, []byte(text))
+		})
 	}
 	node.SetOnline(false)
 	say("lost")

@@ -59,5 +59,7 @@ func (h handler) StreamData(now clock.Instant, id transport.StreamID, b []byte) 
 
 // StreamClosed implements tcp.Handler.
 func (h handler) StreamClosed(now clock.Instant, id transport.StreamID, cause transport.Cause) {
-	h.n.toOwner(now, id, 0, func(host transport.Host, now clock.Instant, out *transport.Out) { host.StreamClosed(now, id, cause, out) })
+	h.n.toOwner(now, id, 0, func(host transport.Host, now clock.Instant, out *transport.Out) {
+		host.StreamClosed(now, id, cause, out)
+	})
 }
