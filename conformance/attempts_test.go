@@ -39,17 +39,24 @@ func TestAttempts(t *testing.T) {
 }
 
 // TestUnsupportedEndsACheck holds that a check which asks for what the target lacks
-// ends at once, and that nothing it found counts.
+// ends at once, and that what it finds then does not count. A failure before that does.
 func TestUnsupportedEndsACheck(t *testing.T) {
-	suites := []Suite{{Name: "s", Checks: []Check{{
-		Name: "asks", Text: "text", Requirements: []string{"R-1"},
-		Run: func(ctx context.Context, e *target.Env, g *target.Group, r *Recorder) error {
-			r.Fail(report.Finding{Text: "found before it asked"})
+	asking := func(before bool) func(ctx context.Context, e *target.Env, g *target.Group, r *Recorder) error {
+		return func(ctx context.Context, e *target.Env, g *target.Group, r *Recorder) error {
+			if before {
+				r.Fail(report.Finding{Text: "found before it asked"})
+			}
 			_, err := e.Call(ctx, g.Devices[0], target.FunctionSum, "")
 			<-ctx.Done()
+			r.Fail(report.Finding{Text: "found behind that"})
 			return err
-		},
-	}}}}
+		}
+	}
+	suites := []Suite{{Name: "s", Checks: []Check{
+		{Name: "asks", Text: "text", Requirements: []string{"R-1"}, Run: asking(false)},
+		{Name: "fails", Text: "text", Requirements: []string{"R-1"}, Run: asking(true)},
+		{Name: "looks", Text: "text", Requirements: []string{"R-1"}, Needs: []string{"asks"}, Judge: func(*Conversation, *Recorder) {}},
+	}}}
 	o := small()
 	edit := o.Target
 	o.Target = func(t *target.Options) {
@@ -58,8 +65,13 @@ func TestUnsupportedEndsACheck(t *testing.T) {
 	}
 	o.Patience = 10 * time.Minute
 	for _, r := range startShell(t, suites, o).run(t.Context()) {
-		if r.Verdict != report.Unsupported || len(r.Findings) != 0 {
-			t.Errorf("%v, %v", r.Verdict, r.Findings)
+		switch {
+		case r.Check == "fails":
+			if r.Verdict != report.Fail || len(r.Findings) != 1 || r.Reason == "" {
+				t.Errorf("%s: %v, %v, %q", r.Check, r.Verdict, r.Findings, r.Reason)
+			}
+		case r.Verdict != report.Unsupported || len(r.Findings) != 0 || r.Reason == "":
+			t.Errorf("%s: %v, %v, %q", r.Check, r.Verdict, r.Findings, r.Reason)
 		}
 	}
 }

@@ -81,6 +81,9 @@ var ledgerRequests = []struct{ name, body string }{
 // withLedgers runs a check on puppets that are connected to a cloud that has ledgers.
 func withLedgers(e *target.Env, g *target.Group, r *Recorder, f func(d *target.PuppetDevice, name string) error) error {
 	return withPuppetDevice(e, g, r, func(d *target.PuppetDevice, name string) error {
+		if err := d.Needs(target.Ledgers); err != nil {
+			return err
+		}
 		if !d.Sees(target.Insight) {
 			mark := d.Now()
 			d.Say(gen.Hex(fmt.Sprintf("41 02 %04x d1 b1 4c ff %s", d.Peer.NextID(), ledgerRequests[0].body)))
