@@ -184,6 +184,7 @@ func (s *shell) judge(ctx context.Context, suite Suite, check Check, group *targ
 		result.Verdict, result.Reason = report.Unsupported, reason
 		return result
 	}
+	whole := ctx
 	ctx, cancel := context.WithTimeout(ctx, s.options.Patience)
 	defer cancel()
 	recorder, began := new(Recorder), time.Now()
@@ -195,6 +196,11 @@ func (s *shell) judge(ctx context.Context, suite Suite, check Check, group *targ
 	result.Began = time.Duration(s.env.Now())
 	err := s.runCheck(ctx, check, group, usage, recorder)
 	usage.End()
+	if suite.Prepare != nil {
+		back, cancel := context.WithTimeout(whole, s.options.Patience)
+		s.env.Reinstate(back, group) // for the checks of the suite that look at devices
+		cancel()
+	}
 	if missing := usage.Missing(); len(missing) > 0 && !recorder.failed() {
 		result.Verdict, result.Reason = report.Unsupported, reasons(missing)
 	} else {

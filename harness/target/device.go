@@ -54,8 +54,10 @@ type Device struct {
 	log     []logged
 	more    chan struct{} // closed when something was added to log
 	powered bool          // has been switched on, ever
-	online  bool
-	was     bool // online, ever
+	// replaced: a puppet took its place, and it was not switched on since.
+	replaced bool
+	online   bool
+	was      bool // online, ever
 
 	deliveries map[uint64]delivery // to a board, on their way, by exchange
 
@@ -185,7 +187,7 @@ func (d *Device) Packets(since Mark) []*trace.Packet {
 // PowerOn boots the device, which then connects.
 func (d *Device) PowerOn() {
 	d.mu.Lock()
-	d.powered = true
+	d.powered, d.replaced = true, false
 	d.mu.Unlock()
 	if d.board != nil {
 		d.boardDo(Power, Board.PowerOn)

@@ -74,13 +74,27 @@ func (e *Env) understudy(p *profile.Profile) (*Device, error) {
 // stepDown switches a simulated device off and makes it forget everything.
 func (d *Device) stepDown() error {
 	d.mu.Lock()
-	d.powered, d.online = false, false
+	d.powered, d.online, d.replaced = false, false, true
 	d.mu.Unlock()
 	d.env.fleet.Replace(d.index, d.env.template().Config(d.Profile), nil)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	_, err := d.env.fleet.Memory(ctx, d.index) // when it is done
 	return err
+}
+
+// Reinstate switches devices of a group on again whose places puppets took, and waits until
+// they are connected or ctx ends.
+func (e *Env) Reinstate(ctx context.Context, g *Group) {
+	var list []*Device
+	for _, d := range g.Devices {
+		d.mu.Lock()
+		if d.replaced {
+			list = append(list, d)
+		}
+		d.mu.Unlock()
+	}
+	Each(list, func(d *Device) { d.Bring(ctx) })
 }
 
 // stages counts the live stages of the process: on loopback each has addresses of its
