@@ -14,7 +14,12 @@ for program in qemu-system-x86_64 busybox cpio dfu-util apt-get dpkg-deb; do
 done
 
 if [ ! -d "$work/kernel" ]; then
-  package=$(apt-cache depends linux-image-amd64 | sed -n 's/.*Depends: \(linux-image-[0-9].*\)/\1/p' | head -1)
+  kernel() { apt-cache depends linux-image-amd64 2>/dev/null | sed -n 's/.*Depends: \(linux-image-[0-9].*\)/\1/p' | head -1; }
+  package=$(kernel)
+  if [ -z "$package" ]; then
+    apt-get update -qq
+    package=$(kernel)
+  fi
   (cd "$work" && apt-get download -qq "$package")
   dpkg-deb -x "$work/$package"_*.deb "$work/kernel"
 fi
