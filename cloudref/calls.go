@@ -16,6 +16,9 @@ import (
 // errStopped ends the commands that wait when the cloud stops.
 var errStopped = errors.New("cloud: stopped")
 
+// errMoved ends who waits for an update whose device has gone to another node.
+var errMoved = errors.New("cloud: the device has gone to another node, where its update goes on")
+
 // calls are the commands that wait for their device.
 type calls struct {
 	mu      sync.Mutex
@@ -52,6 +55,8 @@ func (c *calls) tell(e app.Effect) {
 	case app.Result:
 		ref = e.Ref
 	case app.FlashProgress:
+		ref = e.Ref
+	case app.FlashMoved:
 		ref = e.Ref
 	}
 	c.mu.Lock()

@@ -47,7 +47,11 @@ func (c *Cloud) flashHere(ctx context.Context, id store.DeviceID, data []byte, p
 	}
 	ref := c.calls.begin(func(e app.Effect) {
 		p, ok := e.(app.FlashProgress)
+		_, moved := e.(app.FlashMoved)
 		switch {
+		case moved:
+			end(errMoved)
+			return
 		case !ok:
 			end(errStopped)
 			return

@@ -140,6 +140,32 @@ func TestADeviceAtTheOtherNode(t *testing.T) {
 	}
 }
 
+// A device goes to another node in the middle of an update, as when its own was killed:
+// there the update goes on, and readers at both hear that it is a success.
+func TestAnUpdateGoesOnAtTheOtherNode(t *testing.T) {
+	near, far := newNodes(t)
+	p := near.puppet(1, "kitchen", near.account)
+	id := p.id.String()
+	far.sees(p)
+	streams := []<-chan event{near.events("/v1/devices/events/spark/flash"), far.events("/v1/devices/events/spark/flash")}
+	p.tasks <- func() { p.roamAt, p.roamTo = 10, far.cloud.UDP() }
+	image := binary(60_000)
+	kind, form := flashForm(t, image)
+	if o := near.do("PUT", "/v1/devices/kitchen", kind, form); o["status"] != "Update started" {
+		t.Fatalf("flashed: %v", o)
+	}
+	for _, stream := range streams {
+		near.wantEvent(stream, event{"spark/flash/status", "success ", id})
+	}
+	p.wait(p.online)
+	if got := p.flashed(); !bytes.Equal(got, image) {
+		t.Errorf("%d bytes arrived, %d were sent", len(got), len(image))
+	}
+	if near.cloud.Node().Holds(p.id) || !far.cloud.Node().Holds(p.id) {
+		t.Error("the device is not at the other node")
+	}
+}
+
 // A release that one node is told of reaches the devices of the other.
 func TestAReleaseAtTheOtherNode(t *testing.T) {
 	near, far := newNodes(t)

@@ -112,6 +112,11 @@ type puppet struct {
 	answers map[byte]chan coap.Message // to requests of the device, by token
 	noticed chan pdc.LedgerCall
 
+	roamAt  int            // after so many chunks it goes on from another address, at another node
+	roamTo  netip.AddrPort // of that node
+	arrived chan []byte
+	ctx     context.Context //nolint:containedctx // of its goroutines
+
 	product, version uint16 // of its firmware; zero: none
 	becomes          uint16 // the version after an update
 }
@@ -138,10 +143,11 @@ func (x *site) puppet(n byte, name string, owner store.AccountID, edit ...func(*
 		x.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	arrived, done := make(chan []byte, 64), make(chan struct{})
-	go p.read(ctx, arrived)
-	go func() { defer close(done); p.drive(ctx, arrived) }()
-	x.t.Cleanup(func() { cancel(); _ = p.conn.Close(); <-done })
+	done := make(chan struct{})
+	p.ctx, p.arrived = ctx, make(chan []byte, 64)
+	go p.read(ctx, p.conn, p.arrived)
+	go func() { defer close(done); p.drive(ctx, p.arrived) }()
+	x.t.Cleanup(func() { cancel(); <-done; _ = p.conn.Close() })
 	p.wait(p.online)
 	return p
 }
@@ -157,10 +163,23 @@ func (p *puppet) wait(c <-chan bool) bool {
 	}
 }
 
-func (p *puppet) read(ctx context.Context, arrived chan<- []byte) {
+// roam lets the device go on from another address, to another node, as if the network
+// had chosen so: it does not notice.
+func (p *puppet) roam(to netip.AddrPort) {
+	conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(to))
+	if err != nil {
+		p.failed = err
+		return
+	}
+	_ = p.conn.Close()
+	p.conn = conn
+	go p.read(p.ctx, conn, p.arrived)
+}
+
+func (p *puppet) read(ctx context.Context, conn *net.UDPConn, arrived chan<- []byte) {
 	for {
 		b := make([]byte, 2048)
-		n, err := p.conn.Read(b)
+		n, err := conn.Read(b)
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
@@ -435,6 +454,10 @@ func (p *puppet) update(m coap.Message) {
 			return
 		}
 		p.image[c.Index] = append([]byte(nil), c.Data...)
+		if p.roamAt > 0 && len(p.image) == p.roamAt {
+			p.roamAt = 0
+			p.roam(p.roamTo)
+		}
 		has := func(index uint32) bool { return p.image[index] != nil }
 		p.say(pdc.NewUpdateAck(p.geometry.Count(), has).Message(dialect))
 	default:

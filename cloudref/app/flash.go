@@ -109,6 +109,14 @@ func (d *Device) Flash(now clock.Instant, ref uint64, image *Image, out *Out) {
 	d.startFlash(now, out)
 }
 
+// FlashRef returns the ref of the update that the device has, 0 for none.
+func (d *Device) FlashRef() uint64 {
+	if d.work == nil || d.work.flash == nil {
+		return 0
+	}
+	return d.work.flash.ref
+}
+
 // CancelFlash gives up the update with this ref, or any if ref is 0. A device
 // with OTA v3 is told, and keeps what it has for the next attempt; others notice
 // by their own time-out (PDC-6.2).

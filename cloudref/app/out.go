@@ -146,6 +146,10 @@ type FlashProgress struct {
 	Applied bool
 }
 
+// FlashMoved says that the device, and the update with this ref, are at another node
+// now: here nothing more is heard of it.
+type FlashMoved struct{ Ref uint64 }
+
 func (HelloAccepted) effect() {}
 func (HelloRefused) effect()  {}
 func (Offline) effect()       {}
@@ -156,6 +160,7 @@ func (SafeMode) effect()      {}
 func (Vitals) effect()        {}
 func (LedgerAsked) effect()   {}
 func (Result) effect()        {}
+func (FlashMoved) effect()    {}
 func (FlashProgress) effect() {}
 
 func (out *Out) effect(e Effect) { out.Effects = append(out.Effects, e) }

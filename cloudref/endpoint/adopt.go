@@ -100,9 +100,13 @@ func (d *device) elsewhere(now clock.Instant, at store.Revision, w *work) {
 		w.out.Close(s.stream)
 	}
 	d.current, d.online, d.place().loaded = nil, false, false
+	update := d.app.FlashRef()
 	d.app.Lost(now, &w.app)
 	w.app.Save = 0
 	d.applied(now, nil, w)
+	if update != 0 {
+		d.n.observe(now, d, Observation{What: Application, Effect: app.FlashMoved{Ref: update}})
+	}
 	d.n.router.remove(d)
 	d.app = app.New(app.DeviceID(d.id), &d.n.app)
 	d.n.observe(now, d, Observation{What: Left, Detail: "another node has the session", Session: s.info(false)})
