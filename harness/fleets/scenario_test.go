@@ -25,7 +25,7 @@ groups:
     profiles: boron@6.2.0
     functions: [{name: led, returns: 7, delay: 20ms}]
     variables: [{name: level, type: int, value: 5}]
-    subscribe: [news]
+    subscribe: [news, a]
   - name: updated
     devices: 4
     profiles: [argon@6.2.0, boron@3.1.0]
@@ -80,6 +80,9 @@ func TestScenario(t *testing.T) {
 	}
 	if n := called.Counts; n[record.FunctionsCalled] < 10 || n[record.VariablesRead] < 10 || n[record.EventsReceived] < 10 || called.Times[record.CallTime].Count() < 20 {
 		t.Errorf("calls: %v %v", n, called.Errors)
+	}
+	if d := called.Times[record.DeliveryTime]; d.Count() < 10 {
+		t.Errorf("%d events were timed from one device to another", d.Count())
 	}
 	if n := updated.Counts; n[record.UpdatesApplied] != 4 || n[record.UpdatesFailed] != 0 || updated.Times[record.UpdateTime].Count() != 4 || updated.Bytes[record.ActUpdate].Down < 4*4096 {
 		t.Errorf("updates: %v %v", n, updated.Bytes)

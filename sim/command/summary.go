@@ -41,8 +41,9 @@ func summarize(w io.Writer, r *record.Run) {
 	t.row("online at the end", "%s", at)
 	t.row("attempts to connect", "%d: %d handshakes, %d resumes", n(record.Attempts), n(record.Handshakes), n(record.Resumes))
 	t.times("time to connect", sum.Times[record.ConnectTime])
-	if len(sum.Errors) > 0 {
-		t.row("connections lost", "%d: %s", n(record.Offline), loadtest.Summary(sum.Errors))
+	lost, refused := apart(sum.Errors)
+	if len(lost) > 0 {
+		t.row("connections ended", "%d, by errors: %s", n(record.Offline), loadtest.Summary(lost))
 	} else {
 		t.row("connections ended", "%d, none by an error", n(record.Offline))
 	}
@@ -51,7 +52,11 @@ func summarize(w io.Writer, r *record.Run) {
 	t.times("time to deliver", sum.Times[record.DeliveryTime])
 	t.row("from the cloud", "%d events, %d functions, %d variables, %d updates", n(record.EventsReceived), n(record.FunctionsCalled), n(record.VariablesRead), n(record.UpdatesApplied))
 	if n(record.Calls) > 0 {
-		t.row("calls of the API", "%d, %d failed", n(record.Calls), n(record.CallsFailed))
+		failed := fmt.Sprintf("%d failed", n(record.CallsFailed))
+		if len(refused) > 0 {
+			failed += ": " + loadtest.Summary(refused)
+		}
+		t.row("calls of the API", "%d, %s", n(record.Calls), failed)
 		t.times("time to call", sum.Times[record.CallTime])
 	}
 	t.times("time to update", sum.Times[record.UpdateTime])
@@ -65,6 +70,19 @@ func summarize(w io.Writer, r *record.Run) {
 		t.row("refused", "%d datagrams: nobody listens at %s", refused, r.Cloud)
 	}
 	verdicts(w, r)
+}
+
+// apart tells errors of connections from those of calls.
+func apart(errors map[string]uint64) (lost, refused map[string]uint64) {
+	lost, refused = make(map[string]uint64), make(map[string]uint64)
+	for reason, n := range errors {
+		if text, is := strings.CutPrefix(reason, "api: "); is {
+			refused[text] = n
+		} else {
+			lost[reason] = n
+		}
+	}
+	return lost, refused
 }
 
 // times writes percentiles.

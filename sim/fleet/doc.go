@@ -20,6 +20,9 @@
 //	f.PowerOn(first)
 //	err = f.WaitOnline(ctx, first)
 //
+// A [Feed] gives a shard what to do without a queue, a [Meter] hears of every byte, a
+// [Net] loses and delays datagrams: package loadtest uses all three.
+//
 // What this package is not: behavior of devices (package device), a workload or
 // a judge. It never looks into a packet.
 package fleet
