@@ -62,7 +62,7 @@ func (r *Report) charts(p points) []*chart {
 			Lines: p.quantiles(record.ConnectTime), Marks: r.marks(record.ConnectTime),
 		},
 		{
-			ID: "publishes", Title: "Events", Unit: perSecond, Sub: "due by the scenario, begun, and acknowledged by the cloud",
+			ID: "publishes", Title: "Events", Unit: perSecond, Sub: "due by the scenario (with arrivals of devices), begun, and acknowledged by the cloud",
 			Lines: []line{
 				rate("due", "soft", record.Arrivals), rate("published", "c1", record.Publishes), rate("acknowledged", "c2", record.Published),
 				rate("failed", "bad", record.PublishFailed), rate("refused by the device", "c4", record.PublishRefused),
@@ -135,15 +135,15 @@ func (r *Report) phases() (list []span) {
 	return list
 }
 
-// devices is the chart of states. What is in no other state is away: between two
-// attempts, or given up.
+// devices is the chart of states. What is in no other state boots, or is between two
+// attempts.
 func (r *Report) devices(p points) *chart {
 	lines := []line{
 		p.level("online", "good", record.Online), p.level("updating", "c3", record.Updating), p.level("asleep", "c2", record.Sleeping),
 		p.level("connecting", "c1", record.Connecting), p.level("waiting for their turn", "warn", record.Queued), p.level("switched off", "soft", record.Off),
 	}
 	online, updating := &lines[0], lines[1]
-	all := p.level("away", "bad", record.Devices)
+	all := p.level("booting or retrying", "bad", record.Devices)
 	for i := range all.Y {
 		online.Y[i] -= updating.Y[i] // which are online too
 		for _, l := range lines {

@@ -196,7 +196,7 @@ func (s *state) bar(width int) []string {
 	for _, st := range states {
 		add(sum[st.level], st.name, st.style, st.rune)
 	}
-	add(rest, "away", bad, '╳')
+	add(rest, "booting or retrying", bad, '╳')
 	return []string{strong.Render(show.Count(all, "device")), bar.String(), strings.TrimRight(names.String(), " ")}
 }
 
