@@ -6,8 +6,10 @@ import (
 	"io"
 	"net/url"
 	"os"
+	"path/filepath"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/muster/muster/sim/fleet"
@@ -56,13 +58,15 @@ func (s *settings) run(ctx context.Context, j job, stdout io.Writer, say *consol
 	}
 	r, err := s.watched(ctx, stdout, say, func(ctx context.Context, sink loadtest.Sink, self func() *record.Self) (*record.Run, error) {
 		o.Sink, o.Self = sink, self
-		return loadtest.Run(ctx, o)
+		r, err := loadtest.Run(ctx, o)
+		if err == nil {
+			r.Interrupted = r.Interrupted && !j.endless
+			r.Command = repeating(r.Command, r.Seed)
+		}
+		return r, err
 	})
 	if err != nil {
 		return &fleet.UsageError{Err: err}
-	}
-	if j.endless && r.Interrupted {
-		r.Interrupted = false
 	}
 	if s.jsonl == "-" {
 		stdout = say.w
@@ -85,6 +89,19 @@ func redacted(args []string) []string {
 		list[i] = a
 	}
 	return list
+}
+
+// repeating returns the command line that repeats a run with its seed, which may have
+// been drawn.
+func repeating(args []string, seed uint64) []string {
+	list := slices.Clone(args)
+	if len(list) > 0 {
+		list[0] = filepath.Base(list[0])
+	}
+	if slices.ContainsFunc(list, func(a string) bool { return a == "--seed" || strings.HasPrefix(a, "--seed=") }) {
+		return list
+	}
+	return append(list, "--seed", strconv.FormatUint(seed, 10))
 }
 
 // exit returns what the verdict of a run means to a shell.

@@ -143,3 +143,15 @@ func TestWatchRefuses(t *testing.T) {
 		}
 	}
 }
+
+func TestRepeating(t *testing.T) {
+	for want, args := range map[string][]string{
+		"muster fleet run x.yaml --seed 7": {"/usr/bin/muster", "fleet", "run", "x.yaml"},
+		"muster fleet --seed=9":            {"muster", "fleet", "--seed=9"},
+		"muster fleet --seed 9 --rate 1":   {"muster", "fleet", "--seed", "9", "--rate", "1"},
+	} {
+		if got := strings.Join(repeating(args, 7), " "); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
