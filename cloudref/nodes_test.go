@@ -203,6 +203,10 @@ func TestTwoNodes(t *testing.T) {
 			}
 		}
 		stop()
+		// When this is acknowledged, the store knows of everything that came before.
+		if !p.say(p.publish("noted", "1"), 30*time.Second) {
+			t.Fatalf("round %d: no acknowledgement: %v", round, p.ended)
+		}
 		replay()
 	}
 	if p.shakes != 1 || p.back != 0 {

@@ -111,14 +111,22 @@ func (d *device) keepWindow(now clock.Instant, s *session) {
 	d.writeProgress(s, s.reserved, func(clock.Instant, error, *work) {})
 }
 
-// KeepWindows stores the windows of all sessions that have received what the store
-// does not know of, and waits until it has answered. Call it when nothing arrives
-// any more, before the store closes.
+// windowsAtEnd bounds the windows that are stored when a node stops: a second's worth.
+const windowsAtEnd = 50_000
+
+// KeepWindows stores the windows of sessions that have received what the store does
+// not know of, and waits until it has answered. Call it when nothing arrives any
+// more, before the store closes.
 func (n *Node) KeepWindows() {
 	var answers sync.WaitGroup
+	left := windowsAtEnd
 	for _, d := range n.index.all() {
+		if left == 0 {
+			break
+		}
 		d.mu.Lock()
 		if s := d.current; s.mustMark() && s.stored && !s.link.Over() {
+			left--
 			answers.Add(1)
 			n.c.Store.Write([]store.Op{d.progress(s, s.reserved)}, func(error) { answers.Done() })
 		}
