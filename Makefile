@@ -9,7 +9,7 @@ LINT_VERSION := v2.15.0
 LINT_DIR     := $(shell $(GO) env GOCACHE)/../muster-lint-$(LINT_VERSION)
 LINT         := $(LINT_DIR)/golangci-lint
 
-.PHONY: help build conform mutants test race fuzz bench bench-cloud fleet-million kill cluster lint fmt tidy check
+.PHONY: help build conform mutants soak test race fuzz bench bench-cloud fleet-million kill cluster lint fmt tidy check
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -23,6 +23,13 @@ conform: build ## 1,000 simulated devices against the reference cloud; reports i
 
 mutants: build ## break cloud and devices in every known way; who finds it is shown
 	$(BIN)/muster mutants $(ARGS)
+
+RUNS ?= 20
+soak: build ## the unbroken pair, RUNS times, each with another seed and order; stops at the first that is not clean
+	@for i in $$(seq $(RUNS)); do \
+	  $(BIN)/muster conform --shuffle --devices 150 --out $(OUT)/soak $(ARGS) > $(OUT)/soak.txt 2>/dev/null || { tail -40 $(OUT)/soak.txt; exit 1; }; \
+	  echo "$$i: $$(grep '^muster conform:' $(OUT)/soak.txt)"; \
+	done
 
 test: ## all tests
 	$(GO) test -shuffle=on ./...

@@ -134,11 +134,11 @@ func checkGate(_ context.Context, e *target.Env, g *target.Group, r *Recorder) e
 			}
 		}
 		for n := range w.Many(2000) {
-			replies := w.Send(w.Stranger(1, uint16(20_000+n)), hello)
+			replies := w.SendFor(anything, w.Stranger(1, uint16(20_000+n)), hello)
 			w.expect("R-22", "a ClientHello without a cookie is answered", len(replies) == 1)
 			judge("R-22", "a ClientHello without a cookie", hello, replies)
 		}
-		first := w.Send(f.from, hello)
+		first := w.SendFor(anything, f.from, hello)
 		if len(first) != 1 || len(gen.Cookie(first[0].Data)) == 0 {
 			return nil // which was judged
 		}
@@ -260,7 +260,7 @@ func checkBadProofs(_ context.Context, e *target.Env, g *target.Group, r *Record
 				return err
 			}
 			bend.bend(f)
-			replies := w.Send(f.from, gen.Cat(f.SendFlight()...))
+			replies := w.SendFor(func(all []peer.RawDatagram) bool { return w.refused(f, all) }, f.from, gen.Cat(f.SendFlight()...))
 			w.expect(bend.requirement, what+" gets a fatal alert", w.refused(f, replies))
 			w.expect(bend.requirement, what+" gets no Finished", !f.finished(replies))
 			f.next, f.established = 1, true
@@ -435,9 +435,9 @@ func checkWeakHellos(_ context.Context, e *target.Env, g *target.Group, r *Recor
 			hello := gen.DeviceHello(f.Generation, f.ClientRandom)
 			bend(&hello)
 			f.Hello = &hello
-			replies := w.Send(f.from, f.SendHello(nil).Bytes())
+			replies := w.SendFor(anything, f.from, f.SendHello(nil).Bytes())
 			if len(replies) == 1 && gen.Cookie(replies[0].Data) != nil {
-				replies = w.Send(f.from, f.SendHello(gen.Cookie(replies[0].Data)).Bytes())
+				replies = w.SendFor(anything, f.from, f.SendHello(gen.Cookie(replies[0].Data)).Bytes())
 			}
 			requirement, alerts := "R-37", alertsIn(replies)
 			for _, h := range messagesIn(dataOf(replies)...) {

@@ -111,7 +111,7 @@ func checkEventForms(_ context.Context, e *target.Env, g *target.Group, r *Recor
 					if ev.Name != form.event {
 						continue // such as that the device is online
 					}
-					if !utf8.ValidString(form.data) {
+					if !utf8.ValidString(form.data) || strings.HasPrefix(string(ev.Data), "data:") {
 						ev.Data = []byte(form.data) // an API has ways of its own with what is no text
 					}
 				}

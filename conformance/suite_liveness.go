@@ -158,7 +158,7 @@ func checkProbes(_ context.Context, e *target.Env, g *target.Group, r *Recorder)
 		}
 		for i, size := range []int{14, 15, 64, 269, 525} {
 			b := probe(0x8001, size-13, size-13)
-			replies := w.Send(w.Stranger(i+1, 7777), b)
+			replies := w.SendFor(anything, w.Stranger(i+1, 7777), b)
 			w.expect("R-85", fmt.Sprintf("a probe of %d bytes comes back as it is", size), len(replies) == 1 && bytes.Equal(replies[0].Data, b))
 		}
 		for what, b := range inOrder(map[string][]byte{

@@ -207,11 +207,15 @@ func checkSentFinish(_ context.Context, e *target.Env, g *target.Group, r *Recor
 			}
 			t.within(10*time.Second, "finish")
 			Equal(r, "C-44", name, "requests that came too early", strings.Join(t.early, ", "), "", last(t.d.Packets(mark))...)
-			Equal(r, "C-44", name, "the update is reported as done before the device has answered", outcome.Done, false)
+			if t.d.Sees(target.Insight) { // an API says so when the image was sent, or later
+				Equal(r, "C-44", name, "the update is reported as done before the device has answered", outcome.Done, false)
+			}
 			answered, answer := t.d.Now(), t.verdict()
 			t.d.Say(answer)
 			judgeAnswers(r, "C-44", name, "what the cloud says to the answer to Finish", t.d, answered, []string{fmt.Sprintf("60 00 %02x%02x", answer[2], answer[3])})
-			Equal(r, "C-44", name, "the update is reported as done before the device is back", outcome.Done, false)
+			if t.d.Sees(target.Insight) {
+				Equal(r, "C-44", name, "the update is reported as done before the device is back", outcome.Done, false)
+			}
 			t.d.Run(5 * time.Second)
 			t.held = false
 			t.offset = sentImage // what it has by now
@@ -219,14 +223,19 @@ func checkSentFinish(_ context.Context, e *target.Env, g *target.Group, r *Recor
 				return err
 			}
 			t.d.Peer.SetAnswer(t.answer)
+			if applied && !t.d.Sees(target.Insight) {
+				unseen(r, "C-44", name, "that the update is reported as done when the device says so")
+				return nil
+			}
 			if applied {
-				ended(t.d, outcome)
 				Equal(r, "C-44", name, "the update is reported as done when the device says so", outcome.Done && outcome.Err == nil, true)
 				return nil
 			}
-			if !later(r, t.d, "C-44", name, time.Minute) {
+			if !t.d.Sees(target.Insight) {
+				unseen(r, "C-44", name, "what the cloud says of an update that the device does not run")
 				return nil
 			}
+			t.d.Run(time.Minute)
 			Equal(r, "C-44", name, "the update is reported as done though the device does not say so", outcome.Done && outcome.Err == nil, false)
 			return nil
 		})
@@ -369,9 +378,9 @@ func checkSentInterrupted(_ context.Context, e *target.Env, g *target.Group, r *
 			return err
 		}
 		t.d.Within(2*time.Second, func() bool { return chunks > 10 })
+		t.d.Patient(func() bool { return chunks > 10 })
 		t.offset, t.lose = t.done*t.start.ChunkSize, nil
 		before := t.data
-		t.done, t.have = 0, make(map[uint32]bool)
 		t.d.Peer.Resume()
 		t.d.Tell(coap.Message{Type: coap.Confirmable})
 		if t.d.Dialect.System >= pdc.OS1_2 {

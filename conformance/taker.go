@@ -29,6 +29,7 @@ type taker struct {
 	ownsDone bool            // legacy: says UpdateDone itself, as up to 0.7
 	log      []string        // what the cloud did, in order
 	start    pdc.UpdateStart // v3
+	from     uint32          // v3: offset of the transfer that goes on
 	begin    pdc.UpdateBegin // legacy
 	have     map[uint32]bool // chunks, from 1
 	data     []byte          // of the image, as far as it came
@@ -99,7 +100,7 @@ func (t *taker) started(m peer.Message) [][]byte {
 		t.note("a Start that cannot be read: %v", err)
 		return [][]byte{peer.Ack(m)}
 	}
-	t.start = s
+	t.start, t.from, t.done, t.have = s, t.offset, 0, make(map[uint32]bool)
 	t.start.SHA256 = bytes.Clone(s.SHA256)
 	t.note("start")
 	t.count = (s.FileSize - t.offset + s.ChunkSize - 1) / s.ChunkSize
@@ -118,7 +119,7 @@ func (t *taker) chunk(m peer.Message) [][]byte {
 	if t.lost() {
 		return nil
 	}
-	at := t.offset + (c.Index-1)*t.start.ChunkSize
+	at := t.from + (c.Index-1)*t.start.ChunkSize
 	want := min(t.start.ChunkSize, t.start.FileSize-at)
 	if uint32(len(c.Data)) != want {
 		t.note("chunk %d of %d bytes, want %d", c.Index, len(c.Data), want)

@@ -134,6 +134,8 @@ type world struct {
 	given    []byte         // image for updates, from the user
 	onStop   []func() error // last first
 
+	securing  sync.Mutex   // held while a certificate is made
+	tapes     [2]tape      // by account
 	answersIn atomic.Int64 // nanoseconds, see pace
 
 	often   sync.Mutex

@@ -1,10 +1,12 @@
 package target
 
 import (
-	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/muster/muster/harness/peer"
@@ -21,6 +23,7 @@ type foreignTie struct {
 	net    *live.Network
 	alive  context.Context // until the check has ended
 	loops  bool            // was found to give devices their own events
+	update *Outcome        // of the last image that was sent
 }
 
 // meetForeign puts the puppet before the cloud that is judged.
@@ -40,42 +43,46 @@ func (d *PuppetDevice) meetForeign(p *profile.Profile) error {
 
 // follow hears the events of the device on the stream of its account.
 func (t *foreignTie) follow() {
-	opened := make(chan *Stream, 1)
-	go func() {
-		stream := t.d.env.service.subscribe(t.device.Account, "")
-		t.d.env.use.atEnd(stream.Close)
-		opened <- stream
-		for ev := range stream.C {
-			if ev.Device.String() != t.device.Hex() {
-				continue
-			}
-			t.net.Post(func() {
-				t.d.events = append(t.d.events, CloudEvent{At: t.d.Now(), Name: ev.Name, Data: ev.Data, TTL: ev.TTL})
-			})
-		}
-	}()
-	var is bool
-	t.d.Await(10*time.Second, func() bool {
+	tape := t.d.env.tapeOf(t.device.Account)
+	opened := t.d.Await(tapeTime, func() bool {
 		select {
-		case <-opened:
-			is = true
+		case <-tape.opened:
 			return true
 		default:
 			return false
 		}
 	})
-	if !is {
-		_ = t.d.env.use.note(&Missing{Capability: EventStream, Why: "it does not open a stream"})
+	if err := tape.failure(); err != nil || !opened {
+		_ = t.d.env.use.note(&Missing{Capability: EventStream, Why: fmt.Sprintf("it opens no stream that stays: %v", err)})
+		return
+	}
+	t.d.env.use.atEnd(tape.listen(t.device.ID, func(ev StreamEvent) { t.net.Post(func() { t.hear(ev) }) }))
+}
+
+// tapeTime is how long an API may take to open a stream.
+const tapeTime = 10 * time.Second
+
+// hear takes an event of the device.
+func (t *foreignTie) hear(ev StreamEvent) {
+	t.d.events = append(t.d.events, CloudEvent{At: t.d.Now(), Name: ev.Name, Data: ev.Data, TTL: ev.TTL})
+	if t.update == nil || ev.Name != pdc.EventFlashStatus {
+		return
+	}
+	switch status := string(ev.Data); {
+	case strings.HasPrefix(status, "failed"):
+		t.update.Done, t.update.Err = true, errors.New("the cloud says that the update failed")
+	case strings.HasPrefix(status, "success"):
+		t.update.Done = true
 	}
 }
 
 // ask has the API do something; the outcome changes while time passes.
-func (t *foreignTie) ask(c Capability, limit time.Duration, f func(ctx context.Context, o *Outcome)) *Outcome {
+func (t *foreignTie) ask(c Capability, f func(ctx context.Context, o *Outcome)) *Outcome {
 	if err := t.d.env.need(c); err != nil {
 		return &Outcome{Done: true, Err: err}
 	}
 	outcome := new(Outcome)
-	ctx, cancel := context.WithTimeout(t.alive, limit)
+	ctx, cancel := context.WithTimeout(t.alive, askTime)
 	go func() {
 		defer cancel()
 		var answer Outcome
@@ -92,13 +99,13 @@ func (t *foreignTie) ask(c Capability, limit time.Duration, f func(ctx context.C
 const askTime = time.Minute
 
 func (t *foreignTie) call(name, argument string) *Outcome {
-	return t.ask(Functions, askTime, func(ctx context.Context, o *Outcome) {
+	return t.ask(Functions, func(ctx context.Context, o *Outcome) {
 		o.Int, o.Err = t.d.env.service.call(ctx, t.device, name, argument)
 	})
 }
 
 func (t *foreignTie) read(name string) *Outcome {
-	return t.ask(VariableReads, askTime, func(ctx context.Context, o *Outcome) {
+	return t.ask(VariableReads, func(ctx context.Context, o *Outcome) {
 		o.Value, o.Err = t.d.env.service.read(ctx, t.device, name)
 	})
 }
@@ -112,7 +119,7 @@ func (t *foreignTie) publish(name string, data []byte, content pdc.ContentFormat
 		t.publishItself(name, data)
 		return
 	}
-	o := t.ask(CloudPublish, askTime, func(ctx context.Context, o *Outcome) {
+	o := t.ask(CloudPublish, func(ctx context.Context, o *Outcome) {
 		o.Err = t.d.env.service.publish(ctx, t.device.Account, name, data)
 	})
 	t.d.Await(10*time.Second, func() bool { return o.Done })
@@ -144,19 +151,24 @@ func (t *foreignTie) publishItself(name string, data []byte) {
 
 // flash has the API send an image. What becomes of it, an API tells as events.
 func (t *foreignTie) flash(image []byte) *Outcome {
+	if err := t.d.env.need(EventStream); err != nil {
+		return &Outcome{Done: true, Err: err}
+	}
+	form, kind, err := imageForm(image)
+	if err != nil {
+		return &Outcome{Done: true, Err: err}
+	}
 	api, _ := t.d.env.service.(*rest) // without one there are no updates
-	return t.ask(Updates, 10*time.Minute, func(ctx context.Context, o *Outcome) {
-		status := api.subscribe(t.device.Account, pdc.EventFlashStatus)
-		defer status.Close()
-		var form *bytes.Buffer
-		var kind string
-		if form, kind, o.Err = imageForm(image); o.Err != nil {
-			return
-		}
-		if o.Err = api.do(ctx, t.device.Account, http.MethodPut, "/v1/devices/"+t.device.Hex(), kind, form.Bytes(), nil); o.Err == nil {
-			o.Err = awaitFlash(ctx, status, t.device)
-		}
+	t.update = new(Outcome)
+	update := t.update
+	sent := t.ask(Updates, func(ctx context.Context, o *Outcome) {
+		o.Err = api.do(ctx, t.device.Account, http.MethodPut, "/v1/devices/"+t.device.Hex(), kind, form.Bytes(), nil)
 	})
+	t.d.Patient(func() bool { return sent.Done || update.Done })
+	if sent.Err != nil {
+		update.Done, update.Err = true, sent.Err
+	}
+	return update
 }
 
 // Functions returns those of the device that the cloud knows, and whether it tells: it
@@ -172,7 +184,7 @@ func (d *PuppetDevice) Functions() (names []string, tells bool) {
 	var answer struct {
 		Functions []string `json:"functions"`
 	}
-	o := d.foreign.ask(RESTAPI, askTime, func(ctx context.Context, o *Outcome) {
+	o := d.foreign.ask(RESTAPI, func(ctx context.Context, o *Outcome) {
 		o.Err = api.do(ctx, d.foreign.device.Account, http.MethodGet, "/v1/devices/"+d.foreign.device.Hex(), "", nil, &answer)
 	})
 	if !d.Await(10*time.Second, func() bool { return o.Done }) || o.Err != nil {

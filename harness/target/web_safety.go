@@ -254,7 +254,9 @@ func (e *Env) Secured(ctx context.Context) (s Secured, err error) {
 	if _, foreign := e.service.(*rest); foreign {
 		return s, e.use.note(&Missing{RESTAPI, "a cloud that is not the harness's own is asked as it is served"})
 	}
+	e.securing.Lock() // or two would make its certificate at once
 	config, err := e.cloud.OwnTLS("127.0.0.1")
+	e.securing.Unlock()
 	if err != nil {
 		return s, fmt.Errorf("target: the API over TLS: %w", err)
 	}
