@@ -3,6 +3,7 @@ package loadtest
 import (
 	"context"
 	"encoding/json"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -283,5 +284,98 @@ phases: [{name: all, duration: 30s, arrive: {at-once: true}}]
 	r, err := Run(context.Background(), o)
 	if err != nil || r.Levels["a"][record.Online] != 4 {
 		t.Errorf("%v, %+v", err, r)
+	}
+}
+
+// What devices answer follows the distributions of the scenario, and some calls are
+// never answered.
+func TestApplication(t *testing.T) {
+	s := read(t, `
+name: answers
+groups:
+  - name: a
+    devices: 1
+    profiles: boron@6.2.0
+    functions:
+      - {name: length}
+      - {name: measure, returns: {uniform: [10, 20]}, delay: {uniform: [20ms, 40ms]}, fails: 25%}
+    variables:
+      - {name: i, type: int, value: {choice: [3, 5]}}
+      - {name: d, value: {normal: {mean: 20, deviation: 2}}}
+      - {name: s, type: string, value: 12}
+      - {name: b, type: bool, value: 1}
+    subscribe: [news]
+phases: [{name: all, duration: 1s, arrive: {at-once: true}}]
+`)
+	app := application(&s.Groups[0], 7)
+	id := device.ID{1, 2, 3}
+	if got := app.Functions[0].Call(id, []byte("abc")); got != 3 || app.Functions[0].Runs != nil {
+		t.Errorf("length: %d", got)
+	}
+	lost, values := 0, make(map[int32]bool)
+	for range 1000 {
+		v := app.Functions[1].Call(id, nil)
+		values[v] = true
+		delay, answers := app.Functions[1].Runs(id)
+		if v < 10 || v > 20 || delay < 20*time.Millisecond || delay > 40*time.Millisecond {
+			t.Fatalf("%d after %v", v, delay)
+		}
+		if !answers {
+			lost++
+		}
+	}
+	if lost < 180 || lost > 320 || len(values) < 8 {
+		t.Errorf("%d of 1000 calls are not answered, %d different results", lost, len(values))
+	}
+	i, d := app.Variables[0].Value(id).Int, app.Variables[1].Value(id).Double
+	if i != 3 && i != 5 || d < 5 || d > 35 || app.Variables[2].Value(id).String != "xxxxxxxxxxxx" || !app.Variables[3].Value(id).Bool {
+		t.Errorf("variables: %v %v", i, d)
+	}
+	if len(app.Subscriptions) != 1 || app.Subscriptions[0].Filter != "news" {
+		t.Errorf("%v", app.Subscriptions)
+	}
+}
+
+// Events carry the time at which they were published, and what is no such event has
+// none.
+func TestStamps(t *testing.T) {
+	at := time.UnixMicro(1_800_000_000_123_456)
+	data := make([]byte, 40)
+	fill(data, at)
+	if got, ok := stampOf(data); !ok || !got.Equal(at) {
+		t.Errorf("%s: %v", data, got)
+	}
+	for _, other := range []string{"", "21.5", "0123456789abcdez", "a long text that is no stamp", "ffffffffffffffff"} {
+		if _, ok := stampOf([]byte(other)); ok {
+			t.Errorf("%q has a stamp", other)
+		}
+	}
+	short := make([]byte, 5)
+	if fill(short, at); string(short) != "....." {
+		t.Errorf("%q", short)
+	}
+}
+
+// A part that joins in the middle does at once what should have arrived, and goes on
+// from there.
+func TestJoin(t *testing.T) {
+	s := simple(20)
+	s.Phases = []scenario.Phase{
+		{Name: "past", Duration: time.Hour, Arrive: &scenario.Arrive{Rate: 1}},
+		{Name: "now", Duration: 4 * time.Second},
+	}
+	s.Groups[0].Publish[0].Every = workload.Always(2)
+	o, _ := onSockets(t, s, http.NotFoundHandler())
+	o.Began = time.Now().Add(-time.Hour)
+	r, err := Run(context.Background(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	past, now := r.Sum("past", ""), r.Sum("now", "")
+	if past.Counts[record.Arrivals] != 20 || past.Counts[record.Publishes] != 0 || past.Counts[record.Late] != 0 {
+		t.Errorf("in the past: %v", past.Counts)
+	}
+	if now.Counts[record.Arrivals] < 20 || now.Counts[record.Arrivals] > 60 || now.Counts[record.Connected] == 0 {
+		t.Errorf("%v", now.Counts)
 	}
 }

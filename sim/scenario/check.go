@@ -3,6 +3,7 @@ package scenario
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/muster/muster/sim/profile"
@@ -106,12 +107,18 @@ func (g *Group) check(path string, problem problemFunc) {
 	}
 	if r := g.Reconnect; r != nil {
 		exactlyOne(problem, path+".reconnect", map[string]bool{"every": !r.Every.Zero(), "rate": r.Rate > 0})
+		every := r.Interval(max(g.Devices, 1))
+		often(problem, path+".reconnect", "a restart", every.Mean())
 	}
-	if s := g.Sleep; s != nil && (s.Awake.Mean() <= 0 || s.Asleep.Mean() <= 0) {
-		problem(path+".sleep", "awake and asleep must be longer than 0")
+	if s := g.Sleep; s != nil {
+		often(problem, path+".sleep", "a time awake", s.Awake.Mean())
+		often(problem, path+".sleep", "a sleep", s.Asleep.Mean())
 	}
 	if n := g.Network; n != nil {
 		n.check(path+".network", problem)
+		if !n.Rebind.Zero() {
+			often(problem, path+".network.rebind", "a rebinding", n.Rebind.Mean())
+		}
 	}
 	unique(problem, path+".functions", len(g.Functions), func(i int) string { return g.Functions[i].Name })
 	unique(problem, path+".variables", len(g.Variables), func(i int) string { return g.Variables[i].Name })
@@ -148,6 +155,13 @@ func (p *Publish) check(path string, kinds []*profile.Profile, devices int, prob
 	}
 }
 
+// often refuses what a device cannot do so often: it takes a second to boot.
+func often(problem problemFunc, path, what string, mean float64) {
+	if mean > 0 && mean < 1 || mean == 0 && !strings.HasSuffix(path, "reconnect") {
+		problem(path, "%s of %s is too short: want at least a second", what, showSeconds(mean))
+	}
+}
+
 // largestOf returns the largest value that is drawn, but of a distribution without
 // a bound.
 func largestOf(s *workload.Spread) float64 {
@@ -167,9 +181,6 @@ func largestOf(s *workload.Spread) float64 {
 func (n *Network) check(path string, problem problemFunc) {
 	if n.MTU != 0 && n.MTU < 576 {
 		problem(path+".mtu", "want at least 576")
-	}
-	if n.Rebind.Mean() < 0 {
-		problem(path+".rebind", "want more than 0")
 	}
 }
 
@@ -323,6 +334,9 @@ func (s *Scenario) checkCaller(c *Caller, path string, problem problemFunc) {
 func (s *Scenario) checkCampaign(c *Campaign, path string, problem problemFunc) {
 	s.checkName(problem, path+".group", "group", c.Group, s.groupNames())
 	s.checkName(problem, path+".phase", "phase", c.Phase, s.phaseNames())
+	if g := s.Group(c.Group); g >= 0 && c.File == "" {
+		s.Groups[g].checkSlots(c, path, problem)
+	}
 	last := 0.0
 	for i, w := range c.Waves {
 		if w <= last {
@@ -335,6 +349,26 @@ func (s *Scenario) checkCampaign(c *Campaign, path string, problem problemFunc) 
 	}
 	if c.Rate <= 0 {
 		problem(path+".rate", "want more than 0")
+	}
+}
+
+// checkSlots finds boards that have no place for the application of a campaign.
+func (g *Group) checkSlots(c *Campaign, path string, problem problemFunc) {
+	kinds, err := g.Kinds()
+	if err != nil {
+		return // told already
+	}
+	for _, k := range kinds {
+		slots := k.Factory()
+		i := slices.IndexFunc(slots, func(m profile.Module) bool { return m.Function == profile.UserPart })
+		switch {
+		case i < 0:
+			problem(path+".group", "%s has no place for an application alone: give file, or another group", k)
+			return
+		case c.Size > int(slots[i].Size):
+			problem(path+".size", "%d bytes are more than the %d of an application of %s", c.Size, slots[i].Size, k)
+			return
+		}
 	}
 }
 

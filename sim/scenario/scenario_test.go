@@ -228,6 +228,10 @@ func TestProblems(t *testing.T) {
 		{"name: x", "name: x\ncallers: [{name: c, do: function, group: borons, target: lad, rate: 1/s}]", `there is no function lad: did you mean led?`, false},
 		{"name: x", "name: x\ncampaigns: [{name: c, group: borons, phase: arrive, waves: [50%, 10%]}]", `want more than the wave before`, false},
 		{"name: x", "name: x\n bad: [", "x.yaml:2:1: this is no YAML", false},
+		{"name: x", "name: x\ncampaigns: [{name: c, group: borons, phase: arrive, size: 9MiB}]", `x.yaml:2:59: campaigns[0].size: 9437184 bytes are more than the 262144`, false},
+		{"devices: 10", "devices: 10\n    reconnect: {every: 10ms}", `a restart of 10ms is too short`, false},
+		{"devices: 10", "devices: 10\n    network: {rebind: 10ms}", `a rebinding of 10ms is too short`, false},
+		{"devices: 10", "devices: 10\n    sleep: {awake: 0s, asleep: 10s}", `a time awake of 0s is too short`, false},
 		{"name: borons", "name: ''", "is empty", false},
 		{"name: borons", "name: &a [*a]", "", false},
 	} {
