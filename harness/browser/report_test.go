@@ -20,8 +20,8 @@ import (
 // point moves the pointer to a share of the width of a chart.
 func point(selector, share string) step {
 	return chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
-		at, err := chromedp.Evaluate[[]float64](`(() => { const e = document.querySelector("` + selector + `"); e.scrollIntoView({block: "center", behavior: "instant"});
-			const r = e.getBoundingClientRect(); return [r.left + r.width * ` + share + `, r.top + r.height / 2] })()`)(ctx, t)
+		at, err := chromedp.Evaluate[[]float64](`(() => { const e = document.querySelector("`+selector+`"); e.scrollIntoView({block: "center", behavior: "instant"});
+			const r = e.getBoundingClientRect(); return [r.left + r.width * `+share+`, r.top + r.height / 2] })()`)(ctx, t)
 		if err != nil {
 			return err
 		}

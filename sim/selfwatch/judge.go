@@ -16,6 +16,8 @@ type Finding struct {
 	// not even what went well is proven. The other symptoms make results worse
 	// than they are, never better.
 	Late bool
+	// Slow says that it only made times longer: what was counted stands.
+	Slow bool
 	What string // what was seen, and why: one sentence without its point
 	Do   string // what to change
 }
@@ -100,7 +102,7 @@ func (p *span) self(s *record.Self) {
 // Findings returns what was found so far.
 func (j *Judge) Findings() (list []Finding) {
 	for _, p := range j.spans {
-		seen, late := p.symptoms()
+		seen, late, lossy := p.symptoms()
 		if len(seen) == 0 {
 			continue
 		}
@@ -111,6 +113,7 @@ func (j *Judge) Findings() (list []Finding) {
 		why, do := p.cause(j.host(p.worker))
 		list = append(list, Finding{
 			Phase: p.phase, Worker: p.worker, Late: late, Do: do,
+			Slow: !late && !lossy && max(p.wait, p.pause) < TooSlow,
 			What: fmt.Sprintf("in phase %s the generator was the bottleneck:%s %s, %s", p.phase, who, and(seen), why),
 		})
 	}
@@ -132,8 +135,9 @@ func (p *span) often(n int) bool {
 	return n > 0 && (n == p.intervals || n > 1 && float64(n) > SpoiltShare*float64(p.intervals))
 }
 
-// symptoms lists what was wrong with a phase. late says that arrivals were late.
-func (p *span) symptoms() (seen []string, late bool) {
+// symptoms lists what was wrong with a phase. late says that arrivals were late, lossy
+// that datagrams were lost.
+func (p *span) symptoms() (seen []string, late, lossy bool) {
 	say := func(format string, args ...any) { seen = append(seen, fmt.Sprintf(format, args...)) }
 	switch {
 	case p.often(p.lagging):
@@ -144,9 +148,11 @@ func (p *span) symptoms() (seen []string, late bool) {
 		say("%d of %d arrivals began late", p.late, p.arrivals)
 	}
 	if lost := max(p.lost, p.lostBySelf); over(lost, p.received+lost, LostShare) {
+		lossy = true
 		say("this machine dropped %d of %d datagrams from the cloud", lost, p.received+lost)
 	}
 	if over(p.refused, p.sent+p.refused, LostShare) {
+		lossy = true
 		say("this machine refused to send %d of %d datagrams", p.refused, p.sent+p.refused)
 	}
 	if p.often(p.waiting) {
@@ -155,7 +161,7 @@ func (p *span) symptoms() (seen []string, late bool) {
 	if p.often(p.paused) {
 		say("the garbage collector stopped everything for up to %s", short(p.pause))
 	}
-	return seen, late
+	return seen, late, lossy
 }
 
 // over reports whether part is more than a share of all.

@@ -74,6 +74,9 @@ func TestJudge(t *testing.T) {
 			if got[0].Late != c.late {
 				t.Errorf("late is %v", got[0].Late)
 			}
+			if slow := c.name == "neighbour" || c.name == "garbage" || c.name == "throttled"; got[0].Slow != slow {
+				t.Errorf("slow only is %v", got[0].Slow)
+			}
 			for _, part := range c.want {
 				if !strings.Contains(got[0].String(), part) {
 					t.Errorf("%q lacks %q", got[0], part)
@@ -103,10 +106,12 @@ func TestJudgeWorkers(t *testing.T) {
 
 func TestSettle(t *testing.T) {
 	late := Finding{Phase: "storm", Late: true, What: "in phase storm it was late", Do: "buy a bigger one"}
-	slow := Finding{Phase: "storm", What: "in phase storm it waited", Do: "buy a bigger one"}
+	slow := Finding{Phase: "storm", Slow: true, What: "in phase storm it waited", Do: "buy a bigger one"}
 	threshold := func(phase string, v record.Verdict) record.Threshold {
-		return record.Threshold{Text: "p99(publish) < 1s", Phase: phase, Verdict: v}
+		return record.Threshold{Text: "p99(publish) < 1s", Phase: phase, Unit: "s", Verdict: v}
 	}
+	lossy := Finding{Phase: "storm", What: "in phase storm it dropped datagrams", Do: "buy a bigger one"}
+	share := record.Threshold{Text: "ratio(published, publishes) > 99%", Phase: "storm", Unit: "%", Verdict: record.Fail}
 	for _, c := range []struct {
 		name       string
 		findings   []Finding
@@ -117,7 +122,12 @@ func TestSettle(t *testing.T) {
 	}{
 		{"nothing-found", nil, record.Fail, []record.Threshold{threshold("storm", record.Fail)}, record.Fail, []record.Verdict{record.Fail}},
 		{"no-thresholds", []Finding{slow}, record.Pass, nil, record.Inconclusive, nil},
+		{"no-thresholds-but-failed-where-slow", []Finding{slow}, record.Fail, nil, record.Fail, nil},
+		{"no-thresholds-but-failed-where-lossy", []Finding{slow, lossy}, record.Fail, nil, record.Inconclusive, nil},
+		{"something-else-failed", []Finding{late}, record.Fail, []record.Threshold{threshold("storm", record.Pass)}, record.Fail, []record.Verdict{record.Inconclusive}},
 		{"failed-where-spoilt", []Finding{slow}, record.Fail, []record.Threshold{threshold("storm", record.Fail)}, record.Inconclusive, []record.Verdict{record.Inconclusive}},
+		{"counts-stand-where-slow", []Finding{slow}, record.Fail, []record.Threshold{share}, record.Fail, []record.Verdict{record.Fail}},
+		{"counts-fall-where-lossy", []Finding{lossy}, record.Fail, []record.Threshold{share}, record.Inconclusive, []record.Verdict{record.Inconclusive}},
 		{"failed-elsewhere", []Finding{slow}, record.Fail, []record.Threshold{threshold("ramp", record.Fail)}, record.Fail, []record.Verdict{record.Fail}},
 		{"over-all-phases", []Finding{slow}, record.Fail, []record.Threshold{threshold("", record.Fail)}, record.Inconclusive, []record.Verdict{record.Inconclusive}},
 		{"passed-though-slow", []Finding{slow}, record.Pass, []record.Threshold{threshold("storm", record.Pass)}, record.Pass, []record.Verdict{record.Pass}},

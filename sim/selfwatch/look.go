@@ -18,6 +18,10 @@ const (
 	WaitMax = 20 * time.Millisecond
 	// PauseMax is how long the garbage collector may stop everything.
 	PauseMax = 50 * time.Millisecond
+	// TooSlow is how long work may wait before devices give up or repeat themselves,
+	// so that not only times are wrong but counts too: Device OS repeats a message
+	// after four seconds.
+	TooSlow = 2 * time.Second
 	// LateShare is which share of the arrivals of a phase may be late.
 	LateShare = 0.01
 	// LostShare is which share of a phase's datagrams the kernel may drop at our

@@ -1,14 +1,20 @@
 package selfwatch
 
-import "github.com/muster/muster/sim/record"
+import (
+	"slices"
+
+	"github.com/muster/muster/sim/record"
+)
 
 // Settle changes the verdicts of a run to what the findings leave of them, and adds
 // each finding to its notes.
 //
 // A threshold that failed in a spoilt phase is inconclusive: the generator's own
-// slowness may be why. One that passed stands, because slowness makes times longer
+// slowness may be why; but where it only made times longer, thresholds on anything else
+// than a duration stand. One that passed stands, because slowness makes times longer
 // and losses more, unless arrivals were late: then the cloud was not asked what the
-// scenario says. A run without thresholds is inconclusive when any phase was spoilt.
+// scenario says. A run without thresholds is inconclusive when any phase was spoilt, by
+// the same rule if it failed.
 // A threshold over all phases is spoilt by any.
 func Settle(r *record.Run, findings []Finding) {
 	if len(findings) == 0 {
@@ -24,14 +30,27 @@ func Settle(r *record.Run, findings []Finding) {
 		r.Notes = append(r.Notes, n)
 	}
 	if len(r.Thresholds) == 0 {
-		doubt(r, findings[0])
+		for _, f := range findings {
+			if r.Verdict != record.Fail || !f.Slow {
+				doubt(r, f)
+				return
+			}
+		}
 		return
 	}
+	// What else failed than thresholds, such as an update, stands.
+	other := r.Verdict == record.Fail && !slices.ContainsFunc(r.Thresholds, func(t record.Threshold) bool { return t.Verdict == record.Fail })
+	var why *Finding
 	for i := range r.Thresholds {
 		t := &r.Thresholds[i]
-		for _, f := range findings {
-			if (t.Phase == "" || t.Phase == f.Phase) && (t.Verdict == record.Fail || t.Verdict == record.Pass && f.Late) {
-				t.Verdict, t.Why = record.Inconclusive, f.What
+		for k := range findings {
+			f := &findings[k]
+			if !f.spoils(t) {
+				continue
+			}
+			t.Verdict, t.Why = record.Inconclusive, "in phase "+f.Phase+" the generator was the bottleneck"
+			if why == nil {
+				why = f
 			}
 		}
 	}
@@ -46,8 +65,23 @@ func Settle(r *record.Run, findings []Finding) {
 			// It passed.
 		}
 	}
-	if worst == record.Inconclusive {
-		doubt(r, findings[0])
+	if worst == record.Inconclusive && why != nil && !other {
+		doubt(r, *why)
+	}
+}
+
+// spoils reports whether a verdict on a threshold says nothing because of a finding.
+func (f *Finding) spoils(t *record.Threshold) bool {
+	if t.Phase != "" && t.Phase != f.Phase {
+		return false
+	}
+	switch t.Verdict {
+	case record.Fail:
+		return !f.Slow || t.Unit == "s"
+	case record.Pass:
+		return f.Late
+	default:
+		return false
 	}
 }
 
