@@ -35,7 +35,7 @@ test: ## all tests
 	$(GO) test -shuffle=on ./...
 
 race: ## tests of the parts that have goroutines, with the race detector
-	$(GO) test -race -short ./transport/... ./cloudref/... ./sim/fleet/... ./harness/...
+	$(GO) test -race -short ./transport/... ./cloudref/... ./sim/fleet/... ./sim/workers/... ./harness/...
 
 # Each target of T seconds. Crashers go to testdata/fuzz and are committed.
 T ?= 10s
@@ -57,6 +57,10 @@ N ?= 1000000
 fleet-million: build ## N live DTLS devices (default 1000000) against the cloud, which is killed and started; 10,000 first is wise
 	$(GO) test ./harness/bench -run '^TestMillion$$' -count=1 -v -timeout 4h -args -devices $(N) \
 	  -muster $(abspath $(BIN))/muster -data $(abspath $(OUT))/million -out $(abspath $(OUT))/million-$(N).json $(ARGS)
+
+.PHONY: fleet-workers
+fleet-workers: ## 3,000 devices on three workers over NATS, one killed under load; the report against what the cloud counted
+	$(GO) test ./harness/fleets -run '^TestFleetWorkers$$' -count=1 -v -timeout 20m -args -workers-devices 3000 -workers-length 60s
 
 KILLS ?= 300
 kill: ## kill -9 the store and the cloud KILLS times each (default 300) and count what they had promised

@@ -19,7 +19,6 @@ import (
 	"github.com/muster/muster/rigs"
 	"github.com/muster/muster/sim/command"
 	"github.com/muster/muster/sim/preflight"
-	"github.com/muster/muster/sim/workers"
 )
 
 func main() {
@@ -42,9 +41,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	started := false // what fails later than this is not the command line's syntax
 	root.PersistentPreRun = func(*cobra.Command, []string) { started = true }
 	root.AddCommand(conformance.Command(), conformance.ReplayCommand(), conformance.JudgeCommand(), conformance.DiffCommand())
-	devices := command.Command()
-	devices.AddCommand(workers.WorkerCommand())
-	root.AddCommand(cloudref.Command(), devices, rigs.Command(), preflight.Command())
+	root.AddCommand(cloudref.Command(), command.Command(), rigs.Command(), preflight.Command())
 	root.AddCommand(conformance.CatalogueCommands()...)
 	root.SetArgs(args)
 	root.SetOut(stdout)

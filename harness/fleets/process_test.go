@@ -18,7 +18,6 @@ import (
 
 	"github.com/muster/muster/cloudref"
 	"github.com/muster/muster/sim/command"
-	"github.com/muster/muster/sim/workers"
 )
 
 // beMuster makes this program "muster" instead of its tests.
@@ -34,9 +33,7 @@ func TestMain(m *testing.M) {
 // muster is the part of the program that is needed here.
 func muster() int {
 	root := &cobra.Command{Use: "muster", SilenceErrors: true, SilenceUsage: true}
-	devices := command.Command()
-	devices.AddCommand(workers.WorkerCommand())
-	root.AddCommand(cloudref.Command(), devices)
+	root.AddCommand(cloudref.Command(), command.Command())
 	root.SetArgs(os.Args[1:])
 	err := root.ExecuteContext(context.Background())
 	var exit interface{ ExitCode() int }
@@ -52,9 +49,10 @@ func muster() int {
 
 // A process is "muster" as a process of its own.
 type process struct {
-	cmd *exec.Cmd
-	mu  sync.Mutex
-	log bytes.Buffer
+	cmd  *exec.Cmd
+	done chan struct{} // closed when it has ended
+	mu   sync.Mutex
+	log  bytes.Buffer
 }
 
 // Write takes what it says.
@@ -78,15 +76,19 @@ func start(t *testing.T, also io.Writer, args ...string) *process {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &process{cmd: exec.Command(self, args...)}
+	p := &process{cmd: exec.Command(self, args...), done: make(chan struct{})}
 	p.cmd.Env = append(os.Environ(), beMuster+"=1")
-	p.cmd.Stderr = io.MultiWriter(p, also)
+	p.cmd.Stdout, p.cmd.Stderr = p, io.MultiWriter(p, also)
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	go func() {
+		defer close(p.done)
+		_ = p.cmd.Wait() // how it ended is in ProcessState
+	}()
 	t.Cleanup(func() {
 		_ = p.cmd.Process.Signal(syscall.SIGTERM)
-		_ = p.cmd.Wait()
+		<-p.done
 		if t.Failed() {
 			t.Logf("%v:\n%s", args, p.said())
 		}
@@ -95,7 +97,20 @@ func start(t *testing.T, also io.Writer, args ...string) *process {
 }
 
 // kill kills it at once.
-func (p *process) kill() { _ = p.cmd.Process.Kill() }
+func (p *process) kill() {
+	_ = p.cmd.Process.Kill()
+	<-p.done
+}
+
+// ended reports whether it has ended.
+func (p *process) ended() bool {
+	select {
+	case <-p.done:
+		return true
+	default:
+		return false
+	}
+}
 
 // A cloudProcess is "muster cloud".
 type cloudProcess struct{ udp, tcp, api, data string }

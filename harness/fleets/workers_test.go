@@ -2,112 +2,154 @@ package fleets
 
 import (
 	"bufio"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"net/http"
-	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 
-	"github.com/muster/muster/sim/fleet"
-	"github.com/muster/muster/sim/loadtest"
+	"github.com/muster/muster/sim/fleetreport"
 	"github.com/muster/muster/sim/record"
-	"github.com/muster/muster/sim/scenario"
-	"github.com/muster/muster/sim/workers"
 )
 
 // Of "make fleet-workers"; the defaults are for a test.
 var (
 	workersDevices = flag.Int("workers-devices", 60, "devices of TestFleetWorkers")
-	workersLength  = flag.Duration("workers-length", 14*time.Second, "how long they publish")
+	workersLength  = flag.Duration("workers-length", 18*time.Second, "how long they publish")
 )
 
-// workersSeed is that of the devices' keys.
-const workersSeed = 7
+// patience is for what must come in the end, on a machine that is busy.
+const patience = 2 * time.Minute
 
-// TestFleetWorkers runs a fleet on three workers, each a process of its own, against
-// a cloud in another one. One worker is killed under load. The report has its
-// devices taken over, and adds up to what the cloud has counted.
+// TestFleetWorkers runs a fleet on three workers against a cloud, each a process of
+// its own. One worker is killed under load, and then the coordinator, which is
+// started again. The report has the worker's devices taken over, and adds up to what
+// the cloud has counted.
 func TestFleetWorkers(t *testing.T) {
-	s := natsServer(t)
-	cloud := startCloud(t, t.TempDir())
+	devices := uint64(*workersDevices)
+	url := natsServer(t).ClientURL()
+	dir := t.TempDir()
+	cloud := startCloud(t, filepath.Join(dir, "cloud"))
+	every := time.Second
+	if devices > 500 {
+		every = 10 * time.Second
+	}
+	file := filepath.Join(dir, "workers.yaml")
 	text := fmt.Sprintf(`
 name: workers
 groups:
-  - {name: borons, devices: %d, profiles: boron@6.2.0, publish: [{event: temp, every: 1s}]}
+  - {name: borons, devices: %d, profiles: boron@6.2.0, publish: [{event: temp, every: %s}]}
 phases:
   - {name: arrive, duration: 3s, arrive: {rate: %d/s}}
   - {name: publish, duration: %s}
 thresholds: [share(online) == 100%%]
-`, *workersDevices, max(1, *workersDevices/2), *workersLength)
-	sc, err := scenario.Read("workers.yaml", []byte(text))
-	if err != nil {
+`, devices, every, max(1, devices/2), *workersLength)
+	if devices > 500 {
+		text = strings.Replace(text, fmt.Sprintf("duration: 3s, arrive: {rate: %d/s}", devices/2), fmt.Sprintf("duration: %ds, arrive: {rate: 150/s}", devices/100), 1)
+	}
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	register(t, cloud, sc)
-	list := make(map[string]*process)
+	public := filepath.Join(dir, "fleet.jsonl")
+	run(t, "fleet", "keys", file, "--keys", "seed:7", "--register", public)
+	run(t, "cloud", "device", "import", public, "--data", cloud.data)
+
+	workers := make(map[string]*process)
 	for _, name := range []string{"a", "b", "c"} {
-		list[name] = start(t, io.Discard, "fleet", "worker", "--nats", s.ClientURL(), "--name", name)
+		workers[name] = start(t, io.Discard, "fleet", "worker", "--nats", url, "--name", name)
 	}
-	b, err := workers.Dial(t.Context(), workers.Server{URL: s.ClientURL()}, "test", func(string) {})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer b.Close()
 	heard := cloud.hear(t, "temp")
-	sink := &killSink{when: uint64(*workersDevices), victim: list["b"]}
-	f := &workers.Fleet{
-		ID: "test", Scenario: sc, File: "workers.yaml", Keys: workers.KeySource{From: fmt.Sprintf("seed:%d", workersSeed)},
-		Cloud: cloud.forFleet(t), Seed: 5, Muster: workers.Version(), Sink: sink, Workers: 3, Lease: 4 * time.Second,
-		Say: func(text string) { t.Log(text) },
+	out := filepath.Join(dir, "out")
+	_, tcpPort, _ := strings.Cut(cloud.tcp, ":")
+	args := []string{
+		"fleet", "run", file, "--nats", url, "--run-id", "test", "--workers", "3", "--lease", "4s", "--keys", "seed:7",
+		"--cloud", cloud.udp, "--tcp-port", tcpPort, "--cloud-key", cloud.data, "--out", out, "--seed", "5", "--view", "lines",
 	}
-	r, done, err := f.Run(t.Context(), b)
+	coordinator := start(t, io.Discard, args...)
+	eventually(t, "events of all devices", func() bool {
+		if coordinator.ended() {
+			t.Fatal("the coordinator ended by itself")
+		}
+		return heard.count() >= 2*devices
+	})
+	workers["b"].kill()
+	coordinator.kill()
+	coordinator = start(t, io.Discard, args...)
+	eventually(t, "the end of the run", coordinator.ended)
+	if code := coordinator.cmd.ProcessState.ExitCode(); code != 0 && code != 3 { // 3: this machine is busy
+		t.Errorf("exit code %d", code)
+	}
+	r, samples, err := record.Load(out)
 	if err != nil {
 		t.Fatal(err)
 	}
-	done()
 	report := ""
 	for _, n := range r.Notes {
 		report += fmt.Sprintf("%v %s: %s (%d)\n", n.At.Round(time.Millisecond), n.Kind, n.Text, n.Count)
 	}
-	t.Log(report)
 	all := r.Sum("", "")
-	t.Log(all.Counts, all.Errors, r.Levels, r.Verdict, r.Why)
-	if !strings.Contains(report, "which worker b had, is taken over by worker") || !strings.Contains(report, "never arrived") {
+	t.Logf("%s\n%v %v %v: %s\n%s", coordinator.said(), all.Counts, r.Levels, r.Verdict, r.Why, report)
+	if strings.Count(report, "which worker b had, is taken over by worker") == 0 || !strings.Contains(report, "never arrived") {
 		t.Error("nothing says that the killed worker's devices were taken over, or what is missing")
 	}
-	if len(r.Hosts) != 3 || r.Levels["borons"][record.Online] != int64(*workersDevices) {
-		t.Errorf("%d hosts, at the end %v", len(r.Hosts), r.Levels)
+	if len(r.Hosts) != 3 || r.Levels["borons"][record.Online] != int64(devices) {
+		t.Errorf("hosts %v, at the end %v", r.Hosts, r.Levels)
+	}
+	if page, err := os.ReadFile(filepath.Join(out, fleetreport.File)); err != nil || !strings.Contains(string(page), "taken over") {
+		t.Errorf("the page tells nothing of it: %v", err)
+	}
+	var sum record.Tally
+	for i := range samples {
+		sum.Add(&samples[i].Tally)
+	}
+	if sum.Counts[record.Published] != all.Counts[record.Published] || sum.Traffic() != all.Traffic() {
+		t.Error("the samples do not add up to the run")
 	}
 	// The cloud knows better what the killed worker did in the interval that it did
 	// not live to tell of: a third of the devices, for a second or two.
-	events, hellos := heard(), cloud.metric(t, "muster_cloud_hellos_total")
+	events, hellos := heard.end(), cloud.metric(t, "muster_cloud_hellos_total")
 	told, sessions := all.Counts[record.Published], all.Counts[record.Handshakes]+all.Counts[record.Resumes]
-	slack := uint64(*workersDevices)
 	t.Logf("events: %d told, %d heard from the cloud; sessions: %d told, %d counted by the cloud", told, events, sessions, hellos)
-	if told > events || events > told+slack {
+	if told > events || events > told+devices {
 		t.Errorf("the report has %d events acknowledged, and the cloud passed on %d", told, events)
 	}
-	if sessions > hellos || hellos > sessions+slack || sessions < slack*4/3 {
+	if sessions > hellos || hellos > sessions+devices || sessions < devices*4/3 {
 		t.Errorf("the report has %d sessions, and the cloud counted %d", sessions, hellos)
+	}
+}
+
+// eventually waits until something is so.
+func eventually(t *testing.T, what string, so func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience + *workersLength + time.Duration(*workersDevices)*20*time.Millisecond); !so(); {
+		if time.Now().After(end) {
+			t.Fatalf("%s: it does not come", what)
+		}
+		time.Sleep(50 * time.Millisecond) // another process does it
 	}
 }
 
 var tokenLine = regexp.MustCompile(`token: (\S+)`)
 
-// hear counts the events of a name that the cloud passes on, until the result is
-// called.
-func (c cloudProcess) hear(t *testing.T, name string) (heard func() uint64) {
+// An ear counts events of a name that a cloud passes on.
+type ear struct {
+	n    atomic.Uint64
+	body io.Closer
+	done chan struct{}
+}
+
+func (c cloudProcess) hear(t *testing.T, name string) *ear {
 	t.Helper()
 	login, err := os.ReadFile(filepath.Join(c.data, "login.txt"))
 	if err != nil {
@@ -126,41 +168,26 @@ func (c cloudProcess) hear(t *testing.T, name string) (heard func() uint64) {
 	if err != nil || answer.StatusCode != http.StatusOK {
 		t.Fatal(answer, err)
 	}
-	var n atomic.Uint64
-	done := make(chan struct{})
+	e := &ear{body: answer.Body, done: make(chan struct{})}
 	go func() {
-		defer close(done)
+		defer close(e.done)
 		for lines := bufio.NewScanner(answer.Body); lines.Scan(); {
 			if lines.Text() == "event: "+name {
-				n.Add(1)
+				e.n.Add(1)
 			}
 		}
 	}()
-	return func() uint64 {
-		_ = answer.Body.Close()
-		<-done
-		return n.Load()
-	}
+	return e
 }
 
-// A killSink kills a worker when so many devices have come online and published.
-type killSink struct {
-	mu        sync.Mutex
-	when      uint64
-	published uint64
-	victim    *process
-	once      sync.Once
-}
+func (e *ear) count() uint64 { return e.n.Load() }
 
-func (k *killSink) Sample(s *record.Sample) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.published += s.Counts[record.Published]; k.published > 2*k.when {
-		k.once.Do(k.victim.kill)
-	}
+// end ends the listening and returns how many there were.
+func (e *ear) end() uint64 {
+	_ = e.body.Close()
+	<-e.done
+	return e.n.Load()
 }
-
-func (k *killSink) Note(record.Note) {}
 
 // natsServer starts a server with JetStream in this process.
 func natsServer(t *testing.T) *server.Server {
@@ -173,41 +200,10 @@ func natsServer(t *testing.T) *server.Server {
 	}
 	s.Start()
 	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(time.Minute) {
+	if !s.ReadyForConnections(patience) {
 		t.Fatal("the NATS server does not start")
 	}
 	return s
-}
-
-// register brings the public keys of a scenario's devices to a cloud.
-func register(t *testing.T, cloud cloudProcess, s *scenario.Scenario) {
-	t.Helper()
-	profiles, err := s.Profiles()
-	if err != nil {
-		t.Fatal(err)
-	}
-	keys, mark := fleet.SeededKeys(workersSeed, 0), fleet.SeededMark(workersSeed)
-	var list []fleet.Member
-	for i := range s.Devices() {
-		list = append(list, fleet.Member{ID: fleet.ID(mark, i), Profile: profiles(i)})
-	}
-	file := filepath.Join(t.TempDir(), "fleet.jsonl")
-	if err := keys.ExportPublic(file, list, nil); err != nil {
-		t.Fatal(err)
-	}
-	run(t, "cloud", "device", "import", file, "--data", cloud.data)
-}
-
-// forFleet is what devices must know of the cloud.
-func (c cloudProcess) forFleet(t *testing.T) loadtest.Cloud {
-	t.Helper()
-	var keys fleet.CloudKeys
-	if err := keys.Load(c.data); err != nil {
-		t.Fatal(err)
-	}
-	return loadtest.Cloud{
-		Name: c.udp, UDP: netip.MustParseAddrPort(c.udp), TCP: netip.MustParseAddrPort(c.tcp), EC: keys.EC, RSA: keys.RSA,
-	}
 }
 
 // metric returns what the cloud tells Prometheus.
@@ -231,4 +227,28 @@ func (c cloudProcess) metric(t *testing.T, name string) uint64 {
 		t.Fatal(err)
 	}
 	return uint64(n)
+}
+
+// TestWorkerThatFindsNothing ends when it was told how long to wait.
+func TestWorkerThatFindsNothing(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for args, want := range map[string]string{
+		"--nats " + natsServer(t).ClientURL() + " --wait 100ms": "start one with",
+		"--nats nats://127.0.0.1:1":                             "no NATS server answers there",
+		"--nats nats://127.0.0.1:1 --name a.b":                  "letters, digits",
+		"--nats nats://127.0.0.1:1 --source here":               "IP address",
+		"--nats nats://127.0.0.1:1 --secret-file /nowhere":      "secret",
+		"": "NATS_URL",
+	} {
+		cmd := exec.CommandContext(t.Context(), self, append([]string{"fleet", "worker"}, strings.Fields(args)...)...)
+		cmd.Env = append(os.Environ(), beMuster+"=1", "NATS_URL=")
+		out, err := cmd.CombinedOutput()
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) || !strings.Contains(string(out), want) {
+			t.Errorf("%s: %v, says %s", args, err, out)
+		}
+	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/muster/muster/sim/fleet"
 	"github.com/muster/muster/sim/fleetcompare"
 	"github.com/muster/muster/sim/fleetreport"
+	"github.com/muster/muster/sim/workers"
 )
 
 // The exit codes of the commands.
@@ -93,7 +94,7 @@ func Command(more ...*cobra.Command) *cobra.Command {
 	f.DurationVar(&s.duration, "duration", time.Minute, "how long to run; 0: until interrupted")
 	f.DurationVar(&s.publish, "publish", 0, "how often each device publishes an event; 0: never")
 	cmd.MarkFlagsMutuallyExclusive("profile", "mix")
-	cmd.AddCommand(runCommand(), checkCommand(), keysCommand(), fleetreport.Command(), fleetcompare.Command())
+	cmd.AddCommand(runCommand(), checkCommand(), keysCommand(), workers.WorkerCommand(), fleetreport.Command(), fleetcompare.Command())
 	cmd.AddCommand(more...)
 	return cmd
 }

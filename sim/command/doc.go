@@ -9,6 +9,7 @@
 //	preflight.go  what of this machine will not do for a run
 //	run.go        a run, and its exit code
 //	watch.go      who watches it: screen, record, report, metrics, lines
+//	workers.go    the same on many machines
 //	summary.go    what is said in the end
 //	preview.go    what a scenario would do, drawn
 //

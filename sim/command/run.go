@@ -84,7 +84,8 @@ func redacted(args []string) []string {
 			a = a[:at] + seedPrefix + "…"
 		}
 		if u, err := url.Parse(a[strings.Index(a, "=")+1:]); err == nil && u.User != nil {
-			a = a[:strings.Index(a, "=")+1] + u.Redacted()
+			u.User = url.User("xxxxx") // a name alone is a token of NATS
+			a = a[:strings.Index(a, "=")+1] + u.String()
 		}
 		list[i] = a
 	}

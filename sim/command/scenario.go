@@ -57,6 +57,8 @@ func runCommand() *cobra.Command {
   muster fleet keys storm.yaml --keys-out fleet --register $D/devices
   muster fleet run storm.yaml --keys fleet --cloud 127.0.0.1 --cloud-key $D --out out/storm
                                   with keys that are kept, and a record
+  muster fleet run storm.yaml … --keys seed:7 --nats nats://bench:4222
+                                  on the workers that wait there
   muster fleet run storm.yaml … --devices 10000
                                   ten thousand devices, in the proportions of the file`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -68,10 +70,16 @@ func runCommand() *cobra.Command {
 				if s.cloud == "" {
 					return &fleet.UsageError{Err: errors.New("no cloud to connect to: give --cloud HOST; \"muster fleet check\" shows what a scenario does")}
 				}
-				if err := s.checkCloud(); err != nil {
-					return &fleet.UsageError{Err: err}
+				for _, check := range []func() error{s.checkWorkers, s.checkCloud} {
+					if err := check(); err != nil {
+						return &fleet.UsageError{Err: err}
+					}
 				}
-				return s.run(ctx, job{scenario: sc, folder: filepath.Dir(args[0])}, cmd.OutOrStdout(), say)
+				j := job{scenario: sc, folder: filepath.Dir(args[0])}
+				if s.workers.URL != "" {
+					return s.onWorkers(ctx, j, filepath.Base(args[0]), cmd.OutOrStdout(), say)
+				}
+				return s.run(ctx, j, cmd.OutOrStdout(), say)
 			})
 		},
 		ValidArgsFunction: yamlFiles,
@@ -81,6 +89,7 @@ func runCommand() *cobra.Command {
 	cmd.Flags().IntVar(&s.devices, "devices", 0, "how many devices in all, in the proportions of the scenario (default: those of the scenario)")
 	cmd.Flags().StringVar(&s.api, "api", "", "base of the cloud's REST API, for callers and campaigns (default: http://HOST:8080)")
 	cmd.Flags().StringVar(&s.tokenFile, "token-file", "", "file with an access token for the API, such as DATA/login.txt of the reference cloud (default: the variable "+tokenVariable+")")
+	s.workers.Register(cmd.Flags())
 	return cmd
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/muster/muster/sim/fleet"
 	"github.com/muster/muster/sim/profile"
 	"github.com/muster/muster/sim/scenario"
+	"github.com/muster/muster/sim/workers"
 )
 
 // settings are what the flags of the commands say.
@@ -27,6 +28,7 @@ type settings struct {
 	sources        []string
 	seed           uint64
 	watchFlags
+	workers workers.RunFlags
 	// Of the run without a scenario.
 	profiles          []string
 	mix               bool

@@ -6,25 +6,53 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/muster/muster/sim/device"
+	"github.com/muster/muster/sim/profile"
 )
 
-// LoadPart reads some of what Save wrote: count devices from number first on. What is
-// not there is missing from the list.
-func LoadPart(dir string, first, count int) (*Keys, []Member, error) {
-	list, err := readList(filepath.Join(dir, listFile), first+count)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, nil, fmt.Errorf("fleet: %s has no %s: make the keys with --keys-out", dir, listFile)
-	case err != nil:
-		return nil, nil, err
-	case len(list) < first+count:
-		return nil, nil, fmt.Errorf("fleet: %s has the keys of %d devices, and the last one that is wanted is number %d: make more with --keys-out", dir, len(list), first+count)
+// LoadList reads which devices a folder has keys for, without the keys.
+func LoadList(dir string) ([]Member, error) {
+	list, err := readList(filepath.Join(dir, listFile), 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("fleet: %s has no %s: make the keys with --keys-out", dir, listFile)
 	}
-	list = list[first:]
+	return list, err
+}
+
+// LoadKeysOf reads the keys of some of the devices of a folder.
+func LoadKeysOf(dir string, list []Member) (*Keys, error) {
 	k := NewKeys(0)
-	return k, list, k.load(dir, list)
+	return k, k.load(dir, list)
+}
+
+// Pick finds n devices of given kinds in a list: of each kind in the order of the
+// list. The error says what is missing.
+func Pick(list []Member, n int, kind func(i int) *profile.Profile) ([]Member, error) {
+	byKind := make(map[string][]Member)
+	for _, m := range list {
+		byKind[m.Profile.String()] = append(byKind[m.Profile.String()], m)
+	}
+	picked := make([]Member, n)
+	missing := make(map[string]int)
+	for i := range picked {
+		name := kind(i).String()
+		if have := byKind[name]; len(have) > 0 {
+			picked[i], byKind[name] = have[0], have[1:]
+		} else {
+			missing[name]++
+		}
+	}
+	var kinds []string
+	for name, n := range missing {
+		kinds = append(kinds, fmt.Sprintf("%d of %s", n, name))
+	}
+	if slices.Sort(kinds); len(kinds) > 0 {
+		return nil, fmt.Errorf("there are too few keys: missing are %s", strings.Join(kinds, ", "))
+	}
+	return picked, nil
 }
 
 // MakePartRSA is MakeRSA for some of the devices of a fleet whose keys are seeded:

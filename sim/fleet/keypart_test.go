@@ -34,25 +34,41 @@ func TestKeysOfParts(t *testing.T) {
 	}
 }
 
-func TestLoadPart(t *testing.T) {
-	dir := t.TempDir() + "/keys"
-	boron, err := profile.Lookup("boron@6.2.0")
-	if err != nil {
-		t.Fatal(err)
+// Devices of a scenario are found among those of a folder, and only their keys read.
+func TestPickFromFolder(t *testing.T) {
+	kinds := make([]*profile.Profile, 2)
+	for i, name := range []string{"boron@6.2.0", "argon@6.2.0"} {
+		var err error
+		if kinds[i], err = profile.Lookup(name); err != nil {
+			t.Fatal(err)
+		}
 	}
+	dir := t.TempDir() + "/keys"
 	k := SeededKeys(4, 0)
 	var list []Member
 	for i := range 4 {
-		list = append(list, Member{ID: ID(9, i), Profile: boron})
+		list = append(list, Member{ID: ID(9, i), Profile: kinds[i/2]}) // two of each
 	}
 	if err := k.Save(dir, list); err != nil {
 		t.Fatal(err)
 	}
-	part, members, err := LoadPart(dir, 1, 2)
-	if err != nil || len(members) != 2 || members[0].ID != list[1].ID || !bytes.Equal(part.Public(list[2].ID), k.Public(list[2].ID)) {
-		t.Errorf("%v, %v", members, err)
+	all, err := LoadList(dir)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if _, _, err := LoadPart(dir, 2, 3); err == nil || !strings.Contains(err.Error(), "keys of 4 devices") {
-		t.Errorf("beyond the end: %v", err)
+	inTurn := func(i int) *profile.Profile { return kinds[i%2] }
+	picked, err := Pick(all, 4, inTurn)
+	if err != nil || picked[0].ID != list[0].ID || picked[1].ID != list[2].ID || picked[2].ID != list[1].ID {
+		t.Fatalf("%v, %v", picked, err)
+	}
+	part, err := LoadKeysOf(dir, picked[1:3])
+	if err != nil || !bytes.Equal(part.Public(list[2].ID), k.Public(list[2].ID)) {
+		t.Errorf("another key, or %v", err)
+	}
+	if _, err := Pick(all, 6, inTurn); err == nil || !strings.Contains(err.Error(), "1 of argon@6.2.0, 1 of boron@6.2.0") {
+		t.Errorf("too few: %v", err)
+	}
+	if _, err := LoadList(t.TempDir()); err == nil || !strings.Contains(err.Error(), "--keys-out") {
+		t.Errorf("no folder of keys: %v", err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/netip"
 	"os"
 	"os/signal"
@@ -32,6 +33,10 @@ type NATSFlags struct {
 // Register adds the flags.
 func (n *NATSFlags) Register(f *pflag.FlagSet, use string) {
 	f.StringVar(&n.URL, "nats", "", use+": nats://HOST:4222, several with commas (default: $NATS_URL)")
+	n.others(f)
+}
+
+func (n *NATSFlags) others(f *pflag.FlagSet) {
 	f.StringVar(&n.Creds, "nats-creds", "", "file with credentials for NATS, if they are not in the URL")
 	f.StringVar(&n.CA, "nats-ca", "", "file with the certificate authority of the NATS server, if it is not a public one")
 	f.StringVar(&n.SecretFile, "secret-file", "", "file with a secret that the coordinator and its workers share, 16 bytes or more: others are refused")
@@ -52,6 +57,49 @@ func (n *NATSFlags) Secret() (Secret, error) {
 		return nil, nil
 	}
 	return LoadSecret(n.SecretFile)
+}
+
+// RunFlags are those of "muster fleet run" about workers.
+type RunFlags struct {
+	NATSFlags
+	ID             string
+	Workers, Parts int
+	Wait, Lease    time.Duration
+}
+
+// Register adds the flags.
+func (r *RunFlags) Register(f *pflag.FlagSet) {
+	f.StringVar(&r.URL, "nats", "", "run on the workers of this NATS server (muster fleet worker): nats://HOST:4222, several with commas")
+	r.others(f)
+	f.StringVar(&r.ID, "run-id", "", "with --nats: id of the run, with which it goes on when this process was killed (default: of the scenario's name and the time)")
+	f.IntVar(&r.Workers, "workers", 0, "with --nats: wait for so many workers (default: until there is room for all devices)")
+	f.DurationVar(&r.Wait, "worker-wait", time.Minute, "with --nats: how long workers may take to come")
+	f.IntVar(&r.Parts, "parts", 0, "with --nats: into how many parts to cut the fleet (default: four for each worker at most)")
+	f.DurationVar(&r.Lease, "lease", plan.DefaultLease, "with --nats: how long a silent worker keeps its devices")
+}
+
+// Check refuses what cannot work.
+func (r *RunFlags) Check() error {
+	switch {
+	case r.URL == "" && (r.ID != "" || r.Workers != 0 || r.Parts != 0 || r.SecretFile != ""):
+		return errors.New("--run-id, --workers, --parts and --secret-file are for runs with --nats URL")
+	case r.ID != "" && !plan.ValidName(r.ID):
+		return fmt.Errorf("--run-id %q: want up to 64 letters, digits, _ and -", r.ID)
+	case r.Workers < 0 || r.Parts < 0 || r.Wait < 0:
+		return errors.New("--workers, --parts and --worker-wait must not be negative")
+	case r.Lease < leaseLeast:
+		return fmt.Errorf("--lease %v: want %v or more, or every hiccup costs a worker its devices", r.Lease, leaseLeast)
+	}
+	return nil
+}
+
+// leaseLeast is the shortest lease that makes sense.
+const leaseLeast = 2 * time.Second
+
+// RunID makes the id of a run of a scenario that began at a time.
+func RunID(name string, at time.Time) string {
+	name = strings.Trim(notInNames.ReplaceAllString(strings.ToLower(name), "-"), "-_")
+	return strings.Trim(fmt.Sprintf("%.40s-%s", name, at.UTC().Format("20060102-150405")), "-")
 }
 
 const longWorker = `Wait for runs of "muster fleet run --nats", and run a part of their devices.
@@ -154,6 +202,11 @@ func work(ctx context.Context, n *NATSFlags, c WorkerConfig, sources []string, s
 	} else {
 		c.Sockets = min(c.Sockets, c.Capacity)
 	}
+	if os.Getenv("GOGC") == "" {
+		// Memory is there to be used: collecting garbage takes time from devices.
+		debug.SetGCPercent(gcPercent)
+		debug.SetMemoryLimit(memoryLimit(c.Host.Memory))
+	}
 	b, err := Dial(ctx, n.Server, "muster fleet worker "+c.Name, c.Say)
 	if err != nil {
 		return err
@@ -190,6 +243,17 @@ func capacity(memory uint64) int {
 		return 100_000
 	}
 	return int(min(memory/2/deviceMemory, capacityMost))
+}
+
+// gcPercent is how much memory may be garbage, in percent of what is in use.
+const gcPercent = 400
+
+// memoryLimit is from where on garbage is collected at once, in bytes.
+func memoryLimit(memory uint64) int64 {
+	if memory == 0 {
+		return math.MaxInt64
+	}
+	return int64(memory / 2)
 }
 
 // Version is that of the program. Programs built of other sources have another one,

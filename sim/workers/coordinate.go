@@ -37,8 +37,10 @@ type Run struct {
 	Progress func(plan.Status)
 }
 
-// A Beginner hears when the first phase begins or began.
-type Beginner interface{ Begun(at time.Time) }
+// A Beginner hears when the first phase begins or began, and who takes part by then.
+type Beginner interface {
+	Begun(at time.Time, hosts []record.Host)
+}
 
 // Outcome is what became of a run.
 type Outcome struct {
@@ -100,9 +102,13 @@ func Coordinate(ctx context.Context, b *Bus, r Run) (*Outcome, error) {
 		r.Plan.Every = time.Second
 	}
 	if r.Secret != nil {
+		object := r.Plan.Object
 		r.Plan.Object = func(h *plan.Hello) string {
 			if !r.Secret.proves(h) {
 				return "it does not know the secret of the workers: give it the coordinator's --secret-file"
+			}
+			if object != nil {
+				return object(h)
 			}
 			return ""
 		}
@@ -315,7 +321,7 @@ func (c *coordinator) setBegan(at time.Time) {
 	}
 	c.began = at
 	if b, ok := c.run.Sink.(Beginner); ok {
-		b.Begun(at)
+		b.Begun(at, c.machine.Hosts())
 	}
 }
 

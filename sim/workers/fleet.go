@@ -1,12 +1,16 @@
 package workers
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"os"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/muster/muster/protocol/dtls"
@@ -25,7 +29,7 @@ type Fleet struct {
 	Cloud    loadtest.Cloud
 	Keys     KeySource
 	Files    map[string][]byte // that the scenario names
-	Seed     uint64            // of the load; not 0
+	Seed     uint64            // of the load; 0: that of the scenario, or what follows from the ID
 	Secret   Secret            // of the workers; nil: none
 
 	// Workers, Parts, Wait, Prepare, Lease and Patience are those of plan.Options and
@@ -33,11 +37,10 @@ type Fleet struct {
 	Workers, Parts                 int
 	Wait, Prepare, Lease, Patience time.Duration
 
-	Muster   string   // version of the program
-	Command  []string // that repeats it, without secrets
-	Sink     loadtest.Sink
-	Say      func(string)
-	Progress func(plan.Status)
+	Muster  string   // version of the program
+	Command []string // that repeats it, without secrets
+	// Sink hears of the run as it goes on, and before that of what it waits for.
+	Sink loadtest.Sink
 }
 
 // Run runs the fleet on the workers of a server, and brings what they measured
@@ -48,15 +51,15 @@ func (f *Fleet) Run(ctx context.Context, b *Bus) (r *record.Run, clear func(), e
 	if err != nil {
 		return nil, nil, err
 	}
-	book := &book{fleet: f, run: &record.Run{}, levels: make(map[string]map[string]map[record.Level]int64)}
+	book := &book{fleet: f, sink: &locked{sink: f.Sink}, run: &record.Run{}, levels: make(map[string]map[string]map[record.Level]int64)}
 	o, err := Coordinate(ctx, b, Run{
 		ID: f.ID, Job: job, Digest: f.digest(), Name: f.Scenario.Name, Secret: f.Secret, Patience: f.Patience,
 		Plan: plan.Options{
 			Devices: f.Scenario.Devices(), Length: f.Scenario.Duration(), Every: f.Scenario.Every(), Drain: f.Scenario.Patience(),
 			Version: f.Muster, Parts: f.Parts, Workers: f.Workers, PerSocket: f.perSocket(),
-			Wait: f.Wait, Prepare: f.Prepare, Lease: f.Lease, Lead: f.lead(),
+			Wait: f.Wait, Prepare: f.Prepare, Lease: f.Lease, Object: f.object,
 		},
-		Sink: book, Say: f.Say, Progress: f.Progress,
+		Sink: book, Say: book.say, Progress: book.progress,
 	})
 	if err != nil {
 		return nil, nil, err
@@ -65,22 +68,33 @@ func (f *Fleet) Run(ctx context.Context, b *Bus) (r *record.Run, clear func(), e
 	return book.run, o.Clear, nil
 }
 
+// seed is that of the load. It must be the same when a coordinator goes on with a run.
+func (f *Fleet) seed() uint64 {
+	if n := cmp.Or(f.Seed, f.Scenario.Seed); n != 0 {
+		return n
+	}
+	h := sha256.Sum256([]byte(f.ID))
+	return binary.LittleEndian.Uint64(h[:])>>16 | 1 // short enough to type
+}
+
+// object says why a worker cannot have devices of this fleet, "" when it can.
+func (f *Fleet) object(h *plan.Hello) string {
+	if here, err := os.Hostname(); !f.perSocket() && err == nil && h.Host.Name != here {
+		return fmt.Sprintf("the cloud is at a loopback address of %s, which is another machine: give --cloud an address that the workers reach", here)
+	}
+	return ""
+}
+
 // perSocket reports whether each device needs a socket of its own.
 func (f *Fleet) perSocket() bool {
 	udp, tcp := f.Cloud.UDP.Addr(), f.Cloud.TCP.Addr()
 	return udp.IsValid() && !udp.IsLoopback() || tcp.IsValid() && !tcp.IsLoopback()
 }
 
-// lead is how long before the first phase it is told when that begins: workers make
-// some 200,000 devices a second meanwhile.
-func (f *Fleet) lead() time.Duration {
-	return 2*time.Second + time.Duration(f.Scenario.Devices())*5*time.Microsecond
-}
-
 // job is what the workers get.
 func (f *Fleet) job() ([]byte, error) {
 	j := Job{
-		Scenario: f.Scenario.Source(), File: f.File, Seed: f.Seed, Keys: f.Keys, Files: f.Files,
+		Scenario: f.Scenario.Source(), File: f.File, Devices: f.Scenario.Devices(), Seed: f.seed(), Keys: f.Keys, Files: f.Files,
 		Cloud: JobCloud{Name: f.Cloud.Name, UDP: f.Cloud.UDP, TCP: f.Cloud.TCP, API: f.Cloud.API, Token: f.Cloud.Token},
 	}
 	if f.Cloud.EC != nil {
@@ -106,7 +120,7 @@ const jobMost = 700 << 10
 // digest tells whether two runs are the same. It holds nothing secret.
 func (f *Fleet) digest() string {
 	h := sha256.New()
-	fmt.Fprintln(h, f.Scenario.Source(), f.Cloud.UDP, f.Cloud.TCP, f.Cloud.API, f.Scenario.Devices())
+	fmt.Fprintln(h, f.Scenario.Source(), f.Cloud.UDP, f.Cloud.TCP, f.Cloud.API, f.Scenario.Devices(), f.seed())
 	names := make([]string, 0, len(f.Files))
 	for name := range f.Files {
 		names = append(names, name)
@@ -121,16 +135,42 @@ func (f *Fleet) digest() string {
 // A book makes the record of a run of what the workers measured.
 type book struct {
 	fleet  *Fleet
+	sink   *locked
 	run    *record.Run
+	status string                                       // that was told
 	levels map[string]map[string]map[record.Level]int64 // by group and worker
 }
 
 // Begun implements Beginner.
-func (b *book) Begun(at time.Time) {
+func (b *book) Begun(at time.Time, hosts []record.Host) {
 	f := b.fleet
-	b.run = loadtest.Describe(&loadtest.Options{Scenario: f.Scenario, Cloud: f.Cloud, Seed: f.Seed, Began: at, Muster: f.Muster, Command: f.Command})
-	if s, ok := f.Sink.(loadtest.Beginner); ok {
-		s.Begin(b.run)
+	b.run = loadtest.Describe(&loadtest.Options{Scenario: f.Scenario, Cloud: f.Cloud, Seed: f.seed(), Began: at, Muster: f.Muster, Command: f.Command})
+	b.run.Hosts = hosts
+	b.sink.Begin(b.run)
+}
+
+// say tells those who watch what happens besides the run.
+func (b *book) say(text string) { b.sink.Note(record.Note{Kind: "worker", Text: text}) }
+
+// progress tells them what the run waits for, whenever that changes.
+func (b *book) progress(st plan.Status) {
+	text := ""
+	switch st.Stage {
+	case plan.Gathering:
+		text = fmt.Sprintf("waiting for workers: there are %d, with room for %d of %d devices", st.Workers, st.Room, b.fleet.Scenario.Devices())
+		if w := b.fleet.Workers; w > 0 {
+			text = fmt.Sprintf("waiting for workers: there are %d of %d, with room for %d of %d devices", st.Workers, w, st.Room, b.fleet.Scenario.Devices())
+		}
+	case plan.Preparing:
+		text = fmt.Sprintf("%d of %d parts are ready", st.Ready, st.Parts)
+		if st.Ready > 0 && st.Ready < st.Parts { // the first and the last will do
+			return
+		}
+	default: // the samples tell
+	}
+	if text != "" && text != b.status {
+		b.status = text
+		b.say(text)
 	}
 }
 
@@ -143,13 +183,13 @@ func (b *book) Sample(s *record.Sample) {
 		}
 		b.levels[s.Group][s.Worker] = s.Levels
 	}
-	b.fleet.Sink.Sample(s)
+	b.sink.Sample(s)
 }
 
 // Note implements Sink.
 func (b *book) Note(n record.Note) {
 	b.run.Notes = append(b.run.Notes, n)
-	b.fleet.Sink.Note(n)
+	b.sink.Note(n)
 }
 
 // finish completes and judges the record.
@@ -169,4 +209,30 @@ func (b *book) finish(o *Outcome) {
 		loadtest.Cut(r, o.Length)
 	}
 	scenario.Judge(b.fleet.Scenario, r)
+}
+
+// A locked sink may be told things by several goroutines.
+type locked struct {
+	mu   sync.Mutex
+	sink loadtest.Sink
+}
+
+func (l *locked) Begin(r *record.Run) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if b, ok := l.sink.(loadtest.Beginner); ok {
+		b.Begin(r)
+	}
+}
+
+func (l *locked) Sample(s *record.Sample) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.sink.Sample(s)
+}
+
+func (l *locked) Note(n record.Note) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.sink.Note(n)
 }

@@ -26,6 +26,7 @@ import (
 type Job struct {
 	Scenario string    `json:"scenario"` // the text of the file
 	File     string    `json:"file"`     // its name
+	Devices  int       `json:"devices"`  // as many, in the proportions of the file
 	Seed     uint64    `json:"seed"`     // of the load
 	Cloud    JobCloud  `json:"cloud"`
 	Keys     KeySource `json:"keys"`
@@ -44,7 +45,7 @@ type JobCloud struct {
 	Token string         `json:"token,omitempty"`
 }
 
-// cloudOf returns the cloud for a run.
+// cloud returns it for a run.
 func (c *JobCloud) cloud() (loadtest.Cloud, error) {
 	out := loadtest.Cloud{Name: c.Name, UDP: c.UDP, TCP: c.TCP, API: c.API, Token: c.Token}
 	if len(c.EC) > 0 {
@@ -90,6 +91,11 @@ func (h *Hands) Prepare(ctx context.Context, payload []byte, part plan.Part) (Pr
 	if err != nil {
 		return nil, err
 	}
+	if s.Devices() != job.Devices {
+		if err := s.Scale(job.Devices); err != nil {
+			return nil, err
+		}
+	}
 	cloud, err := job.Cloud.cloud()
 	if err != nil {
 		return nil, err
@@ -102,11 +108,21 @@ func (h *Hands) Prepare(ctx context.Context, payload []byte, part plan.Part) (Pr
 	if err != nil {
 		return nil, err
 	}
-	p := &handsPart{hands: h, part: part, options: loadtest.Options{
+	o := loadtest.Options{
 		Scenario: s, Part: loadtest.Part{First: part.First, Count: part.Count}, Cloud: cloud, Member: member, Keys: keys,
 		Seed: job.Seed, Sources: h.Sources, Worker: h.Name, Muster: h.Version,
-	}}
-	return p, p.unpack(job.Files)
+		Self: func() *record.Self { return h.read(s.Every()) },
+	}
+	p := &handsPart{}
+	if p.folder, err = unpack(job.Files); err != nil {
+		return nil, err
+	}
+	o.Folder = p.folder
+	if p.ready, err = loadtest.Prepare(o); err != nil {
+		p.clean()
+		return nil, err
+	}
+	return p, nil
 }
 
 func (h *Hands) say(text string) {
@@ -129,58 +145,58 @@ func (h *Hands) read(every time.Duration) *record.Self {
 
 // A handsPart is a part that is ready.
 type handsPart struct {
-	hands   *Hands
-	part    plan.Part
-	options loadtest.Options
+	ready  *loadtest.Ready
+	folder string // with the files of the scenario; "": none
 }
 
-// unpack writes the files that the scenario names to where they are found.
-func (p *handsPart) unpack(files map[string][]byte) error {
+// unpack writes the files that a scenario names to where they are found.
+func unpack(files map[string][]byte) (dir string, err error) {
 	if len(files) == 0 {
-		return nil
+		return "", nil
 	}
-	dir, err := os.MkdirTemp("", "muster-worker-")
-	if err != nil {
-		return fmt.Errorf("making a folder for the files of the scenario: %w", err)
+	if dir, err = os.MkdirTemp("", "muster-worker-"); err != nil {
+		return "", fmt.Errorf("making a folder for the files of the scenario: %w", err)
 	}
-	p.options.Folder = dir
 	for name, data := range files {
-		if !filepath.IsLocal(name) {
-			p.Close()
-			return fmt.Errorf("the scenario's file %q is not in its folder: it cannot go to workers", name)
-		}
 		path := filepath.Join(dir, name)
-		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, data, 0o600)); err != nil {
-			p.Close()
-			return fmt.Errorf("writing a file of the scenario: %w", err)
+		switch {
+		case !filepath.IsLocal(name):
+			err = fmt.Errorf("the scenario's file %q is not in its folder: it cannot go to workers", name)
+		default:
+			err = errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, data, 0o600))
+		}
+		if err != nil {
+			return "", errors.Join(err, os.RemoveAll(dir))
 		}
 	}
-	return nil
+	return dir, nil
+}
+
+func (p *handsPart) clean() {
+	if p.folder != "" {
+		_ = os.RemoveAll(p.folder) // a temporary one
+	}
 }
 
 // Close implements Prepared.
 func (p *handsPart) Close() {
-	if p.options.Folder != "" {
-		_ = os.RemoveAll(p.options.Folder) // a temporary one
-	}
+	_ = p.ready.Close() // nothing has been sent
+	p.clean()
 }
 
 // Run implements Prepared.
 func (p *handsPart) Run(ctx context.Context, began time.Time, sink Sink) error {
-	defer p.Close()
-	o := p.options
-	o.Began, o.Sink = began, sink
-	o.Self = func() *record.Self { return p.hands.read(o.Scenario.Every()) }
+	defer p.clean()
 	run, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(nil)
 	stop := context.AfterFunc(ctx, func() {
-		if cause := context.Cause(ctx); errors.Is(cause, ErrFenced) {
-			cancel(fmt.Errorf("%w: %w", cause, loadtest.ErrAbort))
-		} else {
-			cancel(cause)
+		cause := context.Cause(ctx)
+		if errors.Is(cause, ErrFenced) {
+			cause = fmt.Errorf("%w: %w", cause, loadtest.ErrAbort)
 		}
+		cancel(cause)
 	})
 	defer stop()
-	_, err := loadtest.Run(run, o)
+	_, err := p.ready.Run(run, began, sink)
 	return err
 }

@@ -131,7 +131,7 @@ func (j *job) loop(leave context.Context, watch jetstream.KeyWatcher) (why strin
 		case <-leaving:
 			leaving = nil
 			j.machine.Leave(j.now(), &j.out)
-			end = time.After(3 * j.notice.Lease)
+			end = time.After(flushTime + 3*j.notice.Lease)
 		case <-end:
 			return "the worker ends", nil
 		}
@@ -295,15 +295,28 @@ func (j *job) runPart(ctx context.Context, part plan.Part, l plan.Lease) error {
 	if ctx.Err() != nil {
 		err = nil
 	}
-	// What was measured is kept for as long as the lease can be kept at all, and as
-	// long again.
-	flush, cancel := context.WithTimeout(j.ctx, 2*j.notice.Lease)
+	if errors.Is(context.Cause(ctx), ErrFenced) {
+		// Somebody else has the devices by now. What was measured is told when the server
+		// can be reached again, as long as the run goes on.
+		go j.flush(j.ctx, box, l)
+		return nil
+	}
+	// The part is ours until all is told; if that takes too long, it is lost anyway.
+	flush, cancel := context.WithTimeout(j.ctx, max(flushTime, 2*j.notice.Lease))
 	defer cancel()
-	box.close(flush)
+	j.flush(flush, box, l)
+	return err
+}
+
+// flushTime is how long a part that is over may take to tell what it measured.
+const flushTime = time.Minute
+
+// flush waits until all that was measured is stored.
+func (j *job) flush(ctx context.Context, box *outbox, l plan.Lease) {
+	box.close(ctx)
 	if n := box.left(); n > 0 {
 		j.worker.say(fmt.Sprintf("part %d: %d intervals could not be stored and are lost", l.Part, n))
 	}
-	return err
 }
 
 // measure asks the coordinator what time it is, often at first.

@@ -105,13 +105,8 @@ func (o *outbox) work(ctx context.Context) {
 		o.pending = len(next)
 		closed := o.closed
 		o.mu.Unlock()
-		for i := range next {
-			if !o.send(ctx, next[i]) {
-				return
-			}
-			o.mu.Lock()
-			o.pending--
-			o.mu.Unlock()
+		if !o.send(ctx, next) {
+			return
 		}
 		if len(next) > 0 {
 			continue
@@ -127,27 +122,51 @@ func (o *outbox) work(ctx context.Context) {
 	}
 }
 
-// send stores an interval, in pieces if it is large. It reports false when ctx is
-// done before.
-func (o *outbox) send(ctx context.Context, b plan.Batch) bool {
-	b.Part, b.Epoch, b.Worker = o.lease.Part, o.lease.Epoch, o.lease.Worker
-	for _, piece := range pieces(b, min(batchMost, o.bus.largest/2)) {
-		piece.Seq = o.seq
-		o.seq++
-		if !o.store(ctx, &piece) {
-			return false
+// send stores intervals: several in a batch, when several wait, and one in several
+// batches, if it is large. It reports false when ctx is done before.
+func (o *outbox) send(ctx context.Context, intervals []plan.Batch) bool {
+	for len(intervals) > 0 {
+		b, n := together(intervals, min(batchMost, o.bus.largest/2))
+		b.Part, b.Epoch, b.Worker = o.lease.Part, o.lease.Epoch, o.lease.Worker
+		for _, piece := range pieces(b, min(batchMost, o.bus.largest/2)) {
+			piece.Seq = o.seq
+			o.seq++
+			if !o.store(ctx, &piece) {
+				return false
+			}
 		}
+		intervals = intervals[n:]
+		o.mu.Lock()
+		o.pending -= n
+		o.mu.Unlock()
 	}
 	return true
 }
 
-// pieces cuts a batch into pieces of some size. All but the last say that there is
-// more.
+// together puts intervals into one batch, as many as fit, but one at least.
+func together(intervals []plan.Batch, size int) (b plan.Batch, n int) {
+	used := 0
+	for _, x := range intervals {
+		encoded, err := json.Marshal(&x)
+		if err != nil {
+			panic("workers: encoding an interval: " + err.Error())
+		}
+		if used += len(encoded); used > size && n > 0 {
+			break
+		}
+		b.Samples, b.Notes, b.Last = append(b.Samples, x.Samples...), append(b.Notes, x.Notes...), x.Last
+		n++
+	}
+	return b, n
+}
+
+// pieces cuts a batch into pieces of some size. One that ends within an interval says
+// that there is more of it.
 func pieces(b plan.Batch, size int) (list []plan.Batch) {
 	head := plan.Batch{Part: b.Part, Epoch: b.Epoch, Worker: b.Worker}
 	piece, used := head, 0
-	cut := func() {
-		piece.More = true
+	cut := func(more bool) {
+		piece.More = more
 		list = append(list, piece)
 		piece, used = head, 0
 	}
@@ -156,14 +175,14 @@ func pieces(b plan.Batch, size int) (list []plan.Batch) {
 		if err != nil {
 			panic("workers: encoding a sample: " + err.Error())
 		}
-		if used > 0 && used+len(encoded) > size {
-			cut()
+		if n := len(piece.Samples); n > 0 && used+len(encoded) > size {
+			cut(piece.Samples[n-1].At == s.At)
 		}
 		piece.Samples, used = append(piece.Samples, s), used+len(encoded)
 	}
 	for _, n := range b.Notes {
 		if used > 0 && used+len(n.Text) > size {
-			cut()
+			cut(false)
 		}
 		piece.Notes, used = append(piece.Notes, n), used+len(n.Text)+64
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -56,9 +58,12 @@ type fake struct {
 	begun  chan plan.Part
 	broken string
 	job    string
+	length time.Duration
 }
 
-func newFake() *fake { return &fake{parts: make(map[int]int), begun: make(chan plan.Part, 1000)} }
+func newFake() *fake {
+	return &fake{parts: make(map[int]int), begun: make(chan plan.Part, 10000), length: fakeLength}
+}
 
 const fakeEvery = 100 * time.Millisecond
 
@@ -96,7 +101,7 @@ func (p *fakePart) Run(ctx context.Context, began time.Time, sink Sink) error {
 		sink.Sample(s)
 		p.f.begun <- p.p
 		sink.Sample(&record.Sample{At: now, Every: now - last, Phase: "all", Self: &record.Self{Cores: 2}})
-		if last = now; now >= fakeLength || ctx.Err() != nil {
+		if last = now; now >= p.f.length || ctx.Err() != nil {
 			return nil
 		}
 	}
@@ -117,6 +122,7 @@ type seen struct {
 	tally record.Tally
 	notes []record.Note
 	began time.Time
+	noted func(record.Note)
 }
 
 func (s *seen) Sample(x *record.Sample) {
@@ -129,9 +135,12 @@ func (s *seen) Note(n record.Note) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.notes = append(s.notes, n)
+	if s.noted != nil {
+		s.noted(n)
+	}
 }
 
-func (s *seen) Begun(at time.Time) { s.began = at }
+func (s *seen) Begun(at time.Time, _ []record.Host) { s.began = at }
 
 func testRun(id string, sink Sink) Run {
 	return Run{
@@ -250,34 +259,91 @@ func TestSecretsAreSealed(t *testing.T) {
 	}
 }
 
-// A worker whose connection is cut stops before another has its devices; its
-// samples come late, and count.
+// A gate is a way to a server that can be shut.
+type gate struct {
+	listener net.Listener
+	mu       sync.Mutex
+	shut     bool
+	conns    []net.Conn
+}
+
+func newGate(t *testing.T, to string) *gate {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	g := &gate{listener: l}
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			there, err := net.Dial("tcp", to)
+			g.mu.Lock()
+			if err != nil || g.shut {
+				_ = c.Close()
+				g.mu.Unlock()
+				continue
+			}
+			g.conns = append(g.conns, c, there)
+			g.mu.Unlock()
+			go func() { _, _ = io.Copy(c, there) }()
+			go func() { _, _ = io.Copy(there, c) }()
+		}
+	}()
+	return g
+}
+
+func (g *gate) set(shut bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.shut = shut
+	for _, c := range g.conns {
+		_ = c.Close()
+	}
+	g.conns = nil
+}
+
+// A worker whose connection is cut stops before another has its devices. When it is
+// back its samples come late, and count.
 func TestCutWorkerStopsInTime(t *testing.T) {
 	s := startServer(t, true)
 	f := newFake()
-	var cut *Bus
-	for i := range 3 {
-		b := dial(t, s)
-		if i == 0 {
-			cut = b
-		}
-		startWorker(t, b, WorkerConfig{Name: fmt.Sprint("w", i)}, f)
+	g := newGate(t, s.Addr().String())
+	b, err := Dial(t.Context(), Server{URL: "nats://" + g.listener.Addr().String()}, "test", func(string) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.Close)
+	startWorker(t, b, WorkerConfig{Name: "cut"}, f)
+	for i := range 2 {
+		startWorker(t, dial(t, s), WorkerConfig{Name: fmt.Sprint("w", i)}, f)
 	}
 	sink := &seen{}
 	r := testRun("cut", sink)
-	r.Plan.Length = fakeLength
+	r.Plan.Length, f.length = 10*time.Second, 10*time.Second
 	r.Say = func(text string) { t.Log(text) }
+	sink.noted = func(n record.Note) {
+		if strings.Contains(n.Text, "is taken over") {
+			g.set(false)
+		}
+	}
 	go func() {
 		<-f.begun
-		cut.Close() // for good: this worker is alone now
+		g.set(true)
 	}()
 	if _, err := Coordinate(t.Context(), dial(t, s), r); err != nil {
 		t.Fatal(err)
 	}
-	if f.twice || sink.tally.Counts[record.Published] == 0 || sink.tally.Counts[record.Published] > f.sent {
-		t.Errorf("twice: %v, %d came of %d", f.twice, sink.tally.Counts[record.Published], f.sent)
+	if n := sink.tally.Counts[record.Published]; f.twice || n != f.sent {
+		t.Errorf("twice: %v, %d came of %d", f.twice, n, f.sent)
 	}
-	t.Log(sink.notes)
+	if text := fmt.Sprint(sink.notes); !strings.Contains(text, "which worker cut had, is taken over by worker w") || !strings.Contains(text, "never arrived") {
+		t.Error(text)
+	}
 }
 
 // What goes wrong is said in a sentence.

@@ -88,6 +88,7 @@ type Coordinator struct {
 	hosts   []record.Host      // of all that ever took part
 	ledger  *Ledger
 	length  time.Duration
+	behind  bool   // what was stored before a Resume has not come yet
 	asked   bool   // whether all that is stored has come
 	stopped string // why the workers were told to stop
 	broken  error
@@ -126,6 +127,7 @@ func NewCoordinator(now clock.Instant, o Options) *Coordinator {
 func (c *Coordinator) Resume(now clock.Instant, parts []Part, begin clock.Instant) {
 	c.adopt(parts)
 	c.enter(now, Preparing)
+	c.behind = true
 	if begin != clock.Never {
 		c.begin = begin
 		c.enter(now, Running)
@@ -271,7 +273,9 @@ func (c *Coordinator) Take(now clock.Instant, b *Batch, out *Out) {
 	if c.ledger == nil {
 		return
 	}
-	c.ledger.Add(b, out)
+	if c.ledger.Add(b, out) && c.stage == Closing {
+		c.close = max(c.close, now.Add(2*c.o.Lease)) // somebody still has something to tell
+	}
 	c.give(now, out)
 	c.Advance(now, out)
 }
@@ -317,6 +321,9 @@ func (c *Coordinator) finish(now clock.Instant, out *Out, err error) {
 
 // Advance does what is due.
 func (c *Coordinator) Advance(now clock.Instant, out *Out) {
+	if c.behind && !c.asked && c.stage != Over {
+		c.asked, out.CatchUp = true, true
+	}
 	switch c.stage {
 	case Gathering:
 		c.gather(now, out)
@@ -525,7 +532,7 @@ func (c *Coordinator) noRoom(now clock.Instant, part int, out *Out) {
 // give gives out the intervals that are told of by all who can tell, or should have
 // been by now.
 func (c *Coordinator) give(now clock.Instant, out *Out) {
-	if c.begin == clock.Never || now < c.begin {
+	if c.begin == clock.Never || now < c.begin || c.behind {
 		return
 	}
 	until := c.ledger.told(func(part int) bool {
@@ -568,8 +575,13 @@ func (c *Coordinator) allIn(now clock.Instant) bool {
 }
 
 // CaughtUp says that all that was stored when CatchUp was asked for has been taken,
-// or that this cannot be known. It ends the run.
+// or that this cannot be known. At the end of a run it was the last to wait for.
 func (c *Coordinator) CaughtUp(now clock.Instant, known bool, out *Out) {
+	if c.behind {
+		c.behind, c.asked = false, false
+		c.Advance(now, out)
+		return
+	}
 	if c.stage != Closing {
 		return
 	}

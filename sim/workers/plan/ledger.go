@@ -153,7 +153,7 @@ func (l *Ledger) note(n record.Note, out *Out) {
 func (l *Ledger) Counted() []record.Note { return l.counted }
 
 func (l *Ledger) sample(b *Batch, s *stream, x *record.Sample, out *Out) {
-	if took := (span{x.At - x.Every, x.At}); b.More {
+	if took := (span{x.At - x.Every, x.At}); b.More && x.At == b.Samples[len(b.Samples)-1].At {
 		s.torn = join(s.torn, took)
 	} else {
 		s.told = join(s.told, took)

@@ -91,7 +91,7 @@ type Batch struct {
 	Worker  string          `json:"worker,omitempty"`
 	Samples []record.Sample `json:"samples,omitempty"`
 	Notes   []record.Note   `json:"notes,omitempty"`
-	// More says that the next batch has more of the same interval.
+	// More says that the next batch has more of the last of these intervals.
 	More bool `json:"more,omitempty"`
 	// Last says that the part is over for this owner.
 	Last bool `json:"last,omitempty"`

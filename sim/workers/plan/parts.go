@@ -44,7 +44,7 @@ const partsMost = 1024
 // partsFor divides a fleet so that its parts fit workers with these capacities; nil
 // when they do not have room for all devices.
 func partsFor(devices int, capacities []int) []Part {
-	for n := len(capacities) * min(partsEach, len(capacities)); ; n *= 2 {
+	for n := len(capacities) * min(partsEach, len(capacities)); ; n += max(1, n/4) {
 		parts := Split(devices, n)
 		if _, ok := spread(parts, capacities, make([]int, len(capacities))); ok {
 			return parts

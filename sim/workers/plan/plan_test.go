@@ -140,6 +140,16 @@ func TestCoordinatorGoesOn(t *testing.T) {
 	if w.noted("never arrived") > 0 || w.noted("taken over") > 0 {
 		t.Errorf("notes: %v", w.notes)
 	}
+	// What was measured before is told as if nothing had happened: with its levels.
+	whole, online := 0, make(map[time.Duration]int64)
+	for _, s := range w.samples {
+		if online[s.At] += s.Levels[record.Online]; online[s.At] == 900 {
+			whole++
+		}
+	}
+	if whole < 58 {
+		t.Errorf("%d intervals of 60 are whole", whole)
+	}
 }
 
 // Without a coordinator workers end by themselves.
