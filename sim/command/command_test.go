@@ -293,7 +293,7 @@ func TestCheckRefuses(t *testing.T) {
 
 // The record of a command line opens no doors.
 func TestRedacted(t *testing.T) {
-	got := strings.Join(redacted([]string{"muster", "--keys", "seed:77", "--keys=seed:78", "--api", "https://me:word@host/x", "--nats=nats://a:b@c", "a=b", "--out", "x"}), " ")
+	got := strings.Join(redacted([]string{"muster", "--keys", "seed:77", "--keys=seed:78", "--api", "https://me:word@host/x", "--nats=nats://a:b@c", "--nats", "nats://token77@c", "a=b", "--out", "x"}), " ")
 	for _, secret := range []string{"77", "78", "word", ":b@"} {
 		if strings.Contains(got, secret) {
 			t.Errorf("%s holds %s", got, secret)

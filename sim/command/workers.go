@@ -49,6 +49,7 @@ func (s *settings) onWorkers(ctx context.Context, j job, file string, stdout io.
 		r, done, err := f.Run(ctx, b)
 		if err == nil {
 			clean = done
+			r.Command = repeating(r.Command, r.Seed)
 		}
 		return r, err
 	})

@@ -535,7 +535,7 @@ func (c *Coordinator) give(now clock.Instant, out *Out) {
 	if c.begin == clock.Never || now < c.begin || c.behind {
 		return
 	}
-	until := c.ledger.told(func(part int) bool {
+	until := c.ledger.latest(func(part int) bool {
 		s := &c.slots[part]
 		return (s.lease.State == Held || s.lease.State == Ready) && now.Sub(s.seen) < c.o.Lease
 	})

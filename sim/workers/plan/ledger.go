@@ -3,6 +3,7 @@ package plan
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -25,7 +26,9 @@ type Ledger struct {
 	doubled  uint64
 	refused  uint64
 	lastSeen []time.Duration // by part: its latest interval, by any owner
-	standing map[place]bool  // where a worker has told of devices
+	stands   []stand         // by part: where its devices are
+	told     map[place]bool  // of which places levels were given out
+	phase    string          // the latest of which they were
 }
 
 // An owner is one holder of a part.
@@ -71,8 +74,27 @@ func within(list []span, at time.Duration) bool {
 // An interval is gathered until all parts have told of it.
 type interval struct {
 	cells  map[cell]*record.Sample
-	levels map[cell]map[int]map[record.Level]int64 // by part
+	levels []standing
 }
+
+// A standing is what an owner told of where its devices are.
+type standing struct {
+	owner
+	phase, group, worker string
+	levels               map[record.Level]int64
+}
+
+// A stand is where the devices of a part are, as far as is known.
+type stand struct {
+	epoch  int
+	worker string
+	at     time.Duration // the interval that told
+	groups map[string]map[record.Level]int64
+}
+
+// standKeep is how long devices of a part that is over stand where they stood: the
+// parts of a run do not end in the same interval.
+const standKeep = 30 * time.Second
 
 type cell struct{ phase, group, worker string }
 
@@ -83,7 +105,7 @@ type place struct{ group, worker string }
 func NewLedger(parts []Part, every time.Duration) *Ledger {
 	return &Ledger{
 		every: every, parts: parts, owners: make(map[owner]*stream), keys: make(map[string]bool), notes: make(map[saying]int),
-		open: make(map[time.Duration]*interval), lastSeen: make([]time.Duration, len(parts)), standing: make(map[place]bool),
+		open: make(map[time.Duration]*interval), lastSeen: make([]time.Duration, len(parts)), stands: make([]stand, len(parts)), told: make(map[place]bool),
 	}
 }
 
@@ -171,7 +193,7 @@ func (l *Ledger) sample(b *Batch, s *stream, x *record.Sample, out *Out) {
 	}
 	i := l.open[at]
 	if i == nil {
-		i = &interval{cells: make(map[cell]*record.Sample), levels: make(map[cell]map[int]map[record.Level]int64)}
+		i = &interval{cells: make(map[cell]*record.Sample)}
 		l.open[at] = i
 	}
 	i.add(b, x, at, l.every)
@@ -191,10 +213,7 @@ func (i *interval) add(b *Batch, x *record.Sample, at, every time.Duration) {
 	}
 	sum.Add(&x.Tally)
 	if len(x.Levels) > 0 {
-		if i.levels[key] == nil {
-			i.levels[key] = make(map[int]map[record.Level]int64)
-		}
-		i.levels[key][b.Part] = x.Levels // the later one, when there are two
+		i.levels = append(i.levels, standing{owner{b.Part, b.Epoch}, x.Phase, x.Group, b.Worker, x.Levels})
 	}
 	switch {
 	case x.Self == nil:
@@ -232,29 +251,30 @@ func (l *Ledger) Give(until time.Duration, out *Out) {
 }
 
 func (l *Ledger) giveOne(i *interval, at time.Duration, out *Out) {
+	for _, s := range i.levels {
+		l.stand(s, at)
+	}
+	levels := l.levels(at)
+	for place := range l.told { // of whoever tells no more nothing is there any more
+		if levels[place] == nil {
+			levels[place] = make(map[record.Level]int64)
+		}
+	}
+	clear(l.told)
 	list := make([]*record.Sample, 0, len(i.cells))
-	here := make(map[place]bool)
-	phase := ""
 	for key, s := range i.cells {
-		for _, levels := range i.levels[key] {
-			if s.Levels == nil {
-				s.Levels = make(map[record.Level]int64)
-			}
-			for name, n := range levels {
-				s.Levels[name] += n
-			}
-			here[place{s.Group, s.Worker}] = true
-			phase = s.Phase
+		if p := (place{key.group, key.worker}); key.phase == l.phase && levels[p] != nil {
+			s.Levels = levels[p]
+			l.told[p] = len(s.Levels) > 0
+			delete(levels, p)
 		}
 		list = append(list, s)
 	}
-	// Of whoever tells no more nothing is there any more.
-	for p := range l.standing {
-		if !here[p] && len(here) > 0 {
-			list = append(list, &record.Sample{At: at, Every: l.every, Phase: phase, Group: p.group, Worker: p.worker, Levels: map[record.Level]int64{}})
-		}
+	for p, some := range levels {
+		list = append(list, &record.Sample{At: at, Every: l.every, Phase: l.phase, Group: p.group, Worker: p.worker, Levels: some})
+		l.told[p] = len(some) > 0
 	}
-	l.standing = here
+	maps.DeleteFunc(l.told, func(_ place, some bool) bool { return !some })
 	slices.SortFunc(list, func(a, b *record.Sample) int {
 		// That of no group is the last of a worker's.
 		last := func(s *record.Sample) int {
@@ -270,9 +290,45 @@ func (l *Ledger) giveOne(i *interval, at time.Duration, out *Out) {
 	}
 }
 
-// told returns the latest interval of which every one of the parts has told, among
+// stand notes where the devices of a part are.
+func (l *Ledger) stand(s standing, at time.Duration) {
+	st := &l.stands[s.part]
+	if s.epoch < st.epoch {
+		return
+	}
+	if s.epoch > st.epoch || st.groups == nil {
+		*st = stand{epoch: s.epoch, worker: s.worker, groups: make(map[string]map[record.Level]int64)}
+	}
+	st.at, l.phase = at, s.phase
+	st.groups[s.group] = s.levels
+}
+
+// levels returns where devices are in an interval: those of parts that tell, and of
+// parts that are over.
+func (l *Ledger) levels(at time.Duration) map[place]map[record.Level]int64 {
+	sums := make(map[place]map[record.Level]int64)
+	for part := range l.stands {
+		st := &l.stands[part]
+		over := l.complete(part, st.epoch) && at-st.at <= standKeep
+		if st.at != at && !over {
+			continue
+		}
+		for group, levels := range st.groups {
+			p := place{group, st.worker}
+			if sums[p] == nil {
+				sums[p] = make(map[record.Level]int64)
+			}
+			for name, n := range levels {
+				sums[p][name] += n
+			}
+		}
+	}
+	return sums
+}
+
+// latest returns the latest interval of which every one of the parts has told, among
 // those for which tells is true.
-func (l *Ledger) told(tells func(part int) bool) time.Duration {
+func (l *Ledger) latest(tells func(part int) bool) time.Duration {
 	until := time.Duration(-1)
 	for i, at := range l.lastSeen {
 		if tells(i) && (until < 0 || at < until) {

@@ -104,6 +104,21 @@ func TestLedgerForgetsTheDead(t *testing.T) {
 	}
 }
 
+// Parts that end in different intervals have all their devices in the last one.
+func TestLedgerKeepsTheEnded(t *testing.T) {
+	l := NewLedger(Split(20, 2), time.Second)
+	out := Out{Begin: clock.Never}
+	for part, at := range []time.Duration{1300 * time.Millisecond, 1600 * time.Millisecond} {
+		b := told(part, 1, 0, "a", at, 10, 0)
+		b.Last = true
+		l.Add(b, &out)
+	}
+	l.Give(time.Minute, &out)
+	if last := out.Samples[len(out.Samples)-2]; last.At != 2*time.Second || last.Levels[record.Online] != 20 {
+		t.Errorf("%+v", last)
+	}
+}
+
 // Notes that several workers make are told once, and counts add up.
 func TestLedgerNotes(t *testing.T) {
 	l := NewLedger(Split(20, 2), time.Second)
