@@ -104,11 +104,12 @@ callers:
 	}
 	mu.Lock()
 	defer mu.Unlock()
-	if seen["call led arg=on"] < 30 || seen["read level"] < 15 || seen["ping"] < 7 || seen["publish data=hot&name=news&private=true"] < 7 {
+	// 40, 20, 10 and 10 are due; what is late when the run ends is not begun.
+	if seen["call led arg=on"] < 20 || seen["read level"] < 10 || seen["ping"] < 5 || seen["publish data=hot&name=news&private=true"] < 5 {
 		t.Errorf("%v", seen)
 	}
 	calls := r.Sum("calls", "a")
-	if n := calls.Counts[record.Calls]; n < 70 || n > 80 || calls.Counts[record.CallsFailed] != uint64(seen["read level"]) ||
+	if n := calls.Counts[record.Calls]; n < 40 || n > 80 || calls.Counts[record.CallsFailed] != uint64(seen["read level"]) ||
 		calls.Errors["api: status 408"] != uint64(seen["read level"]) || calls.Times[record.CallTime].Count() == 0 {
 		t.Errorf("%v %v, seen %v", calls.Counts, calls.Errors, seen)
 	}
