@@ -210,13 +210,13 @@ func TestScenario(t *testing.T) {
 	}
 
 	write("1000")
-	out, _, err = muster(t, append([]string{"run", file}, flags...)...)
+	out, _, err = muster(t, append([]string{"run", file, "--out", ""}, flags...)...)
 	var exit *fleet.ExitError
 	if !busy(err) && (!errors.As(err, &exit) || exit.Code != exitFailed || !strings.Contains(out, "✗ count(published) >= 1000 in steady")) {
 		t.Errorf("%v\n%s", err, out)
 	}
 	// More devices than there are keys for.
-	if _, _, err := muster(t, append([]string{"run", file, "--devices", "100"}, flags...)...); err == nil || !strings.Contains(err.Error(), "muster fleet keys") {
+	if _, _, err := muster(t, append([]string{"run", file, "--out", "", "--devices", "100"}, flags...)...); err == nil || !strings.Contains(err.Error(), "muster fleet keys") {
 		t.Errorf("%v", err)
 	}
 	// An interrupt ends the run and leaves a record.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -75,6 +77,9 @@ func runCommand() *cobra.Command {
 						return &fleet.UsageError{Err: err}
 					}
 				}
+				if !cmd.Flags().Changed("out") {
+					s.out = outOf(sc.Name, time.Now())
+				}
 				j := job{scenario: sc, folder: filepath.Dir(args[0])}
 				if s.workers.URL != "" {
 					return s.onWorkers(ctx, j, filepath.Base(args[0]), cmd.OutOrStdout(), say)
@@ -90,7 +95,22 @@ func runCommand() *cobra.Command {
 	cmd.Flags().StringVar(&s.api, "api", "", "base of the cloud's REST API, for callers and campaigns (default: http://HOST:8080)")
 	cmd.Flags().StringVar(&s.tokenFile, "token-file", "", "file with an access token for the API, such as DATA/login.txt of the reference cloud (default: the variable "+tokenVariable+")")
 	s.workers.Register(cmd.Flags())
+	cmd.Flags().Lookup("out").Usage += ` (default: out/NAME-TIME; "" for none)`
 	return cmd
+}
+
+// outOf is the folder of a run of which nobody said where it is to be recorded.
+func outOf(name string, at time.Time) string {
+	plain := strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= '0' && r <= '9', r == '-':
+			return r
+		case r >= 'A' && r <= 'Z':
+			return r - 'A' + 'a'
+		}
+		return '-'
+	}, name)
+	return filepath.Join("out", strings.Trim(plain, "-")+"-"+at.Format("20060102-150405"))
 }
 
 // checkCommand returns "muster fleet check".

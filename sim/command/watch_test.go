@@ -155,3 +155,10 @@ func TestRepeating(t *testing.T) {
 		}
 	}
 }
+
+func TestOutOf(t *testing.T) {
+	at := time.Date(2026, 5, 4, 9, 30, 1, 0, time.UTC)
+	if got := filepath.ToSlash(outOf("Storm after/../outage", at)); got != "out/storm-after----outage-20260504-093001" {
+		t.Error(got)
+	}
+}

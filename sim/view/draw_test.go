@@ -163,3 +163,13 @@ func TestLateIntervals(t *testing.T) {
 		t.Errorf("%d intervals", n)
 	}
 }
+
+// A run without an end has no bar that says how far it is.
+func TestEndless(t *testing.T) {
+	s := newState()
+	s.begin(&record.Run{Phases: []record.Phase{{Name: "ramp", End: time.Minute}, {Name: "steady", Start: time.Minute, End: 30 * 24 * time.Hour}}})
+	s.add(&record.Sample{At: 2 * time.Minute, Every: time.Second, Phase: "steady", Group: "a"})
+	if got := text(s.draw(100, 30, false)); strings.Contains(got, "━") || !strings.Contains(got, "\n2:00\n") {
+		t.Error(got)
+	}
+}

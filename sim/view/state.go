@@ -214,12 +214,19 @@ func (s *state) planned() (p record.Phase, number, of int) {
 	return s.run.Phases[i], i + 1, len(s.run.Phases)
 }
 
-// end is when the run is planned to end; 0: not known.
+// endless is how long a run is planned to take that goes on until it is interrupted, at
+// least.
+const endless = 14 * 24 * time.Hour
+
+// end is when the run is planned to end; 0: not known, or never.
 func (s *state) end() (end time.Duration) {
 	if s.run != nil {
 		for _, p := range s.run.Phases {
 			end = max(end, p.End)
 		}
+	}
+	if end >= endless {
+		return 0
 	}
 	return end
 }
