@@ -4,9 +4,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/term"
+
+	"github.com/muster/muster/sim/view"
 )
 
 // A console shows progress and what an operator should know.
@@ -16,6 +19,9 @@ type console struct {
 	live  bool // lines may be written over
 	dirty bool // a line is to be written over
 	last  time.Time
+
+	// screen, if not nil, has the whole terminal: it is told instead.
+	screen atomic.Pointer[view.View]
 }
 
 func newConsole(w io.Writer, quiet bool) *console {
@@ -32,7 +38,7 @@ func (c *console) progress(format string, args ...any) {
 	const often, seldom = 200 * time.Millisecond, 10 * time.Second
 	now := time.Now()
 	switch {
-	case c.quiet:
+	case c.quiet || c.screen.Load() != nil:
 	case c.live && now.Sub(c.last) >= often:
 		fmt.Fprintf(c.w, "\r\x1b[K"+format, args...)
 		c.last, c.dirty = now, true
@@ -51,6 +57,10 @@ func (c *console) clear() {
 }
 
 func (c *console) say(format string, args ...any) {
+	if v := c.screen.Load(); v != nil {
+		v.Tell(fmt.Sprintf(format, args...))
+		return
+	}
 	c.clear()
 	if !c.quiet {
 		fmt.Fprintf(c.w, format+"\n", args...)

@@ -49,6 +49,7 @@ type watch struct {
 	judge  *overload
 	folder *recorder
 	view   *view.View
+	say    *console // that the view speaks for; nil: it does not
 	lines  *fleetlines.Writer
 	file   io.Closer // of the lines
 	server *fleetmetrics.Server
@@ -85,6 +86,10 @@ func (f *watchFlags) start(stop func(), stdout io.Writer, say *console) (*watch,
 	}
 	w.view = view.Start(view.Options{Mode: mode, Out: say.w, Stop: stop, Leave: func() { os.Exit(exitInterrupted) }})
 	w.sinks = append(w.sinks, w.view)
+	if w.view.Live() {
+		w.say = say
+		say.screen.Store(w.view)
+	}
 	return w, nil
 }
 
@@ -132,6 +137,9 @@ func (w *watch) end(r *record.Run, say *console) error {
 // close gives the terminal back and stops answering Prometheus.
 func (w *watch) close() {
 	w.view.Close()
+	if w.say != nil {
+		w.say.screen.Store(nil)
+	}
 	if w.server != nil {
 		_ = w.server.Close()
 	}

@@ -173,3 +173,12 @@ func TestEndless(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// What the program has to say while the screen is in use is on the screen.
+func TestTell(t *testing.T) {
+	v := &View{state: newState()}
+	v.Tell("waiting for workers: 2 of 3")
+	if got := text(v.draw(80, 24)); !strings.Contains(got, "waiting for workers: 2 of 3") {
+		t.Error(got)
+	}
+}

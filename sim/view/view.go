@@ -145,6 +145,15 @@ func (v *View) Note(n record.Note) {
 	}
 }
 
+// Tell shows something that is not about the run itself, such as what happens before
+// it.
+func (v *View) Tell(text string) {
+	v.mu.Lock()
+	at := v.state.at
+	v.mu.Unlock()
+	v.Note(record.Note{At: at, Kind: "program", Text: text})
+}
+
 // Close ends the view and gives the terminal back.
 func (v *View) Close() {
 	if v.program != nil {
