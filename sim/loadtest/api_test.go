@@ -233,3 +233,16 @@ func TestImages(t *testing.T) {
 		t.Error("a file that is not there")
 	}
 }
+
+// Parts of a campaign together begin as many updates a second as the whole.
+func TestCampaignOfPart(t *testing.T) {
+	s := simple(40)
+	for _, n := range []int{40, 10} {
+		c := &campaign{
+			conductor: &conductor{options: &Options{Scenario: s}}, what: &scenario.Campaign{Group: "borons", Rate: 4}, order: make([]int, n),
+		}
+		if got, want := c.pause(), 250*time.Millisecond*40/time.Duration(n); got != want {
+			t.Errorf("%d of 40 devices: %v between updates, want %v", n, got, want)
+		}
+	}
+}

@@ -71,6 +71,13 @@ func newCampaign(c *conductor, what *scenario.Campaign, a *api) (*campaign, erro
 	return one, nil
 }
 
+// pause is the time between two updates: what is run here has its share of the rate.
+func (c *campaign) pause() time.Duration {
+	s := c.conductor.options.Scenario
+	share := float64(len(c.order)) / float64(s.Groups[s.Group(c.what.Group)].Devices)
+	return time.Duration(float64(time.Second) / (c.what.Rate * share))
+}
+
 // note tells of something that happened to the campaign.
 func (c *campaign) note(format string, args ...any) {
 	c.conductor.note(record.Note{Kind: "campaign", Text: c.what.Name + ": " + fmt.Sprintf(format, args...)})
@@ -102,7 +109,7 @@ func (c *campaign) run(ctx context.Context) {
 			device := c.order[next]
 			c.begin(device)
 			updates.Go(func() { c.update(inner, device) })
-			c.sleep(ctx, time.Duration(float64(time.Second)/c.what.Rate))
+			c.sleep(ctx, c.pause())
 		}
 		if !c.settle(ctx) {
 			return

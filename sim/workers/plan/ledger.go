@@ -146,6 +146,9 @@ func (l *Ledger) Add(b *Batch, out *Out) bool {
 		l.sample(b, s, &b.Samples[i], out)
 	}
 	for _, n := range b.Notes {
+		if n.Kind == kindCampaign { // each part has its own waves
+			n.Text = fmt.Sprintf("worker %s, part %d: %s", b.Worker, b.Part, n.Text)
+		}
 		l.note(n, out)
 	}
 	return true
@@ -441,7 +444,10 @@ func (l *Ledger) overlap(part, epoch int) time.Duration {
 	return max(0, s.told[len(s.told)-1].until-next.told[0].from)
 }
 
-const kindWorker = "worker"
+const (
+	kindWorker   = "worker"
+	kindCampaign = "campaign"
+)
 
 func plural(n int, what string) string {
 	if n == 1 {

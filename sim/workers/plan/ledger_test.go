@@ -125,14 +125,14 @@ func TestLedgerNotes(t *testing.T) {
 	out := Out{Begin: clock.Never}
 	for part := range 2 {
 		l.Add(&Batch{Part: part, Epoch: 1, Worker: "w", Notes: []record.Note{
-			{Kind: "phase", Text: "arrive"}, {Kind: "cloud", Text: "connections end: ping timeout", Count: 5},
+			{Kind: "phase", Text: "arrive"}, {Kind: "campaign", Text: "wave 1"}, {Kind: "cloud", Text: "connections end: ping timeout", Count: 5},
 		}}, &out)
 	}
-	if c := l.Counted(); len(out.Notes) != 1 || len(c) != 1 || c[0].Count != 10 {
+	if c := l.Counted(); len(out.Notes) != 3 || len(c) != 1 || c[0].Count != 10 {
 		t.Errorf("%v, %v", out.Notes, c)
 	}
 	key := &Batch{Part: -1, Key: "taken/1/2", Notes: []record.Note{{Kind: "worker", Text: "taken"}}}
-	if !l.Add(key, &out) || l.Add(key, &out) || len(out.Notes) != 2 {
+	if !l.Add(key, &out) || l.Add(key, &out) || len(out.Notes) != 4 {
 		t.Errorf("%v", out.Notes)
 	}
 }
