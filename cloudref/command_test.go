@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"log/slog"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -267,6 +268,54 @@ func TestCloudCommand(t *testing.T) {
 	if err != nil || !strings.Contains(list, p.id.String()) || !strings.Contains(list, "true") || !strings.Contains(list, "6.2.0") {
 		t.Errorf("listed %q, %v", list, err)
 	}
+}
+
+// A device whose key is put into the folder gets in at once, not when the folder is
+// looked at the next time.
+func TestWatcherIsTold(t *testing.T) {
+	c := startCloud(t, Options{Dir: t.TempDir()})
+	registered := make(chan struct{}, 4)
+	w := newWatcher(c, slog.New(slog.NewTextHandler(writerFunc(func(b []byte) {
+		if bytes.Contains(b, []byte("registered")) {
+			registered <- struct{}{}
+		}
+	}), nil)))
+	w.every = time.Hour
+	if err := os.MkdirAll(w.dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	put := func(n int) {
+		p := newPuppet(n, nil)
+		file := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: p.spki()})
+		part := filepath.Join(w.dir, "part")
+		if err := errors.Join(os.WriteFile(part, file, 0o600), os.Rename(part, filepath.Join(w.dir, p.id.String()+watchSuffix))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(1)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() { w.run(ctx); close(ended) }()
+	for n := range 2 { // the first is there from the beginning; when it is seen, the folder is watched
+		select {
+		case <-registered:
+		case <-time.After(time.Minute):
+			t.Fatalf("%d devices are registered", n)
+		}
+		if n == 0 {
+			put(2)
+		}
+	}
+	cancel()
+	<-ended
+}
+
+// A writerFunc is told each line of a log.
+type writerFunc func(b []byte)
+
+func (f writerFunc) Write(b []byte) (int, error) {
+	f(b)
+	return len(b), nil
 }
 
 func TestCloudFlags(t *testing.T) {

@@ -7,39 +7,68 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/fsnotify/fsnotify"
 )
 
 // A watcher registers the devices whose public keys lie in the folder "devices" of
 // the data directory as <id>.pub.pem, when they appear or change. It never
 // replaces a key and never removes a device.
 type watcher struct {
-	desk *desk
-	dir  string
-	log  *slog.Logger
-	seen map[string]time.Time // modification time by name
+	desk  *desk
+	dir   string
+	log   *slog.Logger
+	every time.Duration
+	seen  map[string]time.Time // modification time by name
 }
 
 const (
-	watchEvery  = 2 * time.Second
-	watchSuffix = ".pub.pem"
+	// watchEvery is how often the folder is looked at where the system tells nothing
+	// of changes, or too much to follow.
+	watchEvery = 2 * time.Second
+	// watchSettled is how old a file is that is certainly complete.
+	watchSettled = time.Second
+	watchSuffix  = ".pub.pem"
 )
 
 func newWatcher(c *Cloud, log *slog.Logger) *watcher {
 	return &watcher{
 		desk: &desk{store: c.store, node: c.node}, dir: filepath.Join(c.o.Dir, "devices"),
-		log: log, seen: make(map[string]time.Time),
+		log: log, every: watchEvery, seen: make(map[string]time.Time),
 	}
 }
 
-// run looks until ctx is done.
+// run looks until ctx is done: when something changes, and now and then.
 func (w *watcher) run(ctx context.Context) {
-	ticker := time.NewTicker(watchEvery)
+	ticker := time.NewTicker(w.every)
 	defer ticker.Stop()
+	var changed <-chan fsnotify.Event
+	var failed <-chan error // must be read, or the events stop
+	if told, err := fsnotify.NewWatcher(); err == nil {
+		defer told.Close()
+		if told.Add(w.dir) == nil {
+			changed, failed = told.Events, told.Errors
+		}
+	}
 	for {
+		drain(changed)
 		w.look(ctx)
 		select {
+		case <-changed:
+		case <-failed:
 		case <-ticker.C:
 		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// drain takes what there is of events: one look at the folder sees it all.
+func drain(changed <-chan fsnotify.Event) {
+	for {
+		select {
+		case <-changed:
+		default:
 			return
 		}
 	}
@@ -56,10 +85,13 @@ func (w *watcher) look(ctx context.Context) {
 		if !fits || err != nil || w.seen[e.Name()].Equal(info.ModTime()) {
 			continue
 		}
-		w.seen[e.Name()] = info.ModTime()
 		if err := w.register(ctx, id, filepath.Join(w.dir, e.Name())); err != nil {
+			if time.Since(info.ModTime()) < watchSettled {
+				continue // it may not be complete yet
+			}
 			w.log.Warn("a device of the folder is not registered", "file", e.Name(), "reason", err)
 		}
+		w.seen[e.Name()] = info.ModTime()
 	}
 }
 
