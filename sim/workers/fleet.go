@@ -18,6 +18,7 @@ import (
 	"github.com/muster/muster/sim/loadtest"
 	"github.com/muster/muster/sim/record"
 	"github.com/muster/muster/sim/scenario"
+	"github.com/muster/muster/sim/show"
 	"github.com/muster/muster/sim/workers/plan"
 )
 
@@ -150,17 +151,19 @@ func (b *book) Begun(at time.Time, hosts []record.Host) {
 }
 
 // say tells those who watch what happens besides the run.
-func (b *book) say(text string) { b.sink.Note(record.Note{Kind: "worker", Text: text}) }
+func (b *book) say(text string) { b.sink.say(text) }
 
 // progress tells them what the run waits for, whenever that changes.
 func (b *book) progress(st plan.Status) {
 	text := ""
 	switch st.Stage {
 	case plan.Gathering:
-		text = fmt.Sprintf("waiting for workers: there are %d, with room for %d of %d devices", st.Workers, st.Room, b.fleet.Scenario.Devices())
+		of := ""
 		if w := b.fleet.Workers; w > 0 {
-			text = fmt.Sprintf("waiting for workers: there are %d of %d, with room for %d of %d devices", st.Workers, w, st.Room, b.fleet.Scenario.Devices())
+			of = fmt.Sprintf(" of %d", w)
 		}
+		text = fmt.Sprintf("waiting for workers: there are %d%s, with room for %s; the fleet has %d",
+			st.Workers, of, show.Count(st.Room, "device"), b.fleet.Scenario.Devices())
 	case plan.Preparing:
 		text = fmt.Sprintf("%d of %d parts are ready", st.Ready, st.Parts)
 		if st.Ready > 0 && st.Ready < st.Parts { // the first and the last will do
@@ -213,13 +216,26 @@ func (b *book) finish(o *Outcome) {
 
 // A locked sink may be told things by several goroutines.
 type locked struct {
-	mu   sync.Mutex
-	sink loadtest.Sink
+	mu    sync.Mutex
+	sink  loadtest.Sink
+	began time.Time // zero: not yet
+}
+
+// say tells what happens now.
+func (l *locked) say(text string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := record.Note{Kind: "worker", Text: text}
+	if !l.began.IsZero() {
+		n.At = max(0, time.Since(l.began))
+	}
+	l.sink.Note(n)
 }
 
 func (l *locked) Begin(r *record.Run) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.began = r.Began
 	if b, ok := l.sink.(loadtest.Beginner); ok {
 		b.Begin(r)
 	}
