@@ -99,9 +99,18 @@ func withTaker(e *target.Env, g *target.Group, r *Recorder, v3 bool, f func(t *t
 		if d.Profile.OTA3() != v3 {
 			return nil
 		}
-		return f(newTaker(d), name)
+		t := newTaker(d)
+		if !d.Sees(target.Insight) && d.Within(unaskedTime, func() bool { return len(t.log) > 0 }) {
+			// What another check, or another run, left unfinished would be taken for what
+			// this one sends.
+			return d.Lack(target.Updates, "it goes on with an update of the device that was begun before")
+		}
+		return f(t, name)
 	})
 }
+
+// unaskedTime is when a cloud goes on with an update that was cut, at the latest.
+const unaskedTime = 2 * time.Second
 
 // sentImage is the size in bytes of the images that are sent.
 const sentImage = 20_000
@@ -299,6 +308,9 @@ func checkLegacyFast(_ context.Context, e *target.Env, g *target.Group, r *Recor
 		if !t.ownsDone {
 			want += ", done"
 		}
+		if !t.d.Sees(target.Insight) && slices.Contains(t.log, "begin") {
+			t.log = slices.Compact(t.log) // where time is real a cloud may ask again
+		}
 		Equal(r, "C-46", name, "what the cloud does", strings.Join(t.log, ", "), want, last(t.d.Packets(mark))...)
 		Equal(r, "C-46", name, "the image has arrived as it is", bytes.Equal(t.data[:min(len(image), len(t.data))], image), true, last(t.d.Packets(mark))...)
 		acknowledged := len(heardOf(t.d.Heard(mark), func(m peer.Message) bool { return m.CoAP.Type == coap.Acknowledgement }))
@@ -363,7 +375,10 @@ func checkLegacyOwnDone(_ context.Context, e *target.Env, g *target.Group, r *Re
 		if err := t.back(true); err != nil {
 			return err
 		}
-		ended(t.d, outcome)
+		if !t.d.Sees(target.Insight) {
+			unseen(r, "C-48", name, "that the update is reported as done when the device says so")
+			return nil
+		}
 		Equal(r, "C-48", name, "the update is reported as done when the device says so", outcome.Done && outcome.Err == nil, true)
 		return nil
 	})
