@@ -35,7 +35,7 @@ test: ## all tests
 	$(GO) test -shuffle=on ./...
 
 race: ## tests of the parts that have goroutines, with the race detector
-	$(GO) test -race -short ./transport/... ./cloudref/... ./sim/fleet/... ./sim/workers/... ./harness/...
+	$(GO) test -race -short ./transport/... ./cloudref/... ./harness/... $(addprefix ./sim/,command fleet fleetmetrics loadtest selfwatch view workers)
 
 # Each target of T seconds. Crashers go to testdata/fuzz and are committed.
 T ?= 10s

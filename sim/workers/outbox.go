@@ -226,9 +226,14 @@ func batchID(run string, b *plan.Batch) string {
 	return fmt.Sprintf("%s/%d/%d/%d", run, b.Part, b.Epoch, b.Seq)
 }
 
+// storeTime is how long the server may take to say that it has stored a message. It
+// is short, since the answer is lost when the connection is, and a message that comes
+// a second time is known by its id.
+const storeTime = 2 * time.Second
+
 // publish stores a message of a run, once.
 func (b *Bus) publish(ctx context.Context, run, id string, value []byte) error {
-	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	ctx, cancel := context.WithTimeout(ctx, storeTime)
 	defer cancel()
 	_, err := b.js.PublishMsg(ctx, &nats.Msg{Subject: subjectSamples + run, Data: value},
 		jetstream.WithMsgID(id), jetstream.WithExpectStream(Stream), jetstream.WithRetryAttempts(0))

@@ -147,7 +147,8 @@ func testRun(id string, sink Sink) Run {
 		ID: id, Job: []byte("the secret of the devices"), Digest: "d", Name: "test", Sink: sink,
 		Plan: plan.Options{
 			Devices: 30, Length: fakeLength, Every: fakeEvery, Version: "v1", Workers: 3,
-			Wait: patience, Lead: 500 * time.Millisecond, Lease: 2 * time.Second,
+			Wait: patience, Lead: 500 * time.Millisecond,
+			Lease: patience / 4, // nobody is to lose one because the machine stands still
 		},
 	}
 }
@@ -325,6 +326,7 @@ func TestCutWorkerStopsInTime(t *testing.T) {
 	sink := &seen{}
 	r := testRun("cut", sink)
 	r.Plan.Length, f.length = 10*time.Second, 10*time.Second
+	r.Plan.Lease = 2 * time.Second
 	r.Say = func(text string) { t.Log(text) }
 	sink.noted = func(n record.Note) {
 		if strings.Contains(n.Text, "is taken over") {
@@ -407,6 +409,7 @@ func TestCoordinatorAgain(t *testing.T) {
 	}
 	first := dial(t, s)
 	r := testRun("again", &seen{})
+	r.Plan.Lease = 4 * time.Second // of the coordinator's seat, too
 	r.Say = func(text string) { t.Log(text) }
 	done := make(chan error, 1)
 	go func() {
