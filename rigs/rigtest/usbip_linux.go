@@ -117,7 +117,8 @@ func (o *OnBus) attach(inDFU bool) error {
 	o.here = conn
 	o.mu.Unlock()
 	o.wg.Go(func() {
-		if err := d.serve(conn); !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) {
+		// A reset is the end of one that is unplugged with requests under way.
+		if err := d.serve(conn); !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) && !errors.Is(err, unix.ECONNRESET) {
 			o.fail(err)
 		}
 	})
