@@ -133,8 +133,12 @@ func (a acknowledged) counts() map[rune]int {
 	return n
 }
 
-// lacks reports whether there is a kind of which nothing was acknowledged.
+// lacks reports whether there is a kind of which nothing was acknowledged, or no
+// webhook call that waits.
 func (a acknowledged) lacks() bool {
+	if len(a.unmade()) == 0 {
+		return true
+	}
 	for _, n := range a.counts() {
 		if n == 0 {
 			return true
