@@ -186,8 +186,33 @@ func account(ctx context.Context, st *store.Store, username string) (store.Accou
 			return a.ID, fmt.Errorf("cloud: making an account: %w", err)
 		}
 	}
-	if err := st.PutAccount(ctx, a); err != nil {
+	switch err := st.PutAccount(ctx, a); {
+	case errors.Is(err, store.ErrNameTaken):
+		// Another node has just made it, and this one has not heard of it yet.
+		return accountOfOthers(ctx, st, username)
+	case err != nil:
 		return a.ID, fmt.Errorf("cloud: making an account: %w", err)
 	}
 	return a.ID, nil
+}
+
+// accountTime is how long an account that another node made may take to be heard of.
+const accountTime = 10 * time.Second
+
+// accountOfOthers waits for an account that another node has made.
+func accountOfOthers(ctx context.Context, st *store.Store, username string) (store.AccountID, error) {
+	ctx, cancel := context.WithTimeout(ctx, accountTime)
+	defer cancel()
+	look := time.NewTicker(5 * time.Millisecond)
+	defer look.Stop()
+	for {
+		if a, known := st.AccountByName(username); known {
+			return a.ID, nil
+		}
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			return store.AccountID{}, fmt.Errorf("cloud: making an account: %w", store.ErrNameTaken)
+		}
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -93,6 +94,24 @@ func eventually(t *testing.T, what string, is func() bool) {
 		<-tick.C
 	}
 	t.Fatalf("never: %s", what)
+}
+
+// Nodes that are asked for an account of one name at once have one account.
+func TestOneNameOneAccount(t *testing.T) {
+	nats := startNATS(t, server.Options{JetStream: true})
+	nodes := startNodes(t, 2, nats.ClientURL())
+	for i := range 30 {
+		var ids [2]store.AccountID
+		var errs [2]error
+		var wg sync.WaitGroup
+		for n := range nodes {
+			wg.Go(func() { ids[n], errs[n] = nodes[n].Account(t.Context(), fmt.Sprint("user", i)) })
+		}
+		wg.Wait()
+		if ids[0] != ids[1] || errors.Join(errs[:]...) != nil {
+			t.Errorf("accounts %v, %v", ids, errs)
+		}
+	}
 }
 
 // A device moves between two nodes: nothing of it is lost, and both are one cloud

@@ -48,6 +48,9 @@ type Outcome struct {
 	Length      time.Duration
 	Hosts       []record.Host
 	Interrupted bool
+	// Levels is where the devices of each group were at the end. Samples that come late
+	// do not tell it.
+	Levels map[string]map[record.Level]int64
 	// Clear takes the run away from the server, when what came of it is safe. The word
 	// that it is over stays for a while.
 	Clear func()
@@ -430,7 +433,7 @@ func (c *coordinator) loop(ctx context.Context) (*Outcome, error) {
 			c.run.Progress(c.machine.Status(c.now()))
 		}
 		if over || c.lost != nil {
-			o := &Outcome{Began: c.began, Hosts: c.machine.Hosts(), Interrupted: interrupted, Length: c.machine.Length()}
+			o := &Outcome{Began: c.began, Hosts: c.machine.Hosts(), Interrupted: interrupted, Length: c.machine.Length(), Levels: c.machine.End()}
 			return o, err
 		}
 		select {

@@ -52,7 +52,7 @@ func (f *Fleet) Run(ctx context.Context, b *Bus) (r *record.Run, clear func(), e
 	if err != nil {
 		return nil, nil, err
 	}
-	book := &book{fleet: f, sink: &locked{sink: f.Sink}, run: &record.Run{}, levels: make(map[string]map[string]map[record.Level]int64)}
+	book := &book{fleet: f, sink: &locked{sink: f.Sink}, run: &record.Run{}}
 	o, err := Coordinate(ctx, b, Run{
 		ID: f.ID, Job: job, Digest: f.digest(), Name: f.Scenario.Name, Secret: f.Secret, Patience: f.Patience,
 		Plan: plan.Options{
@@ -138,8 +138,7 @@ type book struct {
 	fleet  *Fleet
 	sink   *locked
 	run    *record.Run
-	status string                                       // that was told
-	levels map[string]map[string]map[record.Level]int64 // by group and worker
+	status string // that was told
 }
 
 // Begun implements Beginner.
@@ -180,12 +179,6 @@ func (b *book) progress(st plan.Status) {
 // Sample implements Sink.
 func (b *book) Sample(s *record.Sample) {
 	b.run.Cell(s.Phase, s.Group).Add(&s.Tally)
-	if s.Group != "" && s.Levels != nil {
-		if b.levels[s.Group] == nil {
-			b.levels[s.Group] = make(map[string]map[record.Level]int64)
-		}
-		b.levels[s.Group][s.Worker] = s.Levels
-	}
 	b.sink.Sample(s)
 }
 
@@ -199,14 +192,8 @@ func (b *book) Note(n record.Note) {
 func (b *book) finish(o *Outcome) {
 	r := b.run
 	r.Hosts = o.Hosts
-	for group, workers := range b.levels {
-		sum := make(map[record.Level]int64)
-		for _, levels := range workers {
-			for name, n := range levels {
-				sum[name] += n
-			}
-		}
-		r.Levels[group] = sum
+	for group, levels := range o.Levels {
+		r.Levels[group] = levels
 	}
 	if r.Interrupted = o.Interrupted && o.Length < b.fleet.Scenario.Duration(); r.Interrupted {
 		loadtest.Cut(r, o.Length)

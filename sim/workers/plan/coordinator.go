@@ -238,6 +238,15 @@ func (c *Coordinator) Restore(now clock.Instant, l Lease, revision uint64) {
 // before.
 func (c *Coordinator) Length() time.Duration { return c.length }
 
+// End returns where the devices of each group were at the end, as far as workers
+// have told it; nil when the run did not begin.
+func (c *Coordinator) End() map[string]map[record.Level]int64 {
+	if c.ledger == nil {
+		return nil
+	}
+	return c.ledger.End()
+}
+
 // takenOver tells that a part has another owner.
 func (c *Coordinator) takenOver(now clock.Instant, l, before Lease, out *Out) {
 	p := c.parts[l.Part]

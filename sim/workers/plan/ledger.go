@@ -188,7 +188,13 @@ func (l *Ledger) sample(b *Batch, s *stream, x *record.Sample, out *Out) {
 	at := l.round(x.At)
 	l.lastSeen[b.Part] = max(l.lastSeen[b.Part], at)
 	if at <= l.given {
-		// Late: it counts, but where devices stood then has been told.
+		// Late: it counts, but where devices stood then has been told. Where they are at
+		// the end may be known by it alone.
+		if len(x.Levels) > 0 && b.Epoch >= l.stands[b.Part].epoch && at >= l.stands[b.Part].at {
+			phase := l.phase
+			l.stand(standing{owner{b.Part, b.Epoch}, x.Phase, x.Group, b.Worker, x.Levels}, at)
+			l.phase = phase
+		}
 		late := *x
 		late.At, late.Worker, late.Levels = at, b.Worker, nil
 		out.Samples = append(out.Samples, late)
@@ -323,6 +329,28 @@ func (l *Ledger) levels(at time.Duration) map[place]map[record.Level]int64 {
 			}
 			for name, n := range levels {
 				sums[p][name] += n
+			}
+		}
+	}
+	return sums
+}
+
+// End returns where the devices of each group are at the end: those of parts that
+// are over, and of those that have told of the newest interval.
+func (l *Ledger) End() map[string]map[record.Level]int64 {
+	newest := slices.Max(l.lastSeen)
+	sums := make(map[string]map[record.Level]int64)
+	for part := range l.stands {
+		st := &l.stands[part]
+		if !l.complete(part, st.epoch) && st.at < newest {
+			continue // nobody knows
+		}
+		for group, levels := range st.groups {
+			if sums[group] == nil {
+				sums[group] = make(map[record.Level]int64)
+			}
+			for name, n := range levels {
+				sums[group][name] += n
 			}
 		}
 	}

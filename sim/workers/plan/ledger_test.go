@@ -169,3 +169,24 @@ func TestRefusals(t *testing.T) {
 		}
 	}
 }
+
+// At the end every device is somewhere, also when the last that was told of it came
+// late; of a part that nobody ran to its end nothing is known.
+func TestLedgerEnd(t *testing.T) {
+	l := NewLedger(Split(30, 3), time.Second)
+	out := Out{Begin: clock.Never}
+	last := func(part int, at time.Duration) *Batch {
+		b := told(part, 1, 1, "a", at, 10, 0)
+		b.Last = true
+		return b
+	}
+	for part := range 3 {
+		l.Add(told(part, 1, 0, "a", time.Second, 9, 0), &out)
+	}
+	l.Add(last(0, 2*time.Second), &out)
+	l.Give(2*time.Second, &out)
+	l.Add(last(1, 2*time.Second), &out)
+	if got := l.End()["g"][record.Online]; got != 20 {
+		t.Errorf("%d devices are online at the end, want 20", got)
+	}
+}
