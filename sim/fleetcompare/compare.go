@@ -223,7 +223,7 @@ func (c *Comparison) thresholds() {
 	find := func(r *record.Run, t *record.Threshold) (string, record.Verdict) {
 		for i := range r.Thresholds {
 			if o := &r.Thresholds[i]; o.Text == t.Text && o.Phase == t.Phase && o.Group == t.Group {
-				return inUnit(o.Value, o.Unit), o.Verdict
+				return show.InUnit(o.Value, o.Unit), o.Verdict
 			}
 		}
 		return "–", ""
@@ -252,21 +252,6 @@ func where(t *record.Threshold) string {
 		return t.Phase
 	}
 	return t.Group
-}
-
-// inUnit writes a value of a threshold in its unit.
-func inUnit(v float64, unit string) string {
-	switch unit {
-	case "s":
-		return show.Seconds(v)
-	case "/s":
-		return show.Rate(v)
-	case "B":
-		return show.Bytes(v)
-	case "":
-		return show.Short(v)
-	}
-	return show.Short(v) + " " + unit
 }
 
 // Count returns how many rows have a verdict.

@@ -80,24 +80,9 @@ type thresholdView struct {
 	Where                string
 }
 
-// inUnit writes a value of a threshold.
-func inUnit(v float64, unit string) string {
-	switch unit {
-	case "s":
-		return show.Seconds(v)
-	case "/s":
-		return show.Rate(v)
-	case "B":
-		return show.Bytes(v)
-	case "":
-		return show.Short(v)
-	}
-	return show.Short(v) + " " + unit
-}
-
 func (r *Report) thresholds() (list []thresholdView) {
 	for _, t := range r.Run.Thresholds {
-		v := thresholdView{Threshold: t, ValueText: inUnit(t.Value, t.Unit), LimitText: inUnit(t.Limit, t.Unit)}
+		v := thresholdView{Threshold: t, ValueText: show.InUnit(t.Value, t.Unit), LimitText: show.InUnit(t.Limit, t.Unit)}
 		if whole := 1.25 * max(t.Value, t.Limit); whole > 0 {
 			v.Bar, v.Limit = 100*max(0, t.Value)/whole, 100*max(0, t.Limit)/whole
 		}

@@ -153,3 +153,18 @@ func Count[N int | int64 | uint64](n N, thing string) string {
 	}
 	return Number(n) + " " + thing + "s"
 }
+
+// InUnit writes a value of a threshold with its unit: "s", "/s", "B", "%", or none.
+func InUnit(v float64, unit string) string {
+	switch unit {
+	case "s":
+		return Seconds(v)
+	case "/s":
+		return Rate(v)
+	case "B":
+		return Bytes(v)
+	case "":
+		return Short(v)
+	}
+	return Short(v) + " " + unit
+}

@@ -48,3 +48,14 @@ func TestShow(t *testing.T) {
 		}
 	}
 }
+
+func TestInUnit(t *testing.T) {
+	for _, c := range []struct {
+		v          float64
+		unit, want string
+	}{{0.5, "s", Seconds(0.5)}, {8, "/s", Rate(8)}, {142, "B", Bytes(142)}, {3, "", Short(3)}, {99.5, "%", Short(99.5) + " %"}} {
+		if got := InUnit(c.v, c.unit); got != c.want {
+			t.Errorf("%v in %q: %q, want %q", c.v, c.unit, got, c.want)
+		}
+	}
+}
