@@ -7,13 +7,17 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"fmt"
 
 	"github.com/muster/muster/protocol/keyblob"
 	"github.com/muster/muster/protocol/lightssl"
 )
 
-// errNoDeviceKey is a board that never started, or whose memory is damaged.
+// errNoDeviceKey is a board that never started, or whose memory is erased.
 var errNoDeviceKey = errors.New("the board has no device key: let it start once, so that it makes one")
+
+// errBadDeviceKey is a key that is there, but no device could use it.
+var errBadDeviceKey = errors.New("the board's device key is unusable: write a new one (particle keys new), or erase it and let the board start, so that it makes one")
 
 // A publicKey is that of a device.
 type publicKey struct {
@@ -31,13 +35,13 @@ func devicePublicKey(t keyblob.Transport, memory []byte) (publicKey, error) {
 	if t == keyblob.TCP {
 		key, err := lightssl.ParseDeviceKey(der)
 		if err != nil {
-			return publicKey{}, errNoDeviceKey
+			return publicKey{}, fmt.Errorf("%w: %w", errBadDeviceKey, err)
 		}
 		return spki(&key.PublicKey, "rsa")
 	}
 	key, err := x509.ParseECPrivateKey(der)
 	if err != nil || key.Curve != elliptic.P256() {
-		return publicKey{}, errNoDeviceKey
+		return publicKey{}, fmt.Errorf("%w: not an EC private key on P-256", errBadDeviceKey)
 	}
 	return spki(&key.PublicKey, "ecc")
 }

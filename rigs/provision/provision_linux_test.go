@@ -6,7 +6,6 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/rsa"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
@@ -23,6 +22,7 @@ import (
 
 	"github.com/muster/muster/fixtures"
 	"github.com/muster/muster/protocol/keyblob"
+	"github.com/muster/muster/protocol/lightssl"
 	"github.com/muster/muster/protocol/pdc"
 	"github.com/muster/muster/rigs/dfu"
 	"github.com/muster/muster/rigs/dfu/fakedfu"
@@ -184,11 +184,9 @@ func (s *setup) personalise(t *testing.T) {
 	t.Helper()
 	var own []byte
 	if s.transport == keyblob.TCP {
-		key, err := rsa.GenerateKey(rand.Reader, 1024)
-		if err != nil {
-			t.Fatal(err)
-		}
-		own = x509.MarshalPKCS1PrivateKey(key)
+		// As a device makes it: of crypto/rsa's own keys, one in some dozens has a
+		// shortened integer, which a device misreads.
+		own = lightssl.AppendDeviceKey(nil, lightssl.GenerateDeviceKey(rand.Reader))
 	} else {
 		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 		if err != nil {
