@@ -28,21 +28,9 @@ func main() {
 
 // run does what the arguments say and returns the exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	root := &cobra.Command{
-		Use:   "muster",
-		Short: "Proves that connected devices and their cloud work",
-		Long:  "Muster simulates Particle devices and their cloud, and judges real and simulated ones from the wire.",
-		Example: `  muster conform                     is everything right? (about a minute)
-  muster cloud                       run the reference cloud
-  muster fleet --help                how to bring up devices against a cloud`,
-		SilenceErrors: true,
-		SilenceUsage:  true,
-	}
+	root := rootCommand()
 	started := false // what fails later than this is not the command line's syntax
 	root.PersistentPreRun = func(*cobra.Command, []string) { started = true }
-	root.AddCommand(conformance.Command(), conformance.ReplayCommand(), conformance.JudgeCommand(), conformance.DiffCommand())
-	root.AddCommand(cloudref.Command(), command.Command(), rigs.Command(), preflight.Command())
-	root.AddCommand(conformance.CatalogueCommands()...)
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
@@ -55,6 +43,24 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		}
 	}
 	return code
+}
+
+// rootCommand lists the sub-commands; each lives beside its component.
+func rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "muster",
+		Short: "Proves that connected devices and their cloud work",
+		Long:  "Muster simulates Particle devices and their cloud, and judges real and simulated ones from the wire.",
+		Example: `  muster conform                     is everything right? (about a minute)
+  muster cloud                       run the reference cloud
+  muster fleet --help                how to bring up devices against a cloud`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.AddCommand(conformance.Command(), conformance.ReplayCommand(), conformance.JudgeCommand(), conformance.DiffCommand())
+	root.AddCommand(cloudref.Command(), command.Command(), rigs.Command(), preflight.Command())
+	root.AddCommand(conformance.CatalogueCommands()...)
+	return root
 }
 
 // exitCode returns the exit code for an error, and whether the error is still to
