@@ -67,6 +67,7 @@ type settings struct {
 	signUp, rateLimits, showToken            bool
 	hooksPublic                              bool
 	trustNew                                 time.Duration
+	tuning                                   tuning
 }
 
 // Command returns the sub-command "cloud".
@@ -108,6 +109,7 @@ func Command() *cobra.Command {
 	cmd.Flags().BoolVarP(&s.verbose, "verbose", "v", false, "log every event and every command")
 	cmd.Flags().StringVar(&s.pprof, "pprof", "", "address on this machine that serves Go profiles of this process, such as 127.0.0.1:6060")
 	cmd.Flags().StringVar(&s.format, "log", "text", "form of the log: text or json")
+	s.tuning.flags(cmd.Flags())
 	cmd.AddCommand(s.deviceCommand(), s.keysCommand(), s.tokenCommand(), s.userCommand(), s.doctorCommand())
 	return cmd
 }
@@ -159,7 +161,7 @@ func (s *settings) options() (Options, error) {
 	case !o.UDP.IsValid() && !o.TCP.IsValid():
 		return o, errors.New("--udp and --tcp are both off: nobody could connect")
 	}
-	return o, nil
+	return o, s.tuning.apply(&o)
 }
 
 // listenAddress reads an address to listen on: ":port" is every address of this
@@ -233,7 +235,7 @@ func (s *settings) serve(ctx context.Context, c *Cloud, first bool, log *slog.Lo
 	host := firstOf(s.host, ownAddress())
 	web, err := openWeb(ctx, c, webOptions{
 		address: s.http, certificate: s.certificate, key: s.certificateKey, own: s.ownTLS, host: host,
-		signUp: s.signUp, limits: s.rateLimits,
+		signUp: s.signUp, limits: s.rateLimits, api: s.tuning.api(),
 	}, log)
 	if err != nil {
 		return err

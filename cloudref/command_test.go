@@ -329,6 +329,10 @@ func TestCloudFlags(t *testing.T) {
 		{"--memory", "--sync"},
 		{"--sync", "--nats", "nats://x"},
 		{"--host", "::1"},
+		{"--device-timeout", "0s"},
+		{"--hook-retries", "1s,0s"},
+		{"--offline-call", "500"},
+		{"--silence-udp", "-1s"},
 		{"--pprof", "6060"},
 		{"--pprof", "0.0.0.0:6060"},
 	} {

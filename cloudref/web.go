@@ -37,6 +37,7 @@ type webOptions struct {
 	own              bool   // make a certificate, for host
 	host             string
 	signUp, limits   bool
+	api              api.Config // Log and NoSignUp are set here
 }
 
 func (o *webOptions) tls(dir string) (*tls.Config, error) {
@@ -68,7 +69,8 @@ func openWeb(ctx context.Context, c *Cloud, o webOptions, log *slog.Logger) (*we
 	if err != nil {
 		return nil, fmt.Errorf(`cloud: listening on HTTP %s: %w: choose another address with --http, or --http "" for none`, address, err)
 	}
-	rest := c.API(api.Config{Log: c.o.Log, NoSignUp: !o.signUp})
+	o.api.Log, o.api.NoSignUp = c.o.Log, !o.signUp
+	rest := c.API(o.api)
 	handler := c.metrics.measured(c.withPage(rest))
 	if o.limits {
 		handler = newLimits(handler)

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"mime"
+	"mime/multipart"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -20,7 +22,7 @@ const partsMax = 32
 // names with strings, numbers, booleans, lists or further bodies.
 type body map[string]any
 
-// A file is a part of an upload that has a file name.
+// A file is a part of an upload that is a file. It may have no name.
 type file struct {
 	field, name string
 	data        []byte
@@ -51,8 +53,11 @@ func (s *Server) read(q *request) (err error) {
 	switch trimmed := strings.TrimSpace(string(raw)); {
 	case trimmed == "":
 		return nil
-	case kind == "application/json", kind == "" && trimmed[0] == '{':
+	case kind == "application/json", strings.HasSuffix(kind, "+json"), kind == "" && trimmed[0] == '{':
 		return q.readJSON(trimmed)
+	case trimmed[0] == '{':
+		// What curl makes of JSON when nobody says what it is.
+		return refuse(http.StatusBadRequest, "The body looks like JSON, but its Content-Type is %s. Send Content-Type: application/json.", kind)
 	default:
 		return q.readForm(trimmed)
 	}
@@ -154,13 +159,22 @@ func (s *Server) readParts(q *request, boundary string) error {
 		if err != nil {
 			return badBody(err)
 		}
-		if name := part.FileName(); name != "" {
-			q.files = append(q.files, file{part.FormName(), name, data})
+		if isFile(part) {
+			q.files = append(q.files, file{part.FormName(), part.FileName(), data})
 		} else {
 			q.body.add(part.FormName(), string(data))
 		}
 	}
 	return refuse(http.StatusBadRequest, "The multipart body has more than %d parts.", partsMax)
+}
+
+// fileParts are the names of parts that are files even if they say no file name:
+// file, file2 and so on, binary.
+var fileParts = regexp.MustCompile(`^(file[0-9]*|binary)$`)
+
+// isFile reports whether a part of an upload is a file.
+func isFile(part *multipart.Part) bool {
+	return part.FileName() != "" || fileParts.MatchString(part.FormName())
 }
 
 // has reports whether a field is there at all.

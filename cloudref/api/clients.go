@@ -15,6 +15,7 @@ const operatorClient = "muster"
 // call their secret.
 var publicClients = map[string]string{
 	"particle":     "particle",
+	"spark":        "spark", // before 2015
 	"particle-api": "particle-api",
 	"particle-cli": "particle-cli",
 	"CLI2":         "client_secret_here",

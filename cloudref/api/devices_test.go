@@ -221,6 +221,16 @@ func TestFlash(t *testing.T) {
 	b.cloud.stages = []app.FlashStage{app.FlashStarting, app.FlashFailed}
 	flash(kitchen, "firmware.bin", image).want(400, `{"ok":false,"error":"The binary does not fit this device: wrong platform"}`)
 
+	// Parts without a file name, and with one that says nothing, as a browser's.
+	for _, head := range []string{`name="file"`, `name="file1"`, `name="file"; filename="blob"`, `name="x"; filename="C:\\my.fw\\firmware"`} {
+		b.cloud.stages = []app.FlashStage{app.FlashTransferring, app.FlashDone}
+		content := "--b\r\nContent-Disposition: form-data; " + head + "\r\n\r\n" + string(image) + "\r\n--b--\r\n"
+		b.do("PUT", "/v1/devices/kitchen", b.alice, "multipart/form-data; boundary=b", content).want(200, `{"id":"e00fce680000000000000001","status":"Update started"}`)
+		if got := <-b.cloud.flashed; !bytes.Equal(got, image) {
+			t.Errorf("%s: another image arrived", head)
+		}
+	}
+
 	for _, test := range []struct {
 		device, name string
 		data         []byte

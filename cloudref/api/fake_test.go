@@ -39,6 +39,7 @@ type fakeCloud struct {
 	offered []store.DeviceID
 	history hooks.History
 	hellos  map[store.DeviceID]pdc.Hello
+	modems  map[store.DeviceID]pdc.SystemDescribe
 }
 
 func newFakeCloud() *fakeCloud {
@@ -60,7 +61,7 @@ func (f *fakeCloud) Status(id store.DeviceID) endpoint.Status {
 	return endpoint.Status{
 		Device: id, Online: true, Hello: f.hellos[id], Transport: "udp", Peer: "[::ffff:127.1.0.1]:5684",
 		Dialect: pdc.NewDialect(6200, pdc.Boron), Updates: app.UpdateFlags{Enabled: true},
-		Describe: &app.Describe{Application: pdc.ApplicationDescribe{
+		Describe: &app.Describe{System: f.modems[id], Application: pdc.ApplicationDescribe{
 			Functions: []string{"brew"},
 			Variables: []pdc.VariableInfo{{Name: "temp", Type: pdc.VariableDouble}, {Name: "beans", Type: pdc.VariableString}},
 		}},

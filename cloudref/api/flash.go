@@ -17,8 +17,8 @@ import (
 func (s *Server) flash(q *request, d *store.Device) (any, error) {
 	var binaries []file
 	for _, f := range q.files {
-		switch extension := strings.ToLower(path.Ext(f.name)); {
-		case extension == ".bin" || q.body.text("file_type") == "binary":
+		switch extension := strings.ToLower(path.Ext(f.base())); {
+		case extension == ".bin", q.body.text("file_type") == "binary", extension == "" && isImage(f.data):
 			binaries = append(binaries, f)
 		case extension == ".zip":
 			return nil, refuse(http.StatusBadRequest, "This cloud sends no asset bundles. Flash the .bin in %s.", path.Base(f.name))
@@ -41,6 +41,13 @@ func (s *Server) flash(q *request, d *store.Device) (any, error) {
 		return object{"id": d.ID.String(), "status": "Update pending: the device does not allow updates now"}, nil
 	}
 	return object{"id": d.ID.String(), "status": "Update started"}, nil
+}
+
+// isImage reports whether what has no name, or one that says nothing, is a firmware
+// binary. Browsers call what a page made itself "blob".
+func isImage(data []byte) bool {
+	_, err := app.ParseImage(data)
+	return err == nil
 }
 
 // flashFailed is the answer when a transfer does not start.

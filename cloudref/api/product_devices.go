@@ -209,8 +209,8 @@ func (s *Server) sortDevices(q *request, devices []*store.Device) {
 }
 
 // addProductDevices answers POST /v1/products/:product/devices: one device in id,
-// several in ids, or a file with one a line. Real ones are ids, serial numbers,
-// IMEIs or ICCIDs; this cloud knows ids and the serial numbers it was told.
+// several in ids, or a file with one a line: ids, or the IMEIs and ICCIDs that
+// devices said, or serial numbers.
 func (s *Server) addProductDevices(q *request) (any, error) {
 	p, err := s.product(q)
 	if err != nil {
@@ -224,12 +224,26 @@ func (s *Server) addProductDevices(q *request) (any, error) {
 		return nil, refuse(http.StatusBadRequest, "At most %d devices can be added at once.", importMax)
 	}
 	updated, existing, invalid := []string{}, []string{}, []string{}
+	var others map[string]store.DeviceID // read when the first line is no id
+	taken := map[store.DeviceID]bool{}   // a device may be in the list by several numbers
 	for _, line := range lines {
 		id, err := store.ParseDeviceID(line)
 		if err != nil {
-			invalid = append(invalid, line)
+			if others == nil {
+				if others, err = s.otherNumbers(q, p); err != nil {
+					return nil, err
+				}
+			}
+			var known bool
+			if id, known = others[strings.ToLower(line)]; !known {
+				invalid = append(invalid, line)
+				continue
+			}
+		}
+		if taken[id] {
 			continue
 		}
+		taken[id] = true
 		before := s.store.Member(id).Product
 		joined, err := s.join(q, p, id)
 		switch {
@@ -252,6 +266,34 @@ func (s *Server) addProductDevices(q *request) (any, error) {
 		// is nobody's business, so that such ids are invalid ones here.
 		"nonmemberDeviceIds": []string{}, "invalidDeviceIds": invalid,
 	}, nil
+}
+
+// otherNumbers returns which devices of the caller, and which that wait for the
+// product, have which serial number, IMEI and ICCID. What others own is not looked
+// at: that a number exists is nobody's business.
+func (s *Server) otherNumbers(q *request, p *store.Product) (map[string]store.DeviceID, error) {
+	numbers := map[string]store.DeviceID{}
+	ids := append(s.store.QuarantinedOf(p.ID), s.store.MembersOf(p.ID)...)
+	ids = append(ids, s.store.DevicesOf(q.account)...)
+	if len(ids) > sortedMax {
+		return nil, refuse(http.StatusBadRequest, "With more than %d devices, give ids: looking for serial numbers, IMEIs and ICCIDs takes too long.", sortedMax)
+	}
+	devices, err := s.readDevices(q.Context(), ids)
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range devices {
+		said := []string{d.Serial}
+		if st := s.cloud.Status(d.ID); st.Describe != nil {
+			said = append(said, st.Describe.System.IMEI, st.Describe.System.ICCID)
+		}
+		for _, number := range said {
+			if number != "" {
+				numbers[strings.ToLower(number)] = d.ID
+			}
+		}
+	}
+	return numbers, nil
 }
 
 // firmwareOf returns the product that the firmware of a device names, and its
@@ -403,17 +445,19 @@ func (s *Server) dropProductDevice(q *request) (any, error) {
 
 // dropOwner answers DELETE /v1/products/:product/devices/:device/owner.
 func (s *Server) dropOwner(q *request) (any, error) {
-	_, m, err := s.member(q, false)
+	// Not of a device that a stranger owns, and whose firmware does not name the
+	// product: such a one is listed, and not the product's.
+	d, err := s.productDevice(q)
 	if err != nil {
 		return nil, err
 	}
-	if _, err = s.update(q, m.Device, func(d *store.Device) error {
+	if _, err = s.update(q, d.ID, func(d *store.Device) error {
 		d.Owner = store.AccountID{}
 		return nil
 	}); err != nil {
 		return nil, err
 	}
-	s.cloud.OwnerChanged(m.Device)
+	s.cloud.OwnerChanged(d.ID)
 	return noContent{}, nil
 }
 

@@ -3,6 +3,7 @@ package api
 import (
 	"encoding/json"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -149,6 +150,25 @@ func TestAddingDevicesToAProduct(t *testing.T) {
 	}
 }
 
+// Lists of devices come from makers, with what is printed on boards and SIMs.
+func TestAddingDevicesByOtherNumbers(t *testing.T) {
+	b := newBench(t, nil)
+	p := b.product()
+	b.cloud.modems = map[store.DeviceID]pdc.SystemDescribe{
+		deviceID(kitchen): {IMEI: "353090788515869", ICCID: "89340765090788515869"},
+		deviceID(bobs):    {IMEI: "353090788515870"},
+	}
+	_, err := b.server.update(&request{Request: httptest.NewRequest("GET", "/", http.NoBody)}, deviceID(cellar), func(d *store.Device) error {
+		d.Serial = "P046AF450020GPW"
+		return nil
+	})
+	b.must(err)
+	file := upload("file", "devices.txt", []byte("353090788515869\n89340765090788515869\np046af450020gpw\n353090788515870\n"))
+	b.do("POST", p+"/devices", b.alice, file.kind, file.content).want(200, `{"updated":2,
+		"updatedDeviceIds":["`+kitchen+`","`+cellar+`"],"existingDeviceIds":["`+kitchen+`"],"nonmemberDeviceIds":[],
+		"invalidDeviceIds":["353090788515870"]}`)
+}
+
 // A device that nobody owned when a product listed it is out of the product's sight
 // when a stranger owns it, unless its firmware names the product.
 func TestListingADeviceIsNotOwningIt(t *testing.T) {
@@ -159,6 +179,10 @@ func TestListingADeviceIsNotOwningIt(t *testing.T) {
 	b.do("POST", "/v1/devices", b.bob, "application/json", `{"id":"`+nobodys+`"}`).decode()
 	b.json("GET", p+"/devices/"+nobodys, "").want(404, `{"ok":false,"error":"Device not found for this product"}`)
 	b.json("POST", p+"/devices/"+nobodys+"/brew", "{}").want(404, `{"ok":false,"error":"Device not found for this product"}`)
+	b.json("DELETE", p+"/devices/"+nobodys+"/owner", "").want(400, `{"ok":false,"error":"Device not found for this product"}`)
+	if d, err := b.store.Device(t.Context(), deviceID(nobodys)); err != nil || d.Owner != bobID {
+		t.Errorf("%v: the device is of %v", err, d.Owner)
+	}
 	if list := b.json("GET", p+"/devices", "").decode()["devices"].([]any); len(list) != 1 {
 		t.Errorf("got %v", list)
 	}

@@ -92,6 +92,10 @@ func TestErrorBodies(t *testing.T) {
 		{"PUT", "/v1/devices/kitchen", js, `{"name":`, 400, `{"ok":false,"error":"The body of the request is not JSON."}`},
 		{"PUT", "/v1/devices/kitchen", js, `[1]`, 400, `{"ok":false,"error":"The body of the request is not a JSON object."}`},
 		{"PUT", "/v1/devices/kitchen", form, `%zz`, 400, `{"ok":false,"error":"The body of the request is not a form."}`},
+		{
+			"PUT", "/v1/devices/kitchen", form, `{"name":"bath"}`, 400,
+			`{"ok":false,"error":"The body looks like JSON, but its Content-Type is application/x-www-form-urlencoded. Send Content-Type: application/json."}`,
+		},
 		{"PUT", "/v1/devices/kitchen", "multipart/form-data", `x`, 400, `{"ok":false,"error":"The multipart body has no boundary."}`},
 		{"PUT", "/v1/devices/kitchen", "multipart/form-data; boundary=b", `x`, 400, `{"ok":false,"error":"The body of the request cannot be read."}`},
 

@@ -65,6 +65,10 @@ func (s *Server) streamProduct(q *request) (any, error) {
 
 // stream sends events until the client leaves, is too slow, or the cloud stops.
 func (s *Server) stream(q *request, which Selection) (any, error) {
+	if q.Method == http.MethodHead {
+		streamHeader(q.w.Header())
+		return written{}, nil // and nobody would read the events
+	}
 	select {
 	case s.opened <- struct{}{}:
 	default:
@@ -143,12 +147,15 @@ type eventWriter struct {
 // begin sends the headers and a comment. The JavaScript client gives up when
 // nothing comes for 15 s.
 func (x *eventWriter) begin() error {
-	h := x.w.Header()
+	streamHeader(x.w.Header())
+	x.w.WriteHeader(http.StatusOK)
+	return x.comment("ok")
+}
+
+func streamHeader(h http.Header) {
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-cache")
 	h.Set("X-Accel-Buffering", "no") // for proxies
-	x.w.WriteHeader(http.StatusOK)
-	return x.comment("ok")
 }
 
 func (x *eventWriter) comment(text string) error {

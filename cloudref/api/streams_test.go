@@ -193,3 +193,23 @@ func TestStreamEndsWithOwnership(t *testing.T) {
 	b.cloud.announce(Event{Owner: aliceID, Name: "late", Device: deviceID(kitchen)})
 	r.wantEnd()
 }
+
+// Who only asks for the header of a stream gets it, and holds none open.
+func TestHeadOfAStream(t *testing.T) {
+	b := newBench(t, nil)
+	url := b.serve()
+	for _, path := range []string{"/v1/devices/events", "/v1/devices/kitchen/events/temp", "/v1/events/temp"} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodHead, url+path, http.NoBody)
+		b.must(err)
+		r.Header.Set("Authorization", "Bearer "+b.alice)
+		answer, err := http.DefaultClient.Do(r)
+		b.must(err)
+		_ = answer.Body.Close()
+		if kind := answer.Header.Get("Content-Type"); answer.StatusCode != http.StatusOK || kind != "text/event-stream" {
+			t.Errorf("%s: %d, %q", path, answer.StatusCode, kind)
+		}
+		if n := len(b.server.opened); n != 0 {
+			t.Errorf("%s: %d streams are open", path, n)
+		}
+	}
+}

@@ -16,7 +16,10 @@ func TestTidiedPaths(t *testing.T) {
 		"//v1/devices//":                   "/v1/devices",
 		"/oauth/token/":                    "/oauth/token",
 		"/v1/devices/events":               "/v1/devices/events",
-		"/v1/devices/events/":              "/v1/devices/events/",
+		"/v1/devices/events/":              "/v1/devices/events",
+		"/v1//devices///x/":                "/v1/devices/x",
+		"/v1//devices/events/a/":           "/v1/devices/events/a/",
+		"/v1/../v1/devices/./x":            "/v1/%2E%2E/v1/devices/%2E/x",
 		"/v1/devices/events/a/":            "/v1/devices/events/a/",
 		"/v1/devices/events/a//b":          "/v1/devices/events/a/%2Fb",
 		"/v1/devices/events//a":            "/v1/devices/events/%2Fa",
@@ -35,7 +38,9 @@ func TestTidiedPaths(t *testing.T) {
 func TestOddPathsAreServed(t *testing.T) {
 	var got []string
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /v1/devices", func(_ http.ResponseWriter, r *http.Request) { got = append(got, r.URL.Path) })
+	for _, path := range []string{"/v1/devices", "/v1/devices/events"} {
+		mux.HandleFunc("GET "+path, func(_ http.ResponseWriter, r *http.Request) { got = append(got, r.URL.Path) })
+	}
 	mux.HandleFunc("GET /v1/devices/events/{prefix...}", func(_ http.ResponseWriter, r *http.Request) { got = append(got, r.PathValue("prefix")) })
 	h := tidy(mux)
 	for path, want := range map[string]string{
@@ -45,7 +50,8 @@ func TestOddPathsAreServed(t *testing.T) {
 		"/v1/devices/events/a%2F%2Fb": "a//b",
 		"/v1/devices/events/100%25":   "100%",
 		"/v1/devices/events/%C3%A9//": "é//",
-		"/v1/devices/events/":         "",
+		"/v1//devices":                "/v1/devices",
+		"/v1/devices/events/":         "/v1/devices/events",
 	} {
 		got = nil
 		w := httptest.NewRecorder()
@@ -58,4 +64,6 @@ func TestOddPathsAreServed(t *testing.T) {
 	if a := b.json("GET", "//v1/devices/", ""); a.status != http.StatusOK {
 		t.Errorf("got %d %s", a.status, a.body)
 	}
+	b.json("POST", "/v1//devices/events/", `{"name":"a"}`).want(200, `{"ok":true}`)
+	b.json("GET", "/v1/../devices", "").want(404, `{"ok":false,"error":"Not Found"}`)
 }
