@@ -54,7 +54,7 @@ func background(t *testing.T, p *puppet) {
 func inBackground(p *puppet) (stop func()) {
 	var over atomic.Bool
 	var done sync.WaitGroup
-	done.Go(func() { p.run(time.Minute, over.Load) })
+	done.Go(func() { p.run(time.Hour, over.Load) })
 	return func() { over.Store(true); done.Wait() }
 }
 
@@ -67,7 +67,7 @@ func nextEvent(t *testing.T, s *Stream) Event {
 			t.Fatalf("the stream ended: %v", s.Err())
 		}
 		return e
-	case <-time.After(20 * time.Second):
+	case <-time.After(patience):
 		t.Fatal("no event")
 	}
 	return Event{}
@@ -89,7 +89,7 @@ func TestCloud(t *testing.T) {
 	if err := p.connect(); err != nil {
 		t.Fatal(err)
 	}
-	if !p.say(p.publish("temp", "21.5"), 5*time.Second) {
+	if !p.say(p.publish("temp", "21.5"), patience) {
 		t.Fatal("the event was not acknowledged")
 	}
 	wantEvent(t, stream, "spark/status", "online")
@@ -127,7 +127,7 @@ func TestCloud(t *testing.T) {
 
 func wantEvent(t *testing.T, s *Stream, name, data string) {
 	t.Helper()
-	timeout := time.After(10 * time.Second)
+	timeout := time.After(patience)
 	for {
 		select {
 		case e, open := <-s.C:
@@ -190,7 +190,7 @@ func TestParallelDevices(t *testing.T) {
 					return err
 				}
 				for i := range events {
-					if !p.say(p.publish("temp", fmt.Sprint(n, "/", i)), 10*time.Second) {
+					if !p.say(p.publish("temp", fmt.Sprint(n, "/", i)), patience) {
 						return fmt.Errorf("device %d: event %d was not acknowledged", n, i)
 					}
 					if i == events/2 {
@@ -227,7 +227,7 @@ func TestParallelDevices(t *testing.T) {
 				t.Fatal(stream.Err())
 			}
 			got++
-		case <-time.After(5 * time.Second):
+		case <-time.After(patience):
 			t.Fatalf("%d events on the stream, want %d", got, devices*events)
 		}
 	}

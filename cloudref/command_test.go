@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -217,14 +218,8 @@ func startCommand(t *testing.T, dir string, args ...string) (out *syncBuffer, st
 
 func wait(t *testing.T, out *syncBuffer, want string) string {
 	t.Helper()
-	for range 1000 {
-		if text := out.String(); strings.Contains(text, want) {
-			return text
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	t.Fatalf("no %q in %s", want, out.String())
-	return ""
+	eventually(t, fmt.Sprintf("%q is said", want), func() bool { return strings.Contains(out.String(), want) })
+	return out.String()
 }
 
 // The first start says what to do; a file in the folder registers a device, which
@@ -257,7 +252,7 @@ func TestCloudCommand(t *testing.T) {
 	if err := p.connect(); err != nil {
 		t.Fatal(err)
 	}
-	if !p.say(p.publish("temp", "a secret of the user"), 5*time.Second) {
+	if !p.say(p.publish("temp", "a secret of the user"), patience) {
 		t.Error("no acknowledgement")
 	}
 	text = wait(t, out, "name=temp")

@@ -3,6 +3,7 @@ package cloudref
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -127,7 +128,7 @@ func TestFullDisk(t *testing.T) {
 		stop()
 		free()
 		eventually(t, "the store notices", func() bool { return !full() })
-		if !p.run(time.Minute, func() bool { return p.acked[id] }) {
+		if !p.run(patience, func() bool { return p.acked[id] }) {
 			t.Errorf("with space again: no acknowledgement: %v", p.ended)
 		}
 	}
@@ -207,7 +208,7 @@ func TestDiskTurnsReadOnly(t *testing.T) {
 	defer func() { _ = unix.Unmount(disk, unix.MNT_DETACH) }()
 	data := filepath.Join(disk, "data")
 	// What was not on the disk yet is lost with the disk; here all of it is.
-	c, err := Start(t.Context(), Options{Dir: data, UDP: anyPort, SyncAlways: true, Log: func(line string) { t.Log(line) }})
+	c, err := Start(t.Context(), Options{Dir: data, UDP: netip.MustParseAddrPort(freeAddress(t)), SyncAlways: true, Log: func(line string) { t.Log(line) }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -253,7 +254,7 @@ func TestDiskTurnsReadOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Stop()
-	if !p.say(p.publish("temp", "2"), time.Minute) {
+	if !p.say(p.publish("temp", "2"), patience) {
 		t.Errorf("after the repair: no acknowledgement: %v", p.ended)
 	}
 	if p.shakes != 1 || p.back != 0 {

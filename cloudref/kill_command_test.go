@@ -340,7 +340,7 @@ func TestKillCommand(t *testing.T) {
 	case testing.Short():
 		rounds = 2
 	}
-	k := &killBench{t: t, dir: t.TempDir(), udp: "127.0.0.1:0", http: "127.0.0.1:0", promises: map[string]promise{}, kept: map[string]int{}}
+	k := &killBench{t: t, dir: t.TempDir(), udp: freeAddress(t), http: freeAddress(t), promises: map[string]promise{}, kept: map[string]int{}}
 	hook := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		b, err := io.ReadAll(io.LimitReader(r.Body, 1<<16))
 		if err == nil {
@@ -433,7 +433,7 @@ func (k *killBench) judge(round int) {
 	k.answers = map[string]string{}
 	for name, p := range k.promises {
 		is := p.kept(k)
-		for try := 0; !is && strings.HasPrefix(name, "event ") && try < 600; try++ { // what waits in the queue
+		for try := 0; !is && strings.HasPrefix(name, "event ") && try < 2400; try++ { // what waits in the queue
 			time.Sleep(50 * time.Millisecond)
 			is = p.kept(k)
 		}
@@ -468,7 +468,7 @@ func (k *killBench) judgeDevices(all []*killPuppet) {
 			default:
 				twice++
 			}
-			for try := 0; k.hook.get(name) == 0 && try < 600; try++ {
+			for try := 0; k.hook.get(name) == 0 && try < 2400; try++ {
 				time.Sleep(50 * time.Millisecond)
 			}
 			if k.hook.get(name) == 0 {

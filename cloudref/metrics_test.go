@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 )
 
 // scrape reads the metrics of a cloud.
@@ -39,7 +38,7 @@ func TestMetrics(t *testing.T) {
 	if err := p.connect(); err != nil {
 		t.Fatal(err)
 	}
-	if !p.say(p.publish("temp", "1"), 10*time.Second) {
+	if !p.say(p.publish("temp", "1"), patience) {
 		t.Fatal("no acknowledgement")
 	}
 	background(t, p)
@@ -60,7 +59,7 @@ func TestMetrics(t *testing.T) {
 	if err := stranger.dial(addr); err != nil {
 		t.Fatal(err)
 	}
-	if err := stranger.handshake(20 * time.Second); err == nil {
+	if err := stranger.handshake(); err == nil {
 		t.Fatal("a stranger got in")
 	}
 	text := scrape(t, api)

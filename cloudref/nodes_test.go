@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -42,7 +41,7 @@ func startNATSIn(t *testing.T, dir string, o server.Options) *server.Server {
 	}
 	s.Start()
 	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(20 * time.Second) {
+	if !s.ReadyForConnections(patience) {
 		t.Fatal("the NATS server does not start")
 	}
 	return s
@@ -87,13 +86,11 @@ func eventually(t *testing.T, what string, is func() bool) {
 	t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for range 3000 {
-		if is() {
-			return
+	for end := time.Now().Add(patience); !is(); <-tick.C {
+		if time.Now().After(end) {
+			t.Fatalf("never: %s", what)
 		}
-		<-tick.C
 	}
-	t.Fatalf("never: %s", what)
 }
 
 // Nodes that are asked for an account of one name at once have one account.
@@ -147,7 +144,7 @@ func TestTwoNodes(t *testing.T) {
 		wantEvent(t, s, "spark/status", "online")
 		wantEvent(t, s, "spark/status", "online")
 	}
-	if !p.say(p.publish("news", "1"), 10*time.Second) {
+	if !p.say(p.publish("news", "1"), patience) {
 		t.Fatal("no acknowledgement")
 	}
 	if err := b.Publish(t.Context(), owner, app.Event{Name: "news", Data: []byte("2")}); err != nil {
@@ -163,7 +160,7 @@ func TestTwoNodes(t *testing.T) {
 			t.Errorf("heard %v", got)
 		}
 	}
-	if !q.run(10*time.Second, func() bool { return len(q.deliveries("news")) == 2 }) {
+	if !q.run(patience, func() bool { return len(q.deliveries("news")) == 2 }) {
 		t.Errorf("the device at the other node heard %v", q.deliveries("news"))
 	}
 	// A command finds its device at the other node.
@@ -187,7 +184,7 @@ func TestTwoNodes(t *testing.T) {
 	stop()
 
 	// What somebody recorded of it moves nothing, and is not taken again.
-	if !p.say(p.publish("once", "1"), 10*time.Second) {
+	if !p.say(p.publish("once", "1"), patience) {
 		t.Fatal("no acknowledgement")
 	}
 	replay := func() {
@@ -205,7 +202,7 @@ func TestTwoNodes(t *testing.T) {
 		if err := p.resume(to.UDP()); err != nil {
 			t.Fatal(err)
 		}
-		if !p.say(p.publish("news", fmt.Sprint("moved", round)), 30*time.Second) {
+		if !p.say(p.publish("news", fmt.Sprint("moved", round)), patience) {
 			t.Fatalf("round %d: no acknowledgement: %v", round, p.ended)
 		}
 		from := a
@@ -223,7 +220,7 @@ func TestTwoNodes(t *testing.T) {
 		}
 		stop()
 		// When this is acknowledged, the store knows of everything that came before.
-		if !p.say(p.publish("noted", "1"), 30*time.Second) {
+		if !p.say(p.publish("noted", "1"), patience) {
 			t.Fatalf("round %d: no acknowledgement: %v", round, p.ended)
 		}
 		replay()
@@ -231,7 +228,7 @@ func TestTwoNodes(t *testing.T) {
 	if p.shakes != 1 || p.back != 0 {
 		t.Errorf("%d handshakes, %d sequences that were used before", p.shakes, p.back)
 	}
-	if !p.run(10*time.Second, func() bool { return len(p.deliveries("news")) >= 2 }) {
+	if !p.run(patience, func() bool { return len(p.deliveries("news")) >= 2 }) {
 		t.Error("its subscription is lost")
 	}
 	if n := storedEvents(t, b)[p.id.String()+" once"]; n != 1 {
@@ -293,10 +290,10 @@ func TestPhotonAtTwoNodes(t *testing.T) {
 		must1(t, say(pdc.Publish{Private: true, Name: fmt.Sprint("news/", round)}.Message(dia)))
 		want(await(pdc.KindEventDelivery)) // its own: it has subscribed
 		name := fmt.Sprint("news/", round)
-		if !q.run(20*time.Second, func() bool { return len(q.deliveries(name)) == 1 }) {
+		if !q.run(patience, func() bool { return len(q.deliveries(name)) == 1 }) {
 			t.Fatalf("round %d: the device over UDP heard nothing", round)
 		}
-		if !q.say(q.publish("news", fmt.Sprint(round)), 20*time.Second) {
+		if !q.say(q.publish("news", fmt.Sprint(round)), patience) {
 			t.Fatal("no acknowledgement")
 		}
 		if e, err := pdc.ParseEventDelivery(want(await(pdc.KindEventDelivery))); err != nil || string(e.Data) != fmt.Sprint(round) {
@@ -358,7 +355,7 @@ func TestForgedRecordMovesNoSession(t *testing.T) {
 	record = append(record, 0, 32)
 	forger.send([][]byte{append(record, make([]byte, 32)...)})
 	eventually(t, "it has arrived", func() bool { return nodes[1].node.Counts().Datagrams.Load() > 0 })
-	if !p.say(p.publish("temp", "1"), 10*time.Second) || !nodes[0].node.Holds(p.id) || nodes[1].node.Holds(p.id) {
+	if !p.say(p.publish("temp", "1"), patience) || !nodes[0].node.Holds(p.id) || nodes[1].node.Holds(p.id) {
 		t.Error("a forged record moved the session")
 	}
 }
@@ -394,7 +391,7 @@ func TestNATSMessages(t *testing.T) {
 // A node whose NATS servers go away says so, takes nothing meanwhile, and goes on when
 // they are back.
 func TestNATSGoesAway(t *testing.T) {
-	dir, o := t.TempDir(), server.Options{JetStream: true}
+	dir, o := t.TempDir(), server.Options{JetStream: true, Port: freePorts(t, 1)[0]}
 	nats := startNATSIn(t, dir, o)
 	var log syncBuffer
 	c, err := Start(t.Context(), Options{Dir: t.TempDir(), NATS: nats.ClientURL(), UDP: anyPort, Log: func(line string) { fmt.Fprintln(&log, line) }})
@@ -411,7 +408,6 @@ func TestNATSGoesAway(t *testing.T) {
 	if err := p.connect(); err != nil {
 		t.Fatal(err)
 	}
-	o.Port = nats.Addr().(*net.TCPAddr).Port
 	nats.Shutdown()
 	nats.WaitForShutdown()
 	eventually(t, "the node says so", func() bool {
@@ -423,7 +419,7 @@ func TestNATSGoesAway(t *testing.T) {
 	}
 	startNATSIn(t, dir, o)
 	eventually(t, "the node says that it is back", func() bool { return strings.Contains(log.String(), "in reach again") })
-	if !p.run(time.Minute, func() bool { return p.acked[id] }) {
+	if !p.run(patience, func() bool { return p.acked[id] }) {
 		t.Errorf("no acknowledgement: %v", p.ended)
 	}
 	if p.shakes != 1 || p.back != 0 {

@@ -34,7 +34,7 @@ func photonConnect(c *Cloud, id store.DeviceID, n int) (say func(coap.Message) e
 	var l link.Link
 	buffer := make([]byte, 4096)
 	for secured := false; !secured; {
-		if err := conn.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		if err := conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
 			return nil, nil, err
 		}
 		size, err := conn.Read(buffer)
@@ -76,7 +76,7 @@ func photonConnect(c *Cloud, id store.DeviceID, n int) (say func(coap.Message) e
 					return m, nil
 				}
 			}
-			if err := conn.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+			if err := conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
 				return coap.Message{}, err
 			}
 			size, err := conn.Read(buffer)
@@ -213,7 +213,7 @@ func TestSafeModeIsRescued(t *testing.T) {
 		pdc.DescribePost{Token: []byte{1}, Flags: pdc.DescribeSystem, Protobuf: true, Payload: describe.AppendProto(nil)}.Message(p.dia),
 		p.publish(pdc.EventSafeMode, ""),
 	} {
-		if !p.say(m, 5*time.Second) {
+		if !p.say(m, patience) {
 			t.Fatal("no acknowledgement")
 		}
 	}
@@ -226,7 +226,7 @@ func TestSafeModeIsRescued(t *testing.T) {
 		}
 		return u, false
 	}
-	p.run(10*time.Second, func() bool { _, found := offered(); return found })
+	p.run(patience, func() bool { _, found := offered(); return found })
 	u, found := offered()
 	if !found || store.ImageID(u.SHA256) != wanted || u.ModuleFunction != uint8(pdc.ModuleSystemPart) {
 		t.Errorf("offered %+v, want system part 6200", u)

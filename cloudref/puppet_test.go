@@ -20,6 +20,10 @@ import (
 	"github.com/muster/muster/transport"
 )
 
+// patience is for what must come in the end, on a machine that stands still for
+// seconds now and then.
+const patience = 2 * time.Minute
+
 // A puppet is a device on a real socket, driven by one goroutine. It keeps its
 // session when the cloud is away, as firmware does.
 type puppet struct {
@@ -72,14 +76,18 @@ func (t *tape) play(cloud netip.AddrPort) (answers [][]byte, err error) {
 	}
 	// A probe is echoed by the one who took all that came before it.
 	probe := append([]byte{252, 0xfe, 0xfd, 0x80, 0, 0, 0, 0, 0, 0, 1, 0, 8}, "tape end"...)
+	end := time.Now().Add(patience)
 	for b := make([]byte, transport.DatagramSizeMax); ; {
 		if _, err := conn.Write(probe); err != nil {
 			return nil, err
 		}
-		if err := conn.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		if err := conn.SetReadDeadline(time.Now().Add(time.Second)); err != nil {
 			return nil, err
 		}
 		n, err := conn.Read(b)
+		if errors.Is(err, os.ErrDeadlineExceeded) && time.Now().Before(end) {
+			continue // the probe found no room
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -134,11 +142,16 @@ func (p *puppet) send(datagrams [][]byte) {
 }
 
 // handshake makes a full handshake.
-func (p *puppet) handshake(patience time.Duration) error {
+func (p *puppet) handshake() error {
+	return p.handshakeUntil(func() bool { return false })
+}
+
+// handshakeUntil is handshake for those who need not wait for the end.
+func (p *puppet) handshakeUntil(over func() bool) error {
 	client := dtls.NewClient(&dtls.ClientConfig{Gen: dtls.GenF, Key: p.key, ServerKey: p.cloud, DeviceID: p.id, Rand: rand.Reader})
 	var out dtls.Out
 	client.Start(p.clock.Now(), &out)
-	for end := p.clock.Now().Add(patience); p.clock.Now() < end; {
+	for end := p.clock.Now().Add(patience); p.clock.Now() < end && !over(); {
 		p.send(out.Datagrams)
 		for _, e := range out.Events {
 			switch e.Kind {
@@ -250,7 +263,7 @@ func (p *puppet) post(m coap.Message) uint16 {
 
 // connect makes a full handshake, and says what a device says then.
 func (p *puppet) connect() error {
-	if err := p.handshake(10 * time.Second); err != nil {
+	if err := p.handshake(); err != nil {
 		return err
 	}
 	describe := pdc.ApplicationDescribe{Functions: []string{"double"}}
@@ -262,7 +275,7 @@ func (p *puppet) connect() error {
 		pdc.DescribePost{Token: []byte{1}, Flags: pdc.DescribeApplication, Payload: describe.Append(nil)}.Message(p.dia),
 		pdc.Subscribe{Filter: "news"}.Message(p.dia),
 	} {
-		if !p.say(m, 10*time.Second) {
+		if !p.say(m, patience) {
 			return fmt.Errorf("%v was not acknowledged: %w", m, p.ended)
 		}
 	}

@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 )
 
 // What must stay secret is neither on the disk nor in the log, wherever it was made:
@@ -77,7 +76,7 @@ func TestSecretsAreNowhere(t *testing.T) {
 	if err := p.connect(); err != nil {
 		t.Fatal(err)
 	}
-	if !p.say(p.publish("temp", "datum-of-an-event"), 10*time.Second) {
+	if !p.say(p.publish("temp", "datum-of-an-event"), patience) {
 		t.Fatal("no acknowledgement")
 	}
 	state := p.link.DTLS().Export()

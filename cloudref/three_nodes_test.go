@@ -9,6 +9,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -115,18 +116,35 @@ func (p *process) kill() {
 	}
 }
 
-// freePorts returns ports that nobody has right now.
+// freePorts returns ports for those who are away now and then, and come back to
+// the same. Nobody has one right now, neither of TCP nor of UDP, and nobody is given
+// one in the meantime: systems give those of 32768 and more.
 func freePorts(t *testing.T, n int) (ports []int) {
 	t.Helper()
-	for range n {
-		l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp4", "127.0.0.1:0")
+	for range 1000 {
+		address := fmt.Sprint("127.0.0.1:", 10000+rand.IntN(20000))
+		l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp4", address)
 		if err != nil {
-			t.Fatal(err)
+			continue
 		}
 		defer l.Close()
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+		u, err := (&net.ListenConfig{}).ListenPacket(t.Context(), "udp4", address)
+		if err != nil {
+			continue
+		}
+		defer u.Close()
+		if ports = append(ports, l.Addr().(*net.TCPAddr).Port); len(ports) == n {
+			return ports
+		}
 	}
-	return ports
+	t.Fatal("no free ports")
+	return nil
+}
+
+// freeAddress is a loopback address with a port as of [freePorts].
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	return fmt.Sprint("127.0.0.1:", freePorts(t, 1)[0])
 }
 
 // A stage is three nodes on three NATS servers, all of them processes, with
@@ -191,7 +209,7 @@ func newStage(t *testing.T) *stage {
 		if i > 0 {
 			copyKeys(t, s.dirs[0], s.dirs[i])
 		}
-		s.nodes = append(s.nodes, s.start(i, "127.0.0.1:0"))
+		s.nodes = append(s.nodes, s.start(i, freeAddress(t)))
 	}
 	s.token = readLogin(t, filepath.Join(s.dirs[0], fileLoginNATS))["token"]
 	return s
@@ -257,7 +275,7 @@ func (s *stage) read(n *node) *reader {
 	}()
 	select {
 	case <-x.ready:
-	case <-time.After(30 * time.Second):
+	case <-time.After(patience):
 		s.t.Fatal("no event stream")
 	}
 	return x
@@ -287,7 +305,7 @@ func (r *roamer) live(stop *atomic.Bool) error {
 		name := fmt.Sprintf("temp/%s/%d", r.id, r.count)
 		id := r.post(r.publish(name, "x"))
 		there := r.at
-		r.run(2*time.Minute, func() bool { return r.acked[id] || r.stage.nodes[there].down.Load() })
+		r.run(patience, func() bool { return r.acked[id] || r.stage.nodes[there].down.Load() })
 		switch {
 		case r.acked[id]:
 			r.confirmed = append(r.confirmed, name)
@@ -410,7 +428,10 @@ func TestThreeNodes(t *testing.T) {
 	// Both come back.
 	s.servers[0] = startProcess(t, s.nats[0])
 	s.nodes[0] = s.start(0, s.nodes[0].udp.String())
-	s.load(func() { time.Sleep(pause) })
+	s.load(func() {
+		time.Sleep(pause)
+		eventually(t, "enough to judge", func() bool { return s.called() > 25*roamers })
+	})
 	t.Logf("%d more with both back", s.confirmed()-afterServer)
 	s.judge()
 }
@@ -465,8 +486,9 @@ func (s *stage) judge() {
 	if twice(&s.readers[1].counter)+twice(&s.readers[2].counter) > 0 {
 		s.t.Error("a reader has seen an event twice")
 	}
-	// A call that was under way when its node died is made again.
-	if twice(s.hook) > roamers {
+	// A call that was under way when its node died, or whose end a NATS server heard that
+	// died, is made again: at most 16 for each node, which calls a host no more often at once.
+	if twice(s.hook) > 4*16 {
 		s.t.Error("the webhook was called twice without need")
 	}
 	if s.confirmed() < 20*roamers {

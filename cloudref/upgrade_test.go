@@ -14,7 +14,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/muster/muster/cloudref/api"
 	"github.com/muster/muster/cloudref/store"
@@ -102,7 +101,7 @@ func TestDirectoryOfTheFirstVersion(t *testing.T) {
 	if err := p.dial(c.UDP()); err != nil {
 		t.Fatal(err)
 	}
-	if !p.say(p.publish("from/after", "1"), 20*time.Second) {
+	if !p.say(p.publish("from/after", "1"), patience) {
 		t.Fatalf("the session of before: %v", p.ended)
 	}
 	stop := inBackground(p)
