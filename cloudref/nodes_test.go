@@ -15,37 +15,12 @@ import (
 
 	"github.com/muster/muster/cloudref/app"
 	"github.com/muster/muster/cloudref/store"
+	"github.com/muster/muster/fixtures/natstest"
 	"github.com/muster/muster/protocol/coap"
 	"github.com/muster/muster/protocol/lightssl"
 	"github.com/muster/muster/protocol/pdc"
 	"github.com/muster/muster/protocol/seed"
 )
-
-// startNATS runs a NATS server with JetStream until the test ends.
-func startNATS(t *testing.T, o server.Options) *server.Server {
-	t.Helper()
-	o.Port = server.RANDOM_PORT
-	return startNATSIn(t, t.TempDir(), o)
-}
-
-// startNATSIn is startNATS with the state of a directory.
-func startNATSIn(t *testing.T, dir string, o server.Options) *server.Server {
-	t.Helper()
-	o.Host, o.NoSigs, o.NoLog, o.StoreDir = "127.0.0.1", true, true, dir
-	if o.Port == 0 {
-		o.Port = server.RANDOM_PORT
-	}
-	s, err := server.NewServer(&o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(patience) {
-		t.Fatal("the NATS server does not start")
-	}
-	return s
-}
 
 // startNodes starts a cloud of several nodes, whose data directories have the same
 // keys.
@@ -95,7 +70,7 @@ func eventually(t *testing.T, what string, is func() bool) {
 
 // Nodes that are asked for an account of one name at once have one account.
 func TestOneNameOneAccount(t *testing.T) {
-	nats := startNATS(t, server.Options{JetStream: true})
+	nats := natstest.Start(t)
 	nodes := startNodes(t, 2, nats.ClientURL())
 	for i := range 30 {
 		var ids [2]store.AccountID
@@ -114,7 +89,7 @@ func TestOneNameOneAccount(t *testing.T) {
 // A device moves between two nodes: nothing of it is lost, and both are one cloud
 // to those who use it.
 func TestTwoNodes(t *testing.T) {
-	nats := startNATS(t, server.Options{JetStream: true})
+	nats := natstest.Start(t)
 	nodes := startNodes(t, 2, nats.ClientURL())
 	a, b := nodes[0], nodes[1]
 	owner := must(a.Account(t.Context(), "alice"))
@@ -247,7 +222,7 @@ func TestTwoNodes(t *testing.T) {
 // A device over TCP is found at its node, and at the next one when it connects there.
 // It and one over UDP at the other node hear each other.
 func TestPhotonAtTwoNodes(t *testing.T) {
-	nats := startNATS(t, server.Options{JetStream: true})
+	nats := natstest.Start(t)
 	nodes := startNodes(t, 2, nats.ClientURL())
 	a, b := nodes[0], nodes[1]
 	owner := must(a.Account(t.Context(), "alice"))
@@ -335,7 +310,7 @@ func must1(t *testing.T, err error) {
 
 // A forged record with the right connection id moves nothing.
 func TestForgedRecordMovesNoSession(t *testing.T) {
-	nats := startNATS(t, server.Options{JetStream: true})
+	nats := natstest.Start(t)
 	nodes := startNodes(t, 2, nats.ClientURL())
 	owner := must(nodes[0].Account(t.Context(), "alice"))
 	p := newPuppet(1, &nodes[0].o.ECKey.PublicKey)
@@ -362,9 +337,9 @@ func TestForgedRecordMovesNoSession(t *testing.T) {
 
 // What is wrong with NATS, or with the keys, is told with what to do.
 func TestNATSMessages(t *testing.T) {
-	plain := startNATS(t, server.Options{})
-	closed := startNATS(t, server.Options{JetStream: true, Username: "muster", Password: "sesame"})
-	open := startNATS(t, server.Options{JetStream: true})
+	plain := natstest.StartWith(t, server.Options{})
+	closed := natstest.StartWith(t, server.Options{JetStream: true, Username: "muster", Password: "sesame"})
+	open := natstest.Start(t)
 	first := startNodes(t, 1, open.ClientURL())[0]
 	otherKeys := t.TempDir()
 	if err := writeSecret(filepath.Join(otherKeys, "session.key"), must(os.ReadFile(filepath.Join(first.o.Dir, "session.key")))); err != nil {
@@ -391,8 +366,8 @@ func TestNATSMessages(t *testing.T) {
 // A node whose NATS servers go away says so, takes nothing meanwhile, and goes on when
 // they are back.
 func TestNATSGoesAway(t *testing.T) {
-	dir, o := t.TempDir(), server.Options{JetStream: true, Port: freePorts(t, 1)[0]}
-	nats := startNATSIn(t, dir, o)
+	o := server.Options{JetStream: true, StoreDir: t.TempDir(), Port: freePorts(t, 1)[0]}
+	nats := natstest.StartWith(t, o)
 	var log syncBuffer
 	c, err := Start(t.Context(), Options{Dir: t.TempDir(), NATS: nats.ClientURL(), UDP: anyPort, Log: func(line string) { fmt.Fprintln(&log, line) }})
 	if err != nil {
@@ -417,7 +392,7 @@ func TestNATSGoesAway(t *testing.T) {
 	if p.run(500*time.Millisecond, func() bool { return p.acked[id] }) {
 		t.Error("acknowledged what is not stored")
 	}
-	startNATSIn(t, dir, o)
+	natstest.StartWith(t, o)
 	eventually(t, "the node says that it is back", func() bool { return strings.Contains(log.String(), "in reach again") })
 	if !p.run(patience, func() bool { return p.acked[id] }) {
 		t.Errorf("no acknowledgement: %v", p.ended)

@@ -12,10 +12,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
-
 	"github.com/muster/muster/cloudref"
 	"github.com/muster/muster/cloudref/api"
+	"github.com/muster/muster/fixtures/natstest"
 	"github.com/muster/muster/protocol/pdc"
 	"github.com/muster/muster/protocol/seed"
 )
@@ -24,15 +23,7 @@ import (
 // to the first.
 func newNodes(t *testing.T) (near, far *site) {
 	t.Helper()
-	nats, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true, JetStream: true, StoreDir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	nats.Start()
-	t.Cleanup(func() { nats.Shutdown(); nats.WaitForShutdown() })
-	if !nats.ReadyForConnections(patience) {
-		t.Fatal("the NATS server does not start")
-	}
+	nats := natstest.Start(t)
 	dirs := []string{t.TempDir(), t.TempDir()}
 	var all []*site
 	for _, dir := range dirs {
@@ -60,6 +51,7 @@ func newNodes(t *testing.T) (near, far *site) {
 		all = append(all, x)
 	}
 	near, far = all[0], all[1]
+	var err error
 	if near.account, err = near.rest.CreateUser(t.Context(), username, password); err != nil {
 		t.Fatal(err)
 	}

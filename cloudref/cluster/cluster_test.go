@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/muster/muster/cloudref/store"
+	"github.com/muster/muster/fixtures/natstest"
 )
 
 // A fake is a node that does what the test says.
@@ -52,16 +53,7 @@ func (f *fake) Mine() []Presence {
 
 func startServer(t *testing.T) string {
 	t.Helper()
-	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(20 * time.Second) {
-		t.Fatal("the NATS server does not start")
-	}
-	return s.ClientURL()
+	return natstest.StartWith(t, server.Options{}).ClientURL()
 }
 
 func join(t *testing.T, url string, f *fake) *Cluster {

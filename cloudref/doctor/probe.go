@@ -7,7 +7,6 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"strconv"
@@ -168,12 +167,4 @@ func HostPort(host string, port uint16) string {
 		return host
 	}
 	return net.JoinHostPort(host, strconv.Itoa(int(port)))
-}
-
-// Text says in words what a probe found.
-func (p Probe) Text() string {
-	if p.Err == nil {
-		return fmt.Sprintf("a cloud answers on %s %s", p.What, p.Address)
-	}
-	return fmt.Sprintf("%s %s: %v", p.What, p.Address, p.Err)
 }

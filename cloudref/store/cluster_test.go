@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+
+	"github.com/muster/muster/fixtures/natstest"
 )
 
 // keyFileTest makes a key for sessions.
@@ -23,27 +25,9 @@ func keyFileTest(t *testing.T) string {
 	return name
 }
 
-func startNATS(t *testing.T, o *server.Options) *server.Server {
-	t.Helper()
-	o.Host, o.JetStream, o.NoSigs, o.NoLog = "127.0.0.1", true, true, true
-	if o.StoreDir == "" {
-		o.StoreDir = t.TempDir()
-	}
-	s, err := server.NewServer(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(10 * time.Second) {
-		t.Fatal("the NATS server does not start")
-	}
-	return s
-}
-
 func TestExternalServer(t *testing.T) {
 	dir := t.TempDir()
-	nats := startNATS(t, &server.Options{Port: server.RANDOM_PORT, StoreDir: dir})
+	nats := natstest.StartWith(t, server.Options{JetStream: true, StoreDir: dir})
 	c := Config{URL: nats.ClientURL(), KeyFile: keyFileTest(t)}
 	x := openTest(t, c)
 	x.want(nil, x.Do(x.ctx, PutDevice(device(1))))
@@ -68,7 +52,7 @@ func TestExternalServer(t *testing.T) {
 	nats.Shutdown()
 	nats.WaitForShutdown()
 	x.want(ErrUnavailable, x.Do(x.ctx, PutDevice(device(2))))
-	startNATS(t, &server.Options{Port: port, StoreDir: dir})
+	natstest.StartWith(t, server.Options{JetStream: true, Port: port, StoreDir: dir})
 	for err = ErrUnavailable; errors.Is(err, ErrUnavailable); {
 		err = x.Do(x.ctx, PutDevice(device(2))) // fails at once until connected
 	}
@@ -111,8 +95,8 @@ func TestCluster(t *testing.T) {
 	var servers []*server.Server
 	var urls []string
 	for i, port := range ports {
-		s := startNATS(t, &server.Options{
-			ServerName: fmt.Sprint("n", i), Port: server.RANDOM_PORT, Routes: routes,
+		s := natstest.StartWith(t, server.Options{
+			ServerName: fmt.Sprint("n", i), JetStream: true, Routes: routes,
 			Cluster: server.ClusterOpts{Name: "muster", Host: "127.0.0.1", Port: port},
 		})
 		servers, urls = append(servers, s), append(urls, s.ClientURL())

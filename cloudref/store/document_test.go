@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
+	"github.com/muster/muster/fixtures/natstest"
 )
 
 func TestProducts(t *testing.T) {
@@ -151,7 +151,7 @@ func TestHooksAreEncrypted(t *testing.T) {
 
 // What one node changes the others know.
 func TestTablesFollowOtherNodes(t *testing.T) {
-	nats := startNATS(t, &server.Options{Port: server.RANDOM_PORT})
+	nats := natstest.Start(t)
 	c := Config{URL: nats.ClientURL(), KeyFile: keyFileTest(t)}
 	x := openTest(t, c)
 	x.want(nil, x.CreateHook(x.ctx, &Hook{ID: deviceID(1), Account: alice, Spec: json.RawMessage(`{}`)}))

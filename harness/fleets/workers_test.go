@@ -17,8 +17,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
-
+	"github.com/muster/muster/fixtures/natstest"
 	"github.com/muster/muster/sim/fleetreport"
 	"github.com/muster/muster/sim/record"
 )
@@ -38,7 +37,7 @@ const patience = 2 * time.Minute
 // the cloud has counted.
 func TestFleetWorkers(t *testing.T) {
 	devices := uint64(*workersDevices)
-	url := natsServer(t).ClientURL()
+	url := natstest.Start(t).ClientURL()
 	dir := t.TempDir()
 	cloud := startCloud(t, filepath.Join(dir, "cloud"))
 	every := time.Second
@@ -189,23 +188,6 @@ func (e *ear) end() uint64 {
 	return e.n.Load()
 }
 
-// natsServer starts a server with JetStream in this process.
-func natsServer(t *testing.T) *server.Server {
-	t.Helper()
-	s, err := server.NewServer(&server.Options{
-		Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true, JetStream: true, StoreDir: t.TempDir(),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(patience) {
-		t.Fatal("the NATS server does not start")
-	}
-	return s
-}
-
 // metric returns what the cloud tells Prometheus.
 func (c cloudProcess) metric(t *testing.T, name string) uint64 {
 	t.Helper()
@@ -236,11 +218,11 @@ func TestWorkerThatFindsNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	for args, want := range map[string]string{
-		"--nats " + natsServer(t).ClientURL() + " --wait 100ms": "start one with",
-		"--nats nats://127.0.0.1:1":                             "no NATS server answers there",
-		"--nats nats://127.0.0.1:1 --name a.b":                  "letters, digits",
-		"--nats nats://127.0.0.1:1 --source here":               "IP address",
-		"--nats nats://127.0.0.1:1 --secret-file /nowhere":      "secret",
+		"--nats " + natstest.Start(t).ClientURL() + " --wait 100ms": "start one with",
+		"--nats nats://127.0.0.1:1":                                 "no NATS server answers there",
+		"--nats nats://127.0.0.1:1 --name a.b":                      "letters, digits",
+		"--nats nats://127.0.0.1:1 --source here":                   "IP address",
+		"--nats nats://127.0.0.1:1 --secret-file /nowhere":          "secret",
 		"": "NATS_URL",
 	} {
 		cmd := exec.CommandContext(t.Context(), self, append([]string{"fleet", "worker"}, strings.Fields(args)...)...)

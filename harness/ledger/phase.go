@@ -54,15 +54,6 @@ func (ph Phase) String() string {
 	return phases[ph]
 }
 
-// Phases returns all phases in the order of a connection.
-func Phases() []Phase {
-	all := make([]Phase, numPhases)
-	for i := range all {
-		all[i] = Phase(i)
-	}
-	return all
-}
-
 // kindPhases has the phase of an exchange by the kind of message that began it.
 var kindPhases = map[pdc.Kind]Phase{
 	pdc.KindHello: Hello, pdc.KindServerHello: Hello,

@@ -15,6 +15,8 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
+
+	"github.com/muster/muster/fixtures/natstest"
 )
 
 func request(owner string) Request {
@@ -255,15 +257,7 @@ func TestTrouble(t *testing.T) {
 // hosts returns desks that have nothing in common but a server.
 func hosts(t *testing.T, n int) []*Desk {
 	t.Helper()
-	s, err := server.NewServer(&server.Options{DontListen: true, NoSigs: true, NoLog: true, JetStream: true, StoreDir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(time.Minute) {
-		t.Fatal("no server")
-	}
+	s := natstest.StartWith(t, server.Options{DontListen: true, JetStream: true})
 	var desks []*Desk
 	for range n {
 		conn, err := nats.Connect("", nats.InProcessServer(s))

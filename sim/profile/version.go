@@ -29,10 +29,6 @@ var versions = func() []Version {
 	return all
 }()
 
-// Versions returns the known releases in ascending order. Callers must not
-// change them.
-func Versions() []Version { return versions }
-
 // lookupVersion returns the release of that name. A release that is in no
 // table is accepted as long as it is a semantic version.
 func lookupVersion(name string) (*Version, error) {

@@ -14,29 +14,13 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/muster/muster/fixtures/natstest"
 	"github.com/muster/muster/sim/record"
 	"github.com/muster/muster/sim/workers/plan"
 )
 
 // patience is for what must come in the end, on a machine that is busy.
 const patience = 2 * time.Minute
-
-// startServer starts a NATS server in this process.
-func startServer(t *testing.T, js bool) *server.Server {
-	t.Helper()
-	s, err := server.NewServer(&server.Options{
-		Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true, JetStream: js, StoreDir: t.TempDir(),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(patience) {
-		t.Fatal("the NATS server does not start")
-	}
-	return s
-}
 
 func dial(t *testing.T, s *server.Server) *Bus {
 	t.Helper()
@@ -183,7 +167,7 @@ func startWorker(t *testing.T, b *Bus, c WorkerConfig, r Runner) (stop func() er
 
 // Three workers run a fleet, and what they tell adds up to what was sent.
 func TestThreeWorkers(t *testing.T) {
-	s := startServer(t, true)
+	s := natstest.Start(t)
 	f := newFake()
 	for i := range 3 {
 		startWorker(t, dial(t, s), WorkerConfig{Name: fmt.Sprint("w", i)}, f)
@@ -218,7 +202,7 @@ func TestThreeWorkers(t *testing.T) {
 
 // Nothing that is stored on the server tells the secret, nor does what is said.
 func TestSecretsAreSealed(t *testing.T) {
-	s := startServer(t, true)
+	s := natstest.Start(t)
 	b := dial(t, s)
 	var mu sync.Mutex
 	var all strings.Builder
@@ -311,7 +295,7 @@ func (g *gate) set(shut bool) {
 // A worker whose connection is cut stops before another has its devices. When it is
 // back its samples come late, and count.
 func TestCutWorkerStopsInTime(t *testing.T) {
-	s := startServer(t, true)
+	s := natstest.Start(t)
 	f := newFake()
 	g := newGate(t, s.Addr().String())
 	b, err := Dial(t.Context(), Server{URL: "nats://" + g.listener.Addr().String()}, "test", func(string) {})
@@ -354,11 +338,11 @@ func TestClearErrors(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "no NATS server answers there") || strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("nobody there: %v", err)
 	}
-	plain := startServer(t, false)
+	plain := natstest.StartWith(t, server.Options{})
 	if _, err := Dial(t.Context(), Server{URL: plain.ClientURL()}, "test", func(string) {}); err == nil || !strings.Contains(err.Error(), "nats-server -js") {
 		t.Errorf("no JetStream: %v", err)
 	}
-	s := startServer(t, true)
+	s := natstest.Start(t)
 	r := testRun("nobody", &seen{})
 	r.Plan.Wait = 100 * time.Millisecond
 	if _, err := Coordinate(t.Context(), dial(t, s), r); err == nil || !strings.Contains(err.Error(), "muster fleet worker --nats") {
@@ -382,7 +366,7 @@ func TestClearErrors(t *testing.T) {
 
 // An interrupt ends the run on all workers, and what was measured is there.
 func TestInterrupt(t *testing.T) {
-	s := startServer(t, true)
+	s := natstest.Start(t)
 	f := newFake()
 	for i := range 3 {
 		startWorker(t, dial(t, s), WorkerConfig{Name: fmt.Sprint("w", i)}, f)
@@ -402,7 +386,7 @@ func TestInterrupt(t *testing.T) {
 
 // A coordinator that goes on with a run tells all of it.
 func TestCoordinatorAgain(t *testing.T) {
-	s := startServer(t, true)
+	s := natstest.Start(t)
 	f := newFake()
 	for i := range 3 {
 		startWorker(t, dial(t, s), WorkerConfig{Name: fmt.Sprint("w", i)}, f)

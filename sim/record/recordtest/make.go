@@ -52,14 +52,6 @@ var groups = []group{
 	{"photons", 0.1, []string{"photon@2.3.1"}, 1.4},
 }
 
-// Length is how long a made-up run takes.
-func Length() (sum time.Duration) {
-	for _, p := range phases {
-		sum += p.length
-	}
-	return sum
-}
-
 // Make returns a run and hands its samples to each, which may keep them.
 func Make(o Options, each func(*record.Sample)) *record.Run {
 	if o.Devices == 0 {

@@ -353,14 +353,6 @@ func (c *Coordinator) Advance(now clock.Instant, out *Out) {
 	}
 }
 
-// Deadline is when Advance has something to do at the latest.
-func (c *Coordinator) Deadline() clock.Instant {
-	if c.stage == Over {
-		return clock.Never
-	}
-	return c.since // it is cheap to look: the driver does so a few times a second
-}
-
 // gather waits for workers, and plans the parts.
 func (c *Coordinator) gather(now clock.Instant, out *Out) {
 	live := c.live(now)
