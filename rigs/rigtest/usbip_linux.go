@@ -194,8 +194,10 @@ func (d *usbDevice) serve(conn net.Conn) error {
 			reply, err := d.control(s, data)
 			be.PutUint32(answer, retSubmit)
 			switch {
+			case errors.Is(err, control.ErrGone): // it left in the middle: nobody answers on the wire
+				be.PutUint32(answer[20:], negated(unix.EPROTO))
 			case err != nil:
-				be.PutUint32(answer[20:], 0xffffffff-uint32(unix.EPIPE)+1)
+				be.PutUint32(answer[20:], negated(unix.EPIPE))
 			case isIn:
 				reply = reply[:min(len(reply), length)]
 				be.PutUint32(answer[24:], uint32(len(reply)))
@@ -211,6 +213,9 @@ func (d *usbDevice) serve(conn net.Conn) error {
 		}
 	}
 }
+
+// negated returns the status of a transfer that failed.
+func negated(e unix.Errno) uint32 { return uint32(-int32(e)) }
 
 // control answers a control transfer: standard requests here, the others where
 // they belong.

@@ -1,0 +1,58 @@
+package rigtest
+
+import (
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/muster/muster/rigs/fake"
+)
+
+// TestStatusOfTransfers: over USB/IP a board that refuses a request stalls, and
+// one that left in the middle of it is not heard any more. A host tells the two
+// apart.
+func TestStatusOfTransfers(t *testing.T) {
+	bench, err := New()
+	if err != nil {
+		t.Skipf("no bench here: %v", err)
+	}
+	defer bench.Close() //nolint:errcheck // the test ends
+	board, err := bench.Plug(fake.Spec{Serial: "e00fce68aabbccddeeff0022", Platform: fake.Boron, Path: "1-2"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours, theirs := net.Pipe()
+	ended := make(chan error, 1)
+	go func() { ended <- newUSBDevice(board, false).serve(theirs) }()
+	submit := func() unix.Errno {
+		t.Helper()
+		var h [usbipHeader]byte
+		binary.BigEndian.PutUint32(h[:], cmdSubmit)
+		binary.BigEndian.PutUint32(h[12:], 1)                                // IN
+		copy(h[40:], []byte{0xc0, 0x50, 0xff, 0xff, 0xff, 0xff, 0x00, 0x00}) // a vendor request that no board knows
+		if _, err := ours.Write(h[:]); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(ours, h[:]); err != nil {
+			t.Fatal(err)
+		}
+		return unix.Errno(-int32(binary.BigEndian.Uint32(h[20:])))
+	}
+	if got := submit(); got != unix.EPIPE {
+		t.Errorf("refused: %v", got)
+	}
+	board.Unplug()
+	if got := submit(); got != unix.EPROTO {
+		t.Errorf("gone: %v", got)
+	}
+	if err := ours.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; !errors.Is(err, io.EOF) {
+		t.Error(err)
+	}
+}
