@@ -30,8 +30,8 @@ type timers struct {
 	heap timerHeap
 }
 
-// It reports whether x is now the first, so that whoever waits for the first must
-// wake earlier.
+// arm sees to it that x fires at the given time at the latest. It reports whether x
+// is now the first, so that whoever waits for the first must wake earlier.
 func (t *timers) arm(x timed, at clock.Instant) (first bool) {
 	if at == clock.Never {
 		return false

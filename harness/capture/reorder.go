@@ -1,7 +1,6 @@
 package capture
 
 import (
-	"container/heap"
 	"net/netip"
 	"time"
 
@@ -12,11 +11,9 @@ import (
 // earlyMax bounds the sightings that wait for earlier ones.
 const earlyMax = 1 << 16
 
-// arrivals are sightings in the order of their times, and in that of their
-// arrival when these are equal.
+// arrivals are sightings that wait for earlier ones.
 type arrivals struct {
-	items []arrival
-	count uint64
+	queue clock.Queue[transport.Sighting]
 	hosts map[netip.Addr]int // how many are of each address
 	// sending has the times of what is being sent and may not have been told yet.
 	sending map[clock.Instant]int
@@ -51,31 +48,10 @@ func (a *arrivals) open(now clock.Instant, reorder time.Duration) clock.Instant 
 	return until
 }
 
-type arrival struct {
-	transport.Sighting
-	number uint64
-}
-
-func (a *arrivals) Len() int { return len(a.items) }
-func (a *arrivals) Less(i, j int) bool {
-	x, y := &a.items[i], &a.items[j]
-	return x.At < y.At || x.At == y.At && x.number < y.number
-}
-func (a *arrivals) Swap(i, j int) { a.items[i], a.items[j] = a.items[j], a.items[i] }
-func (a *arrivals) Push(x any)    { a.items = append(a.items, x.(arrival)) }
-func (a *arrivals) Pop() any {
-	last := len(a.items) - 1
-	x := a.items[last]
-	a.items[last] = arrival{}
-	a.items = a.items[:last]
-	return x
-}
-
 // add keeps a copy of a sighting.
 func (a *arrivals) add(s transport.Sighting) {
 	s.Data = append([]byte(nil), s.Data...)
-	a.count++
-	heap.Push(a, arrival{s, a.count})
+	a.queue.Push(s.At, s)
 	if a.hosts == nil {
 		a.hosts = make(map[netip.Addr]int)
 	}
@@ -85,7 +61,7 @@ func (a *arrivals) add(s transport.Sighting) {
 
 // take takes the earliest.
 func (a *arrivals) take() transport.Sighting {
-	s := heap.Pop(a).(arrival).Sighting
+	s := a.queue.Pop()
 	for _, host := range []netip.Addr{s.Local.Addr(), s.Peer.Addr()} {
 		if a.hosts[host]--; a.hosts[host] == 0 {
 			delete(a.hosts, host)
@@ -105,7 +81,7 @@ func (d *Decoder) Waiting(host netip.Addr) bool {
 func (d *Decoder) admit(now clock.Instant) {
 	a := &d.early
 	until := a.open(now, d.cfg.Reorder)
-	for len(a.items) > 0 && (len(a.items) > earlyMax || a.items[0].At <= until) {
+	for n := a.queue.Len(); n > 0 && (n > earlyMax || a.queue.Next() <= until); n = a.queue.Len() {
 		d.sight(a.take())
 	}
 }

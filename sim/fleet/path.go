@@ -1,7 +1,6 @@
 package fleet
 
 import (
-	"container/heap"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -99,56 +98,16 @@ func (c *core) arrives(now clock.Instant, m *member, p transport.Packet) bool {
 // A held is a datagram on its way.
 type held struct {
 	at          clock.Instant
-	seq         uint64
 	m           *member
 	up          bool
 	local, peer netip.AddrPort
 	data        []byte
 }
 
-// A line holds datagrams until they are due, in order of time and then of arrival.
-type line struct {
-	list []held
-	seq  uint64
-}
-
-func (l *line) next() clock.Instant {
-	if len(l.list) == 0 {
-		return clock.Never
-	}
-	return l.list[0].at
-}
-
-func (l *line) push(h held) {
-	l.seq++
-	h.seq = l.seq
-	heap.Push((*byDue)(l), h)
-}
-
-func (l *line) pop() held { return heap.Pop((*byDue)(l)).(held) }
-
-// byDue implements heap.Interface.
-type byDue line
-
-func (l *byDue) Len() int { return len(l.list) }
-func (l *byDue) Less(i, j int) bool {
-	a, b := &l.list[i], &l.list[j]
-	return a.at < b.at || a.at == b.at && a.seq < b.seq
-}
-func (l *byDue) Swap(i, j int) { l.list[i], l.list[j] = l.list[j], l.list[i] }
-func (l *byDue) Push(x any)    { l.list = append(l.list, x.(held)) }
-func (l *byDue) Pop() any {
-	last := len(l.list) - 1
-	h := l.list[last]
-	l.list[last] = held{}
-	l.list = l.list[:last]
-	return h
-}
-
 // release sends and delivers what has been on its way long enough.
 func (s *shard) release(now clock.Instant, out *transport.Out) {
-	for n := 0; n < batch && s.line.next() <= now; n++ {
-		h := s.line.pop()
+	for n := 0; n < batch && s.line.Next() <= now; n++ {
+		h := s.line.Pop()
 		if h.up {
 			out.Send(h.local, h.peer, h.data)
 		} else {

@@ -45,7 +45,7 @@ func NewReal(o Options) (*Real, error) {
 	for i := range o.Shards {
 		s := &shard{fleet: f}
 		s.core = core{options: &f.options, watchers: &f.watchers, streams: make(map[transport.StreamID]*member), number: i}
-		s.hold = s.line.push
+		s.hold = func(h held) { s.line.Push(h.at, h) }
 		s.out.Ciphers = dtls.NewCiphers(ciphers)
 		s.driver = drive.New(s, drive.Config{Clock: o.Clock, Tap: o.Tap})
 		f.shards = append(f.shards, s)

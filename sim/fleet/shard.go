@@ -22,8 +22,8 @@ type shard struct {
 	due   deadlines
 	turns fifo // members that wait for their turn to connect
 	ramps []ramp
-	tasks Feed // nil: none
-	line  line // datagrams on their way
+	tasks Feed              // nil: none
+	line  clock.Queue[held] // datagrams on their way
 
 	pending  atomic.Bool // there are commands
 	mu       sync.Mutex
@@ -149,7 +149,7 @@ func (s *shard) Deadline() clock.Instant {
 	if s.pending.Load() || s.turns.len() > 0 && s.mayConnect() {
 		return 0
 	}
-	at := min(s.due.next(), s.line.next())
+	at := min(s.due.next(), s.line.Next())
 	if s.tasks != nil {
 		at = min(at, s.tasks.Due())
 	}

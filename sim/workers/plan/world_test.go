@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"container/heap"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -20,8 +19,7 @@ type world struct {
 	rng     *rand.Rand
 	o       Options
 	now     clock.Instant // true time
-	events  events
-	number  int
+	events  clock.Queue[func()]
 	server  server
 	bosses  []*boss
 	workers []*body
@@ -33,27 +31,6 @@ type world struct {
 	notes   []record.Note
 	over    bool
 	err     error
-}
-
-type event struct {
-	at clock.Instant
-	n  int
-	do func()
-}
-
-type events []event
-
-func (e events) Len() int { return len(e) }
-func (e events) Less(i, j int) bool {
-	return e[i].at < e[j].at || e[i].at == e[j].at && e[i].n < e[j].n
-}
-func (e events) Swap(i, j int) { e[i], e[j] = e[j], e[i] }
-func (e *events) Push(x any)   { *e = append(*e, x.(event)) }
-func (e *events) Pop() any {
-	old := *e
-	x := old[len(old)-1]
-	*e = old[:len(old)-1]
-	return x
 }
 
 // A server stores leases and batches.
@@ -113,8 +90,7 @@ func newWorld(t *testing.T, seed uint64, o Options) *world {
 
 // in has something done after a while.
 func (w *world) in(d time.Duration, do func()) {
-	w.number++
-	heap.Push(&w.events, event{w.now.Add(d), w.number, do})
+	w.events.Push(w.now.Add(d), do)
 }
 
 // soon has something done after the time that a message takes.
@@ -123,10 +99,9 @@ func (w *world) soon(do func()) { w.in(time.Duration(w.rng.IntN(int(40*time.Mill
 // run lets time pass.
 func (w *world) run(d time.Duration) {
 	until := w.now.Add(d)
-	for len(w.events) > 0 && w.events[0].at <= until && !w.over {
-		e := heap.Pop(&w.events).(event)
-		w.now = e.at
-		e.do()
+	for w.events.Next() <= until && !w.over {
+		w.now = w.events.Next()
+		w.events.Pop()()
 	}
 	w.now = until
 }
