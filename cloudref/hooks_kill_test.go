@@ -83,7 +83,7 @@ func TestKillHooks(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Stop()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	for !x.has(acknowledged) {
 		select {

@@ -86,7 +86,7 @@ func (k *killBench) start() {
 
 // call sends a request and returns its answer, status 0 if there is none.
 func (k *killBench) call(method, path, token, body string) (int, map[string]any) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, method, "http://"+k.http+path, strings.NewReader(body))
 	if err != nil {

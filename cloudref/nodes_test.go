@@ -148,9 +148,10 @@ func TestTwoNodes(t *testing.T) {
 	if _, err := b.Call(t.Context(), p.id, "tea", ""); !errors.As(err, &failure) || failure.Reason != app.NoSuchName {
 		t.Errorf("got %v", err)
 	}
-	if st := b.Status(p.id); !st.Online || st.Transport != "udp" || st.Peer == "" || len(st.Describe.Application.Functions) != 1 || st.Hello.System != 6200 {
-		t.Errorf("the other node says %+v", st)
-	}
+	eventually(t, "the other node says what it is", func() bool {
+		st := b.Status(p.id)
+		return st.Online && st.Transport == "udp" && st.Peer != "" && st.Describe != nil && len(st.Describe.Application.Functions) == 1 && st.Hello.System == 6200
+	})
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	if _, err := b.Call(ctx, p.id, "never", ""); err == nil {
 		t.Error("a call without a function")

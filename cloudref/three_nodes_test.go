@@ -232,7 +232,7 @@ func (s *stage) start(i int, udp string) *node {
 // post sends a request to the API of a node and returns the status.
 func (s *stage) post(n *node, path, body string) (status int, answer string) {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(s.t.Context(), 3*time.Minute)
 	defer cancel()
 	r := must(http.NewRequestWithContext(ctx, http.MethodPost, n.api+path, strings.NewReader(body)))
 	r.Header.Set("Authorization", "Bearer "+s.token)

@@ -32,7 +32,7 @@ func TestBoardOnARig(t *testing.T) {
 	var mu sync.Mutex
 	said := map[string]bool{}
 	run, err := Run(t.Context(), Options{
-		Seed: 7, Patience: 2 * time.Minute, plain: true, Timeout: 8 * time.Minute,
+		Seed: 7, Patience: 2 * time.Minute, plain: true, Timeout: 20 * time.Minute,
 		Spec:   &target.Spec{Device: &target.DeviceSpec{Rig: "pool=fake*2"}},
 		Select: []string{"handshake", "functions", "variables", "pubsub", "ota/update", "resume", "bench"},
 		Target: func(o *target.Options) { o.Rig = rig },

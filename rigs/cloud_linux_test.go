@@ -183,7 +183,7 @@ func startCloud(t *testing.T) (udp, http string) {
 			t.Log(out.String())
 		}
 	})
-	for range 3000 {
+	for range 12000 {
 		if strings.Contains(out.String(), "the cloud is up") {
 			break
 		}

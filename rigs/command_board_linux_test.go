@@ -84,7 +84,7 @@ func (d *desktop) runIn(ctx context.Context, in io.Reader, args ...string) (stri
 
 func (d *desktop) runTo(ctx context.Context, in io.Reader, out *locked, args ...string) error {
 	cmd := rigCommand(d.Host.Look, &d.Host, bench.Options{
-		Tree: inventory.Tree{Sys: d.Sys(), Dev: d.Dev()}, Control: d.Host.Control, Times: power.Times{Off: 20 * time.Millisecond, Vanish: 2 * time.Second},
+		Tree: inventory.Tree{Sys: d.Sys(), Dev: d.Dev()}, Control: d.Host.Control, Times: power.Times{Off: 20 * time.Millisecond, Vanish: 10 * time.Second},
 	})
 	cmd.SetIn(in)
 	cmd.SetArgs(args)

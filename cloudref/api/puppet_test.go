@@ -25,7 +25,7 @@ import (
 )
 
 // patience bounds everything that a test waits for.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // A site is a cloud on real sockets with its API, an account and its token.
 type site struct {

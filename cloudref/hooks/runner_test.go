@@ -19,7 +19,7 @@ import (
 )
 
 // patience bounds everything that a test waits for.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // A ward is a runner with its store, and a server that hooks call.
 type ward struct {

@@ -107,7 +107,7 @@ func TestWhoSeesWhat(t *testing.T) {
 func TestWatch(t *testing.T) {
 	server, recorder := newPage(t)
 	recorder.Traffic(endpoint.Traffic{Device: lamp, Direction: trace.Up, Bytes: 50, Messages: [][]byte{{0x40, 0, 0, 1}}})
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	r := get(t, server, "/muster/devices/"+lamp.String()+"/watch", "alice")
 	lines := bufio.NewScanner(r.Body)

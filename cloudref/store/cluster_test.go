@@ -145,7 +145,7 @@ func waitForLeader(t *testing.T, servers []*server.Server) {
 	t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for range 1000 {
+	for range 6000 {
 		<-tick.C
 		for _, s := range servers {
 			if s.JetStreamIsLeader() && len(s.JetStreamClusterPeers()) >= len(servers) {

@@ -84,6 +84,7 @@ func connect(ctx context.Context, c Config, dial func(...nats.Option) (*nats.Con
 	var err error
 	j.conn, err = dial(
 		nats.Name("muster store"),
+		nats.Timeout(requestTimeout), // a busy server takes its time, also one in this process
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(250*time.Millisecond),
 		// A write that cannot leave fails at once: its device will try again.

@@ -16,7 +16,7 @@ import (
 )
 
 // patience is how long a turn may wait for a datagram that loopback has lost.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // engines are the sockets of a cloud and of devices, with a goroutine each.
 type engines struct {

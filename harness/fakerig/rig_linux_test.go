@@ -64,7 +64,7 @@ func startWith(t *testing.T, delay time.Duration, which string, profiles ...stri
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	env, err := target.Start(ctx, target.Options{
 		Spec: &target.Spec{Device: &target.DeviceSpec{Rig: which}}, Rig: rig, Log: l.log, Memory: true,
@@ -103,7 +103,7 @@ func TestBoardIsJudged(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b, env, l := start(t, "board-1", name)
-			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 			defer cancel()
 			d := env.Devices()[0]
 			d.Bring(ctx)
@@ -140,7 +140,7 @@ func TestBoardIsJudged(t *testing.T) {
 // TestPool spreads over a pool.
 func TestPool(t *testing.T) {
 	_, env, _ := start(t, "pool=fake*3", "boron@6.2.0", "argon@6.2.0", "p2@6.2.0", "boron@3.1.0")
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	if n := len(env.Devices()); n != 3 {
 		t.Fatalf("%d devices", n)

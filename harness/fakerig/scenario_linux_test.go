@@ -58,7 +58,7 @@ func absent(board *rigtest.Firmware) {
 // the image must arrive all the same.
 func interrupt(t *testing.T, b *Bench, env *target.Env, at target.Moment, do func(*target.Device)) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	d := env.Devices()[0]
 	d.Bring(ctx)
@@ -94,7 +94,7 @@ func interrupt(t *testing.T, b *Bench, env *target.Env, at target.Moment, do fun
 // its session goes on.
 func TestSleep(t *testing.T) {
 	b, env, l := start(t, "board-1", "boron@6.2.0")
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	d := env.Devices()[0]
 	d.Bring(ctx)

@@ -13,8 +13,6 @@ import (
 	"github.com/muster/muster/transport"
 )
 
-type udpAddr = net.UDPAddr
-
 // A machine is what dtls.Client and dtls.Server have in common.
 type machine interface {
 	Receive(now clock.Instant, datagram []byte, out *dtls.Out)
@@ -211,8 +209,8 @@ func listen(t *testing.T) *net.UDPConn {
 	return conn
 }
 
-func isFree(port uint16) bool {
-	conn, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(loopback(int(port))))
+func isFree(port int) bool {
+	conn, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(loopback(port)))
 	if err == nil {
 		_ = conn.Close()
 	}

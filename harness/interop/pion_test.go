@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"net"
 	"testing"
 
 	pion "github.com/pion/dtls/v3"
@@ -193,7 +194,7 @@ func TestPionServer(t *testing.T) {
 func dialPion(t *testing.T, cfg *dtls.ClientConfig, lose func(int, []byte) bool, talk func(*pion.Conn) error, more ...pion.Option) (*party, *pionRun) {
 	t.Helper()
 	theirConn := listen(t)
-	us := dialLossy(t, theirConn.LocalAddr().(*udpAddr).Port, cfg, lose)
+	us := dialLossy(t, theirConn.LocalAddr().(*net.UDPAddr).Port, cfg, lose)
 	options := []pion.ServerOption{pion.WithClientAuth(pion.RequireAnyClientCert)}
 	for _, o := range pionOptions(more...) {
 		options = append(options, o)

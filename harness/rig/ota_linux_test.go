@@ -72,7 +72,7 @@ func start(t *testing.T, cmd *cobra.Command, args ...string) *output {
 // find waits for key=value in what a command prints.
 func (o *output) find(t *testing.T, key string) string {
 	t.Helper()
-	for range 6000 {
+	for range 12000 {
 		_, value, found := strings.Cut(o.String(), " "+key+"=")
 		if end := strings.IndexAny(value, " \n"); found && end > 0 {
 			return value[:end]
@@ -112,7 +112,7 @@ func TestOverTheAir(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithTimeout(context.Background(), 90*time.Second)
+	ctx, stop := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer stop()
 	for {
 		d, err := rest.Device(ctx, id)

@@ -143,7 +143,7 @@ func probed(t *testing.T, p Probe, c Capability) report.Capability {
 	return report.Capability{}
 }
 
-const patient = 30 * time.Second
+const patient = time.Minute
 
 func TestForeignCloud(t *testing.T) {
 	t.Parallel()
@@ -173,7 +173,7 @@ func TestForeignCloud(t *testing.T) {
 // tryForeign does with a device all that goes through the API, and looks at the
 // wire.
 func tryForeign(t *testing.T, e *Env, d *Device) {
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	if got, err := e.Call(ctx, d, FunctionSum, "abc"); err != nil || got != Sum("abc") {
 		t.Errorf("%s: call: %d, %v", d, got, err)
@@ -223,7 +223,7 @@ func TestForeignCloudUpdates(t *testing.T) {
 	e := aForeignCloud(t, nil, nil, "boron@6.2.0").start(t)
 	e.Probe(t.Context(), patient)
 	d := e.Devices()[0]
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	told := make(chan struct{}, 1000)
 	if err := e.Flash(ctx, d, Image(d, 9000), func(Progress) { told <- struct{}{} }); err != nil {
@@ -293,7 +293,7 @@ func TestCloudWithoutConnectionIDs(t *testing.T) {
 	f := aForeignCloud(t, func(c *endpoint.Config) { c.ServerFaults.Extensions = []uint16{0xff01, 0x0b, 0x13, 0x14} }, nil,
 		"boron@2.3.1", "boron@6.2.0")
 	e := f.start(t)
-	p := e.Probe(t.Context(), 5*time.Second)
+	p := e.Probe(t.Context(), 20*time.Second)
 	if one := probed(t, p, CloudUDP); one.Probed != yes || one.Text != "1 of 2 devices got in" {
 		t.Errorf("%+v", one)
 	}
@@ -365,7 +365,7 @@ func TestAPIThatNeverAnswers(t *testing.T) {
 			<-r.Context().Done()
 		})
 	}, "boron@6.2.0").start(t)
-	p := e.Probe(t.Context(), 8*time.Second)
+	p := e.Probe(t.Context(), 20*time.Second)
 	for _, c := range []Capability{Functions, VariableReads, CloudPublish, EventStream} {
 		if one := probed(t, p, c); !one.Contradicts() || e.Lacks(c) == "" {
 			t.Errorf("%s: %+v, lacks %q", c, one, e.Lacks(c))

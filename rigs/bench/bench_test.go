@@ -97,7 +97,7 @@ func newWorld(t *testing.T) *world {
 			return nil, control.ErrGone
 		},
 		Pin:   func(e inventory.Entry) (power.Pin, error) { return pin{w.boards[e.Name]}, nil },
-		Times: power.Times{Vanish: 2 * time.Second, Off: 50 * time.Millisecond, Answer: 2 * time.Second},
+		Times: power.Times{Vanish: 10 * time.Second, Off: 50 * time.Millisecond, Answer: 10 * time.Second},
 	}
 	return w
 }
@@ -159,7 +159,7 @@ func (w *world) take(t *testing.T, wish Wish) []*Board {
 
 func ready(t *testing.T, b *Board) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	if err := b.Ready(ctx); err != nil {
 		t.Fatal(err)
@@ -282,7 +282,6 @@ func TestHoldOffAndCut(t *testing.T) {
 	w := newWorld(t)
 	board := w.add(t, "one", fake.Spec{Platform: fake.Boron})
 	deaf := w.add(t, "deaf", fake.Spec{Platform: fake.Boron, Port: fake.Deaf})
-	w.o.Times.Vanish = 200 * time.Millisecond
 	w.open(t)
 	b := w.take(t, Wish{Which: "one"})[0]
 	ready(t, b)
@@ -429,7 +428,7 @@ func TestLostLease(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.TTL = time.Second
+	r.TTL = 6 * time.Second
 	l, err := w.Desk.Acquire(t.Context(), r)
 	if err != nil {
 		t.Fatal(err)

@@ -94,7 +94,7 @@ func (b *bench) flash(t *testing.T, i *Image, way Way, o Options) (Result, error
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, stop := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer stop()
 	return Flash(ctx, h, i, way, o, func(p Progress) { b.told = append(b.told, p.Stage) })
 }

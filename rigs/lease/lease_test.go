@@ -260,7 +260,7 @@ func hosts(t *testing.T, n int) []*Desk {
 	s := natstest.StartWith(t, server.Options{DontListen: true, JetStream: true})
 	var desks []*Desk
 	for range n {
-		conn, err := nats.Connect("", nats.InProcessServer(s))
+		conn, err := nats.Connect("", nats.InProcessServer(s), nats.Timeout(time.Minute))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -330,12 +330,13 @@ func TestHostThatDied(t *testing.T) {
 }
 
 func TestHeartbeatKeepsIt(t *testing.T) {
+	t.Parallel() // it waits
 	h := hosts(t, 2)
 	r := request("ann@one")
-	r.TTL = time.Second
+	r.TTL = 10 * time.Second // a machine stands still for a second or two
 	l := mustAcquire(t, h[0], r)
 	first := l.remote
-	if _, err := h[1].AcquireAny(t.Context(), 1, 3*time.Second, []Request{request("bob@two")}); err == nil {
+	if _, err := h[1].AcquireAny(t.Context(), 1, r.TTL+2*time.Second, []Request{request("bob@two")}); err == nil {
 		t.Error("taken from one who lives")
 	}
 	if err := l.Release(); err != nil || l.remote == first {

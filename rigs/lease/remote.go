@@ -27,7 +27,7 @@ type Remote struct {
 
 // Dial connects to the server at a URL, such as nats://bench:4222.
 func Dial(ctx context.Context, url string) (*Remote, error) {
-	conn, err := nats.Connect(url, nats.Name("muster rig"), nats.MaxReconnects(-1))
+	conn, err := nats.Connect(url, nats.Name("muster rig"), nats.MaxReconnects(-1), nats.Timeout(answerTime))
 	if err != nil {
 		return nil, fmt.Errorf("leases among hosts: connecting to %s: %w", redactURL(url), err)
 	}

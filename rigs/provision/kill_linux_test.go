@@ -107,10 +107,11 @@ func (s *setup) start(t *testing.T, restore bool) *exec.Cmd {
 
 // killAt makes the board kill the child at its n-th access by dfu-util, before or
 // after the access is done.
-func (s *setup) killAt(cmd *atomic.Pointer[exec.Cmd], n int) {
+func (s *setup) killAt(cmd *atomic.Pointer[exec.Cmd], started <-chan struct{}, n int) {
 	accesses := 0
 	s.board.Fail(rigtest.Faults{DFU: func(bool, int, uint32) error {
 		if accesses++; accesses == n {
+			<-started
 			_ = cmd.Load().Process.Kill()
 		}
 		return nil
@@ -128,7 +129,7 @@ func TestKilled(t *testing.T) {
 			var cmd atomic.Pointer[exec.Cmd]
 			started := make(chan struct{})
 			if n < accesses {
-				s.killAt(&cmd, n+1)
+				s.killAt(&cmd, started, n+1)
 			} else {
 				seen := 0
 				s.cloud.before(func(q *http.Request) {
@@ -169,9 +170,11 @@ func TestKilledAgain(t *testing.T) {
 				t.Fatal(err)
 			}
 			var cmd atomic.Pointer[exec.Cmd]
-			s.killAt(&cmd, n)
+			started := make(chan struct{})
+			s.killAt(&cmd, started, n)
 			c := s.start(t, true)
 			cmd.Store(c)
+			close(started)
 			if err := c.Wait(); err == nil || c.ProcessState.ExitCode() != -1 {
 				t.Fatalf("the child was not killed: %v", err)
 			}

@@ -42,7 +42,7 @@ func (h *heard) note(line string, s *State) {
 
 func (h *heard) await(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for late := time.After(30 * time.Second); ; {
+	for late := time.After(2 * time.Minute); ; {
 		h.mu.Lock()
 		done := ok()
 		h.mu.Unlock()

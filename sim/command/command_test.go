@@ -93,7 +93,7 @@ func TestCommand(t *testing.T) {
 		t.Fatal(err, list)
 	}
 	run := append(serve(t, keys, list), "--keys", dir, "--rate", "0")
-	out, _, err := muster(t, append(run, "--duration", "4s", "--publish", "1s")...)
+	out, _, err := muster(t, append(run, "--duration", "10s", "--publish", "1s")...)
 	if err != nil && !busy(err) || !strings.Contains(out, "4 of 4") {
 		t.Errorf("%v\n%s", err, out)
 	}
@@ -156,7 +156,7 @@ groups:
     publish: [{every: 1s, event: a}]
   - {name: photons, devices: 2, profiles: photon@3.1.0}
 phases:
-  - {name: arrive, duration: 3s, arrive: {at-once: true}}
+  - {name: arrive, duration: 8s, arrive: {at-once: true}}
   - {name: steady, duration: 2s}
 thresholds:
   - share(online) == 100%

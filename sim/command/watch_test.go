@@ -51,7 +51,7 @@ func TestWatched(t *testing.T) {
 		t.Fatal(err)
 	}
 	out := filepath.Join(dir, "out")
-	args := append(serve(t, k, members), "--keys", keys, "--rate", "0", "--duration", "4s", "--publish", "1s",
+	args := append(serve(t, k, members), "--keys", keys, "--rate", "0", "--duration", "10s", "--publish", "1s",
 		"--metrics", "127.0.0.1:0", "--jsonl", "-", "--out", out)
 	said, saying := io.Pipe()
 	var lines bytes.Buffer

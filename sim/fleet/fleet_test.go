@@ -15,7 +15,7 @@ import (
 )
 
 // patience bounds every wait of a test. Nothing waits this long unless it fails.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 func patient(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)

@@ -129,7 +129,7 @@ func TestVirtualRun(t *testing.T) {
 // A run on sockets does the same.
 func TestRealRun(t *testing.T) {
 	s := simple(50)
-	s.Phases = []scenario.Phase{{Name: "all", Duration: 4 * time.Second, Arrive: &scenario.Arrive{AtOnce: true}}}
+	s.Phases = []scenario.Phase{{Name: "all", Duration: 10 * time.Second, Arrive: &scenario.Arrive{AtOnce: true}}}
 	s.Groups[0].Publish[0].Every = workload.Always(2)
 	keys := fleet.NewKeys(1)
 	cloud := cloudFor(t, s, keys)

@@ -21,7 +21,7 @@ import (
 )
 
 // patience is how long a busy machine may take for anything.
-const patience = time.Minute
+const patience = 2 * time.Minute
 
 // TestMain runs, instead of tests, a program with a view when it is told to: a
 // made-up run, until somebody ends it.

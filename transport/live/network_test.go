@@ -10,7 +10,7 @@ import (
 )
 
 // patience bounds every wait of a test. Nothing waits this long unless it fails.
-const patience = clock.Instant(20 * time.Second)
+const patience = clock.Instant(time.Minute)
 
 // An echo answers everything with itself.
 type echo struct{ streams int }

@@ -13,7 +13,7 @@ import (
 )
 
 // patience bounds every wait of a test. Nothing waits this long unless it fails.
-const patience = 10 * time.Second
+const patience = time.Minute
 
 var anyPort = netip.MustParseAddrPort("127.0.0.1:0")
 
