@@ -10,6 +10,8 @@ import (
 
 	"golang.org/x/term"
 
+	"github.com/spf13/cobra"
+
 	"github.com/muster/muster/rigs/bench"
 	"github.com/muster/muster/rigs/handle"
 	"github.com/muster/muster/rigs/inventory"
@@ -125,6 +127,12 @@ func cloudData() string {
 // api are the flags with which commands reach a cloud's REST API.
 type api struct {
 	url, tokenFile, ca string
+}
+
+// flags are those of all commands that talk to the API; each has its own for the URL.
+func (a *api) flags(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&a.tokenFile, "token-file", "", "file with the access token (default: $MUSTER_TOKEN, else the login of this user's muster cloud)")
+	cmd.Flags().StringVar(&a.ca, "cloud-ca", "", "PEM file of a certificate to trust for the API")
 }
 
 func (a *api) cloud() (*restapi.Cloud, error) {

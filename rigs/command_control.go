@@ -12,7 +12,6 @@ import (
 	"syscall"
 
 	"github.com/jedib0t/go-pretty/v6/table"
-	"github.com/jedib0t/go-pretty/v6/text"
 	"github.com/spf13/cobra"
 
 	"github.com/muster/muster/protocol/pdc"
@@ -74,11 +73,22 @@ func controlCommand(host *handle.Host) *cobra.Command {
 	}
 }
 
+// completeBoard completes the name of a board, and leaves what follows it to the
+// shell.
+func completeBoard(host *handle.Host) cobra.CompletionFunc {
+	return func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		if len(args) > 0 {
+			return nil, cobra.ShellCompDirectiveDefault
+		}
+		return boardNames(host), cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
 // boardNames are what a shell completes.
 func boardNames(host *handle.Host) []string {
 	all, err := host.Names()
 	if err != nil {
-		return nil
+		return nil // a completion has nowhere to tell it
 	}
 	return all
 }
@@ -135,34 +145,18 @@ func tellModules(ctx context.Context, d *control.Device, w io.Writer) error {
 	return err
 }
 
-// functionNames are the modules in the words of Device OS.
-var functionNames = map[pdc.ModuleFunction]string{
-	pdc.ModuleBootloader: "bootloader", pdc.ModuleMonolithic: "monolithic firmware", pdc.ModuleSystemPart: "system part",
-	pdc.ModuleUserPart: "user part", pdc.ModuleNCP: "NCP firmware", pdc.ModuleRadioStack: "radio stack", pdc.ModuleAsset: "asset",
-}
-
 func moduleTable(modules []pdc.ModuleInfo) string {
-	t := table.NewWriter()
-	style := table.StyleLight
-	style.Format.Header = text.FormatDefault
-	style.Options.SeparateColumns = false
-	style.Options.DrawBorder = false
-	t.SetStyle(style)
-	t.AppendHeader(table.Row{"Module", "Index", "Version", "Size", "Slot", "Needs", "State"})
+	t := newTable("Module", "Index", "Version", "Size", "Slot", "Needs", "State")
 	for _, m := range modules {
-		name := functionNames[m.Function]
-		if name == "" {
-			name = fmt.Sprintf("function %d", m.Function)
-		}
 		var needs []string
 		for _, d := range m.Dependencies {
-			needs = append(needs, fmt.Sprintf("%s %d: %d", functionNames[d.Function], d.Index, d.Version))
+			needs = append(needs, fmt.Sprintf("%s %d: %d", d.Function, d.Index, d.Version))
 		}
 		state := "valid"
 		if !m.Valid() {
 			state = "not valid"
 		}
-		t.AppendRow(table.Row{name, m.Index, m.Version, known(m.Size), known(m.MaxSize), strings.Join(needs, "\n"), state})
+		t.AppendRow(table.Row{m.Function, m.Index, m.Version, known(m.Size), known(m.MaxSize), strings.Join(needs, "\n"), state})
 	}
 	return t.Render()
 }

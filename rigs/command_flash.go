@@ -54,13 +54,8 @@ func flashCommand(host *handle.Host) *cobra.Command {
 		Example: `  muster rig flash e00fce68aabbccddeeff0011 app.bin
   muster rig flash 1-1.4 system-part1.bin --by dfu
   muster rig flash e00fce68aabbccddeeff0011 app.bin --by ota --cloud http://127.0.0.1:8080 --token-file token.txt`,
-		Args: cobra.ExactArgs(2),
-		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-			if len(args) > 0 {
-				return nil, cobra.ShellCompDirectiveDefault
-			}
-			return boardNames(host), cobra.ShellCompDirectiveNoFileComp
-		},
+		Args:              cobra.ExactArgs(2),
+		ValidArgsFunction: completeBoard(host),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
 			defer stop()
@@ -72,8 +67,7 @@ func flashCommand(host *handle.Host) *cobra.Command {
 	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "judge the image against the board, and flash nothing")
 	cmd.Flags().DurationVar(&f.within, "within", 10*time.Minute, "how long an update over the air may take")
 	cmd.Flags().StringVar(&f.api.url, "cloud", "http://127.0.0.1:8080", "URL of the cloud's REST API, for --by ota")
-	cmd.Flags().StringVar(&f.api.tokenFile, "token-file", "", "file with the access token (default: $MUSTER_TOKEN, else the login of this user's muster cloud)")
-	cmd.Flags().StringVar(&f.api.ca, "cloud-ca", "", "PEM file of a certificate to trust for the cloud")
+	f.api.flags(cmd)
 	_ = cmd.RegisterFlagCompletionFunc("by", cobra.FixedCompletions([]string{"control", "dfu", "ymodem", "ota"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }

@@ -75,12 +75,7 @@ func provisionCommand(host *handle.Host) *cobra.Command {
 			}
 			return nil
 		},
-		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-			if len(args) > 0 {
-				return nil, cobra.ShellCompDirectiveDefault
-			}
-			return boardNames(host), cobra.ShellCompDirectiveNoFileComp
-		},
+		ValidArgsFunction: completeBoard(host),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
 			defer stop()
@@ -94,8 +89,7 @@ func provisionCommand(host *handle.Host) *cobra.Command {
 	cmd.Flags().StringVar(&p.cloud, "cloud", "", "the cloud as boards reach it: IPv4 address or name, with a port if it is not the usual one")
 	cmd.Flags().StringVar(&p.serverKey, "server-key", cloudData(), "the cloud's public key: a file, DER or PEM, or the data folder of muster cloud")
 	cmd.Flags().StringVar(&p.api.url, "api", "", "URL of the cloud's REST API (default: http, the host of --cloud, port 8080)")
-	cmd.Flags().StringVar(&p.api.tokenFile, "token-file", "", "file with the access token (default: $MUSTER_TOKEN, else the login of this user's muster cloud)")
-	cmd.Flags().StringVar(&p.api.ca, "cloud-ca", "", "PEM file of a certificate to trust for the API")
+	p.api.flags(cmd)
 	cmd.Flags().StringVar(&p.transport, "transport", "", "tcp or udp (default: that of the platform)")
 	cmd.Flags().BoolVar(&p.noRegister, "no-register", false, "register no key and look at no API: the cloud knows the device already")
 	cmd.Flags().BoolVar(&p.keep, "keep", false, "leave a board that does not connect as it is")

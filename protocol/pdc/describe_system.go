@@ -1,5 +1,7 @@
 package pdc
 
+import "fmt"
+
 // A SystemDescribe tells what is on the device: in JSON up to 5.4
 // ([ParseSystemDescribeJSON]), in protobuf since ([ParseSystemDescribe]).
 type SystemDescribe struct {
@@ -36,6 +38,18 @@ const (
 	ModuleRadioStack ModuleFunction = 8
 	ModuleAsset      ModuleFunction = 9
 )
+
+// String returns the function in the words of Device OS, but for the user part,
+// which everybody calls the application.
+func (f ModuleFunction) String() string {
+	names := [...]string{
+		"none", "resource", "bootloader", "monolithic firmware", "system part", "application", "settings", "NCP firmware", "radio stack", "asset",
+	}
+	if int(f) < len(names) {
+		return names[f]
+	}
+	return fmt.Sprintf("module of function %d", uint8(f))
+}
 
 // moduleLetters are the functions in JSON. Settings and asset have none.
 const moduleLetters = "nrbmsu\x00ca\x00"

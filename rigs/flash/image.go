@@ -21,21 +21,12 @@ type Image struct {
 	Modules []module.Module // one, or two that are combined
 }
 
-// functions are the names of modules for people.
-var functions = map[module.Function]string{
-	pdc.ModuleBootloader: "bootloader", pdc.ModuleMonolithic: "monolithic firmware", pdc.ModuleSystemPart: "system part",
-	pdc.ModuleUserPart: "application", pdc.ModuleNCP: "co-processor firmware", pdc.ModuleRadioStack: "radio stack", pdc.ModuleAsset: "asset",
-}
-
-func functionName(f module.Function, index uint8) string {
-	name, known := functions[f]
-	if !known {
-		name = fmt.Sprintf("module of function %d", f)
-	}
+// moduleName is what people call a module; boards have several system parts.
+func moduleName(f module.Function, index uint8) string {
 	if f == pdc.ModuleSystemPart {
-		return fmt.Sprintf("%s %d", name, index)
+		return fmt.Sprintf("%s %d", f, index)
 	}
-	return name
+	return f.String()
 }
 
 // Load reads an image. The error of a file that is none says what is wrong with
@@ -77,7 +68,7 @@ func Parse(name string, data []byte) (*Image, error) {
 func (i *Image) String() string {
 	var parts []string
 	for _, m := range i.Modules {
-		part := fmt.Sprintf("%s for %s", functionName(m.Function, m.Index), m.Platform)
+		part := fmt.Sprintf("%s for %s", moduleName(m.Function, m.Index), m.Platform)
 		if m.Version != 0 {
 			part += fmt.Sprintf(", version %d", m.Version)
 		}
@@ -128,7 +119,7 @@ func (i *Image) missing(installed []module.Installed) error {
 			has = fmt.Sprintf("has version %d", have.Version)
 		}
 	}
-	return &MissingError{fmt.Sprintf("this image needs %s in version %d, and the board %s: flash that first", functionName(d.Function, d.Index), d.Version, has)}
+	return &MissingError{fmt.Sprintf("this image needs %s in version %d, and the board %s: flash that first", moduleName(d.Function, d.Index), d.Version, has)}
 }
 
 // A MissingError is an image that is for this board, once it has another module.
@@ -144,7 +135,7 @@ func (i *Image) fits(modules []pdc.ModuleInfo) error {
 		for _, have := range modules {
 			same := have.Function == m.Function && have.Index == uint32(m.Index) && have.Store == pdc.StoreMain
 			if same && have.MaxSize > 0 && m.Length() > int64(have.MaxSize) {
-				return fmt.Errorf("this image has %d bytes, and the board's slot for its %s holds %d", m.Length(), functionName(m.Function, m.Index), have.MaxSize)
+				return fmt.Errorf("this image has %d bytes, and the board's slot for its %s holds %d", m.Length(), moduleName(m.Function, m.Index), have.MaxSize)
 			}
 		}
 	}

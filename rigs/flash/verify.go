@@ -111,7 +111,7 @@ func (i *Image) runs(after []pdc.ModuleInfo) error {
 }
 
 func runsModule(m *module.Module, after []pdc.ModuleInfo) error {
-	name := functionName(m.Function, m.Index)
+	name := moduleName(m.Function, m.Index)
 	for _, have := range after {
 		if have.Function != m.Function || have.Index != uint32(m.Index) || have.Store != pdc.StoreMain {
 			continue
