@@ -55,10 +55,11 @@ type session struct {
 	unstored  int           // records received since the window was stored
 	marking   *marking      // progress on its way to the store
 	reserving bool
-	written   bool // on its way to the store
-	stored    bool // in the store
-	restored  bool // nothing was received since the node started
-	moved     bool // the last record was marked as moved
+	written   bool   // on its way to the store
+	stored    bool   // in the store
+	restored  bool   // nothing was received since the node started
+	moved     bool   // the last record was marked as moved
+	pinged    uint16 // message id of the newest marked ping
 
 	stranger *stranger // nil, but for a device that is not registered yet
 	owned    *owned    // nil in a cloud of one node
@@ -178,9 +179,9 @@ func (d *device) receive(now clock.Instant, s *session, wire []byte, from transp
 			d.linked(now, s, w)
 			return false
 		}
-		d.follow(s, from, arrival)
+		followed := d.follow(s, from, arrival)
 		d.received(now, s, len(wire), &w.in)
-		d.noteResume(now, s, marked, w)
+		d.noteResume(now, s, marked, followed, w)
 	} else {
 		d.received(now, s, len(wire), &w.in)
 	}
@@ -220,10 +221,11 @@ func (d *device) alive(events []link.Event) bool {
 
 // follow moves the session to the address that its newest record came from
 // (RFC 9146 Section 6). An authentic record that is not the newest is answered
-// at the address that is known.
-func (d *device) follow(s *session, from transport.Packet, a dtls.Arrival) {
+// at the address that is known. It reports whether the peer's address is another
+// now.
+func (d *device) follow(s *session, from transport.Packet, a dtls.Arrival) bool {
 	if !a.Newest && !d.n.c.Faults.MoveOld || s.peer == from.Peer && *s.local == from.Local || d.n.c.Faults.NeverMove {
-		return
+		return false
 	}
 	old := s.peer
 	s.peer, s.local = from.Peer, d.n.index.localOf(from.Local)
@@ -235,6 +237,7 @@ func (d *device) follow(s *session, from transport.Packet, a dtls.Arrival) {
 			d.writeSession(s)
 		}
 	}
+	return old != s.peer
 }
 
 // writeSession stores the session as it is now.
@@ -260,8 +263,14 @@ func (d *device) strayed(s *session, from transport.Packet) {
 
 // noteResume finds out that the device has restored its session: then it has
 // forgotten what was asked of it before.
-func (d *device) noteResume(now clock.Instant, s *session, marked bool, w *work) {
-	resumed := s.restored || marked && !s.moved
+//
+// Device OS: it marks its records until the first application record of the cloud was
+// processed. A device that sleeps right behind its ping, or hears no answer, marks
+// all that it says in several resumes. Each has a new socket, and begins with a new
+// ping.
+func (d *device) noteResume(now clock.Instant, s *session, marked, followed bool, w *work) {
+	again := marked && s.pingedAgain(w.in.Events) // whatever the others are: it remembers
+	resumed := s.restored || marked && (!s.moved || followed) || again
 	s.moved = marked
 	if !resumed || s != d.current {
 		return
@@ -276,6 +285,19 @@ func (d *device) noteResume(now clock.Instant, s *session, marked bool, w *work)
 	d.n.counts.Resumed.Add(1)
 	d.online = false // so that it is seen to come online
 	d.applied(now, s, w)
+}
+
+// pingedAgain reports whether what a marked record held is a ping, and not the last
+// one once more.
+func (s *session) pingedAgain(events []link.Event) bool {
+	for i := range events {
+		if e := &events[i]; e.Kind == link.Exchange && e.CoAP.Kind == coap.Ping {
+			last := s.pinged
+			s.pinged = e.CoAP.ID
+			return last != s.pinged
+		}
+	}
+	return false
 }
 
 // linked handles what the link of session s said about what it received.

@@ -206,6 +206,55 @@ func TestResume(t *testing.T) {
 	}
 }
 
+// A device that hears no answer to its first ping, or sleeps right behind it, marks
+// what it says in the next resume too: that is one more. A ping that is sent again in
+// the same resume, and a burst of marked records, are not.
+func TestResumesWithMarksOnly(t *testing.T) {
+	for gen253, generation := range map[bool]dtls.Generation{true: dtls.GenF, false: dtls.GenC} {
+		b, p := connected(t, generation, nil)
+		f := newForger(p)
+		id := uint16(0x5000)
+		marked := func(content []byte) {
+			t.Helper()
+			f.next++
+			record := f.sealed(f.next, content).Bytes()
+			if gen253 {
+				record = gen.Moved253(record)
+			} else {
+				record = gen.Moved254(record, p.id[:])
+			}
+			b.answers(p.addr, record)
+		}
+		ping := func() { t.Helper(); marked([]byte{0x40, 0, byte(id >> 8), byte(id)}) }
+		resumed := func(what string, want uint64) {
+			t.Helper()
+			if n := b.node.counts.Resumed.Load(); n != want {
+				t.Errorf("%s, %s: counted %d resumes, want %d", generation, what, n, want)
+			}
+		}
+		ping()
+		resumed("a ping", 1)
+		b.node.Command(p.id, func(now clock.Instant, d *app.Device, out *app.Out) { d.Ping(now, 1, out) })
+		b.node.Advance(b.now, b.out)
+		b.out.Clear() // it does not arrive
+		ping()
+		m := publish(p, "temp", "1")
+		m.ID = 0x6000
+		marked(m.Append(nil))
+		resumed("the same burst", 1)
+		id++
+		ping()
+		resumed("another ping", 2)
+		if r := b.result(1); r.Err == nil {
+			t.Error("what was asked before the resume was answered")
+		}
+		p.addr = netip.MustParseAddrPort("127.9.9.9:4000")
+		m.ID++
+		marked(m.Append(nil))
+		resumed("another socket", 3)
+	}
+}
+
 // a trailer proves nothing.
 func TestForgedTrailers(t *testing.T) {
 	b, p := connected(t, dtls.GenC, nil)
