@@ -188,15 +188,21 @@ func (s *Server) changeDevice(q *request) (any, error) {
 	switch {
 	case len(q.files) > 0:
 		return s.flash(q, d)
-	case q.body.has("signal"):
+	case q.body.has("signal") && !q.body.describes():
 		return s.signal(q, d)
-	case q.body.has("firmware_updates_forced"):
+	case q.body.has("firmware_updates_forced") && !q.body.describes():
 		return s.forceUpdates(q, d)
 	case q.body.has("app_id"), q.body.has("app"):
 		return nil, refuse(http.StatusBadRequest, "This cloud has no apps of its own. Upload a binary in the part \"file\".")
 	default:
 		return s.describeDevice(q, d)
 	}
+}
+
+// describes reports whether fields say something of a device that is stored.
+func (b body) describes() bool {
+	fields := [...]string{"name", "notes", "development", "desired_firmware_version", "groups", "quarantined", "denied"}
+	return slices.ContainsFunc(fields[:], b.has)
 }
 
 // describeDevice takes what people write about a device, and what a product does.
@@ -220,7 +226,29 @@ func (s *Server) describeDevice(q *request, d *store.Device) (any, error) {
 		return nil, refuse(http.StatusBadRequest, "Nothing to do: give name, notes, signal, firmware_updates_forced or a file.")
 	}
 	told["id"], told["updated_at"] = d.ID.String(), timestamp(s.c.Now())
-	return told, nil
+	return told, s.alsoCommand(q, d, told)
+}
+
+// alsoCommand does what else stands beside a description. That the light is to be off
+// does not count: particle-api-js before 8 says so whenever it renames a device, which
+// may be offline.
+func (s *Server) alsoCommand(q *request, d *store.Device, told object) error {
+	ctx, cancel := s.deviceContext(q)
+	defer cancel()
+	if q.body.flag("signal") {
+		if err := s.cloud.Signal(ctx, d.ID, true); err != nil {
+			return changeFailed(err)
+		}
+		told["connected"], told["signaling"] = true, true
+	}
+	if q.body.has("firmware_updates_forced") {
+		on := q.body.flag("firmware_updates_forced")
+		if err := s.cloud.ForceUpdates(ctx, d.ID, on); err != nil {
+			return changeFailed(err)
+		}
+		told["firmware_updates_forced"] = on
+	}
+	return nil
 }
 
 // label gives a device another name or other notes.

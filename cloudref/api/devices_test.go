@@ -49,6 +49,15 @@ func TestDeviceList(t *testing.T) {
 	}
 }
 
+// particle-api-js 6 and 7 say of the light that it is off whenever they rename.
+func TestRenameWithSignal(t *testing.T) {
+	b := newBench(t, nil)
+	b.json("PUT", "/v1/devices/"+cellar, `{"name":"attic","signal":"0"}`).want(200,
+		`{"id":"e00fce680000000000000002","name":"attic","updated_at":"2026-01-02T03:04:05.678Z"}`)
+	b.json("PUT", "/v1/devices/kitchen", `{"notes":"warm","signal":"1","firmware_updates_forced":true}`).want(200,
+		`{"id":"e00fce680000000000000001","notes":"warm","updated_at":"2026-01-02T03:04:05.678Z","connected":true,"signaling":true,"firmware_updates_forced":true}`)
+}
+
 func TestRename(t *testing.T) {
 	b := newBench(t, nil)
 	b.json("GET", "/v1/devices/kitchen", "").decode() // the name is remembered

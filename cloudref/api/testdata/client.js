@@ -2,10 +2,14 @@
 //
 //   node client.js URL USERNAME PASSWORD DEVICE-ID BINARY
 'use strict';
+const fs = require('fs');
 const Particle = require('particle-api-js');
 
 const [url, username, password, device, binary] = process.argv.slice(2);
 const particle = new Particle({ baseUrl: url });
+// Before 9 its functions for any route take arguments, and before 7 a file is a stream.
+const old = particle.get.length > 1;
+const get = (uri, auth) => old ? particle.get(uri, auth) : particle.get({ uri, auth });
 const say = (step, value) => console.log(JSON.stringify({ step, value }));
 
 // failure is what the library tells of an error.
@@ -50,7 +54,7 @@ async function main() {
 	const event = await next((e) => e.name === 'orders/js');
 	say('event', [event.name, event.data, event.coreid]);
 
-	const flash = await particle.flashDevice({ deviceId: device, files: { 'app.bin': binary }, auth });
+	const flash = await particle.flashDevice({ deviceId: device, files: { 'app.bin': old ? fs.createReadStream(binary) : binary }, auth });
 	say('flash', flash.body.status);
 	const flashed = await next((e) => e.name === 'spark/flash/status' && e.data === 'success ');
 	say('flashed', flashed.coreid === device);
@@ -68,9 +72,9 @@ async function main() {
 		event: [product.name, product.productID],
 	});
 
-	const hook = await particle.createWebhook({ event: 'never', url: 'http://127.0.0.1:9/', auth });
+	const hook = await particle.createWebhook({ event: 'never', name: 'never', url: 'http://127.0.0.1:9/', auth });
 	const hooks = await particle.listWebhooks({ auth });
-	const one = (await particle.get({ uri: `/v1/webhooks/${hook.body.id}`, auth })).body.webhook;
+	const one = (await get(`/v1/webhooks/${hook.body.id}`, auth)).body.webhook;
 	await particle.deleteWebhook({ hookId: hook.body.id, auth });
 	const left = await particle.listWebhooks({ auth });
 	say('webhooks', {
