@@ -70,7 +70,7 @@ func (d *Device) begin(now clock.Instant, hello pdc.Hello, udp bool, out *Out) {
 	if d.c.Faults.KeepSubscriptions {
 		p.subs = d.profile.subs
 	}
-	d.setFollowed(nil, out)
+	d.forgetFollowed(out)
 	d.profile = p
 	d.ready, d.away = true, false
 	if d.work != nil && d.work.flash != nil {

@@ -109,6 +109,8 @@ func (d *Device) takeLedgerCall(m coap.Message, body []byte, out *Out) {
 		return
 	case call.Method == pdc.LedgerSubscribe:
 		d.followLedgers(call.Ledgers, out)
+	case d.profile.following == nil:
+		d.setFollowed([]string{}, out)
 	}
 	if !slices.ContainsFunc(l.asked, func(t []byte) bool { return bytes.Equal(t, m.Token) }) {
 		l.asked = append(l.asked, bytes.Clone(m.Token))
@@ -134,7 +136,12 @@ func withoutLedgers(call pdc.LedgerCall) pdc.LedgerReply {
 	return reply
 }
 
-// A following is which ledgers a device wants to hear of. Few devices have one.
+// A following is which ledgers a device wants to hear of, perhaps none. A device has
+// none at all if it never asked about ledgers: then its application has none, and few
+// have.
+//
+// Device OS: without a ledger nobody handles requests about them, and none is so much
+// as acknowledged (PDC-8.8).
 type following struct {
 	names   []string        // durable
 	changed []pdc.LedgerRef // of whose change the device has yet to hear
@@ -154,19 +161,21 @@ func (d *Device) followLedgers(refs []pdc.LedgerRef, out *Out) {
 	d.setFollowed(names, out)
 }
 
+// setFollowed replaces what the device follows.
 func (d *Device) setFollowed(names []string, out *Out) {
-	var before []string
-	if f := d.profile.following; f != nil {
-		before = f.names
-	}
-	if slices.Equal(names, before) {
+	if f := d.profile.following; f != nil && slices.Equal(names, f.names) {
 		return
 	}
-	d.profile.following = nil
-	if len(names) > 0 {
-		d.profile.following = &following{names: names}
-	}
+	d.profile.following = &following{names: names}
 	out.Save |= SaveLedgers
+}
+
+// forgetFollowed makes it a device that never asked about ledgers.
+func (d *Device) forgetFollowed(out *Out) {
+	if d.profile.following != nil {
+		d.profile.following = nil
+		out.Save |= SaveLedgers
+	}
 }
 
 // AnswerLedger answers a request about ledgers that [LedgerAsked] told of. One that
@@ -240,9 +249,9 @@ func (d *Device) NotifyLedger(now clock.Instant, name string, milliseconds uint6
 	d.settle(now, out)
 }
 
-// ResetLedgers makes the device ask again which ledgers there are.
+// ResetLedgers makes the device ask again which ledgers there are, if it ever asked.
 func (d *Device) ResetLedgers(now clock.Instant, out *Out) {
-	if !d.Ready() || !d.profile.dialect.Ledger() {
+	if !d.Ready() || d.profile.following == nil {
 		return // it asks when it connects
 	}
 	d.notify(now, pdc.LedgerCall{Method: pdc.LedgerResetInfo}, out)
@@ -291,26 +300,33 @@ func (d *Device) RestoreLedgers(state []byte) error {
 	if r.byte() != ledgerStateVersion {
 		return fmt.Errorf("%w: ledgers of version %d, want %d", errState, first(state), ledgerStateVersion)
 	}
-	var names []string
+	var f *following
 	for range r.uint(pdc.LedgersMax) {
-		names = append(names, string(r.bytes(pdc.LedgerNameMax)))
+		if f == nil {
+			f = &following{}
+		}
+		if name := string(r.bytes(pdc.LedgerNameMax)); name != "" {
+			f.names = append(f.names, name)
+		}
 	}
 	if r.bad {
 		return errState
 	}
-	if len(names) > 0 {
-		d.profile.following = &following{names: names}
-	}
+	d.profile.following = f
 	return nil
 }
 
-// ledgerStateVersion is the version of the encoding of SaveLedgers.
+// ledgerStateVersion is the version of the encoding of SaveLedgers. A device that asks
+// about ledgers, and follows none, follows one without a name there.
 const ledgerStateVersion = 1
 
 func (d *Device) appendLedgers(b []byte) []byte {
 	var names []string
 	if f := d.profile.following; f != nil {
 		names = f.names
+		if len(names) == 0 {
+			names = []string{""}
+		}
 	}
 	b = binary.AppendUvarint(append(b, ledgerStateVersion), uint64(len(names)))
 	for _, name := range names {

@@ -129,3 +129,27 @@ func TestFollowedLedgersAreDurable(t *testing.T) {
 		t.Error("after a new Hello the device follows ledgers still")
 	}
 }
+
+// Nobody in a device handles requests about ledgers whose application has none: it
+// would not even acknowledge, and count as gone. One that asked has, also if it follows
+// none, and also behind a restart of the cloud.
+func TestDevicesWithoutLedgersAreLeftAlone(t *testing.T) {
+	x := ledgerTest(t)
+	reset := func() { x.run(func(out *Out) { x.d.ResetLedgers(x.now, out) }) }
+	reset()
+	if len(x.sends) != 0 {
+		t.Errorf("a device without ledgers is sent %v", x.sends)
+	}
+	x.askLedger(7, pdc.LedgerCall{Method: pdc.LedgerGetInfo, Ledgers: []pdc.LedgerRef{{Name: "a"}}})
+	x.run(func(out *Out) { x.d.AnswerLedger(x.now, []byte{7}, pdc.LedgerReply{Method: pdc.LedgerGetInfo}, out) })
+	reset()
+	x.lastSend(pdc.KindLedgerNotify)
+	again := New(x.d.ID(), x.d.c)
+	if err := again.RestoreLedgers(x.d.AppendState(SaveLedgers, nil)); err != nil || again.profile.following == nil || len(again.profile.following.names) != 0 {
+		t.Errorf("got %+v, %v", again.profile.following, err)
+	}
+	x.hello(0)
+	if err := again.RestoreLedgers(x.d.AppendState(SaveLedgers, nil)); err != nil || again.profile.following != nil {
+		t.Errorf("behind a new Hello: %+v, %v", again.profile.following, err)
+	}
+}
