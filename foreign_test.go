@@ -4,7 +4,10 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
+	"errors"
 	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -110,6 +113,23 @@ func TestForeignCloudInAnotherProcess(t *testing.T) {
 		if !strings.Contains(string(run), says) {
 			t.Errorf("%s is not in the report", says)
 		}
+	}
+	// Devices whose keys the cloud was given by its API are those of the token's account.
+	if code, says = muster(t, "fleet", "--keys", "seed:11", "--devices", "4", "--profile", "boron@6.2.0", "--profile", "photon@0.5.3", "--register", cloud.api); code != 0 {
+		t.Fatal(says)
+	}
+	list, err := http.NewRequestWithContext(t.Context(), http.MethodGet, cloud.api+"/v1/devices", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list.Header.Set("Authorization", "Bearer "+string(token[1]))
+	answer, err := http.DefaultClient.Do(list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var devices []any
+	if err := errors.Join(json.NewDecoder(answer.Body).Decode(&devices), answer.Body.Close()); err != nil || len(devices) != 6 {
+		t.Errorf("%v, the account has %d devices", err, len(devices))
 	}
 	// A run without the API and over TCP alone.
 	code, says = muster(t, "conform", "functions/call", "handshake/connects", "--cloud", cloud.tcp, "--transport", "tcp",

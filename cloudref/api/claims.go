@@ -118,7 +118,7 @@ func (s *Server) provision(q *request) (any, error) {
 // setKey stores the key of a device, which may be new, and its owner. It reports
 // whether the owner changed.
 func (s *Server) setKey(q *request, id store.DeviceID, key any) (changed bool, err error) {
-	change := func(d *store.Device) error {
+	change := func(d *store.Device) (err error) { // its own, not that of setKey
 		switch d.Owner {
 		case store.AccountID{}:
 			d.Owner, d.Claimed, changed = q.account, s.c.Now().UTC(), true

@@ -178,6 +178,14 @@ func TestProvisioning(t *testing.T) {
 	if d.Owner != aliceID || !bytes.Equal(d.P256, ec) || !bytes.Equal(d.RSA, rsa) || !d.Created.Equal(epoch) {
 		t.Errorf("got %+v", d)
 	}
+	const tcpOnly = "53ff6c066667574807350001" // a new device that has an RSA key alone
+	other := lightssl.AppendDeviceSPKI(nil, &seed.RSA(seed.Bytes(2, "device"), 1024).PublicKey)
+	send(tcpOnly, b.alice, pemOf(other), "rsa").want(200, `"Success!"`)
+	d, err = b.store.Device(t.Context(), deviceID(tcpOnly))
+	b.must(err)
+	if d.Owner != aliceID || d.P256 != nil || !bytes.Equal(d.RSA, other) {
+		t.Errorf("got %+v", d)
+	}
 	send(absent, b.bob, pemOf(ec), "ecc").want(403, `{"ok":false,"errors":["That belongs to someone else."]}`)
 	send(bobs, b.bob, pemOf(ec), "ecc").want(400, `{"ok":false,"error":"Another device has this key. Make a new one."}`)
 	const kinds = `{"ok":false,"error":"Devices have keys of P-256 (algorithm ecc) or RSA with 1024 bits (algorithm rsa)."}`

@@ -135,12 +135,23 @@ func (s Secret) read() (string, error) {
 		if err != nil {
 			return "", fmt.Errorf("the token of the API: %w", err)
 		}
-		if token := strings.TrimSpace(string(b)); token != "" {
+		for line := range strings.Lines(string(b)) { // as the reference cloud's login.txt
+			if token, found := strings.CutPrefix(line, "token:"); found {
+				return strings.TrimSpace(token), nil
+			}
+		}
+		switch token := strings.TrimSpace(string(b)); {
+		case token == "":
+			return "", fmt.Errorf("the token of the API: %s is empty", s.File)
+		case !strings.ContainsAny(token, " \n\r\t"):
 			return token, nil
 		}
-		return "", fmt.Errorf("the token of the API: %s is empty", s.File)
+		return "", fmt.Errorf("the token of the API: %s holds more than one access token: want a file with that and nothing else", s.File)
 	case s.Env != "":
 		if token := strings.TrimSpace(os.Getenv(s.Env)); token != "" {
+			return token, nil
+		}
+		if token := strings.TrimSpace(os.Getenv(TokenEnvElse)); token != "" && s.Env == TokenEnv {
 			return token, nil
 		}
 		return "", fmt.Errorf("the token of the API: the variable %s is not set", s.Env)
@@ -151,6 +162,10 @@ func (s Secret) read() (string, error) {
 // TokenEnv is the variable of the environment that holds the token of the API,
 // where no other is named.
 const TokenEnv = "MUSTER_API_TOKEN"
+
+// TokenEnvElse is the variable of the other commands that use an API; it holds where
+// TokenEnv is not set.
+const TokenEnvElse = "MUSTER_TOKEN"
 
 // lackForeign notes what the harness cannot do with a cloud that is not its own.
 func (e *Env) lackForeign(c *CloudSpec) {

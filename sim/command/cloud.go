@@ -32,7 +32,7 @@ func (s *settings) where(ctx context.Context, sc *scenario.Scenario, list []flee
 	if c.API, err = s.base(); err != nil {
 		return c, err
 	}
-	c.Token, err = s.token()
+	c.Token, err = s.tokenFor("the scenario has callers or campaigns, which need")
 	return c, err
 }
 
@@ -125,8 +125,15 @@ func (s *settings) base() (string, error) {
 	return strings.TrimSuffix(s.api, "/"), nil
 }
 
-// tokenVariable is the variable of the environment with the access token.
-const tokenVariable = "MUSTER_TOKEN"
+// The variables of the environment with the access token. The second is that of
+// "muster conform", and holds where the first is not set.
+const (
+	tokenVariable  = "MUSTER_TOKEN"
+	tokenVariable2 = "MUSTER_API_TOKEN"
+)
+
+// errNoToken says that no token was given.
+var errNoToken = errors.New("no access token")
 
 // token returns the access token for the API.
 func (s *settings) token() (string, error) {
@@ -145,8 +152,19 @@ func (s *settings) token() (string, error) {
 		}
 		return "", fmt.Errorf("--token-file %s: want a file with one access token and nothing else", s.tokenFile)
 	}
-	if t := strings.TrimSpace(os.Getenv(tokenVariable)); t != "" {
-		return t, nil
+	for _, name := range []string{tokenVariable, tokenVariable2} {
+		if t := strings.TrimSpace(os.Getenv(name)); t != "" {
+			return t, nil
+		}
 	}
-	return "", fmt.Errorf("the scenario has callers or campaigns, which need an access token of the cloud's API: set %s or give --token-file FILE; of the reference cloud, \"muster cloud token\" makes one", tokenVariable)
+	return "", errNoToken
+}
+
+// tokenFor returns the token, or says what it is wanted for.
+func (s *settings) tokenFor(what string) (string, error) {
+	t, err := s.token()
+	if errors.Is(err, errNoToken) {
+		err = fmt.Errorf("%s an access token of the cloud's API: set %s or give --token-file FILE; of the reference cloud, \"muster cloud token\" makes one", what, tokenVariable)
+	}
+	return t, err
 }

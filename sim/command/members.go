@@ -106,7 +106,7 @@ func (s *settings) source(rsaMax int) (*fleet.Keys, uint32, error) {
 const publicEnd = ".pub.pem"
 
 // export writes keys where the flags say.
-func (s *settings) export(keys *fleet.Keys, list []fleet.Member, say *console) error {
+func (s *settings) export(ctx context.Context, keys *fleet.Keys, list []fleet.Member, say *console) error {
 	if s.keysOut != "" {
 		if err := keys.Save(s.keysOut, list); err != nil {
 			return err
@@ -116,11 +116,14 @@ func (s *settings) export(keys *fleet.Keys, list []fleet.Member, say *console) e
 			say.say("There are %d RSA keys; %d devices share one of them, which the reference cloud refuses.", n, shared)
 		}
 		if s.register == "" {
-			say.say("Register %s/<id>%s with the cloud, each under its id.", s.keysOut, publicEnd)
+			say.say("Register %s/<id>%s with the cloud, each under its id; --keys %s --register URL does it by its API.", s.keysOut, publicEnd, s.keysOut)
 		}
 	}
-	if s.register == "" {
+	switch {
+	case s.register == "":
 		return nil
+	case atAPI(s.register):
+		return s.registerAll(ctx, keys, list, say)
 	}
 	err := keys.ExportPublic(s.register, list, func(done, of int) { say.progress("writing public keys: %d of %d", done, of) })
 	if err != nil {
@@ -128,4 +131,18 @@ func (s *settings) export(keys *fleet.Keys, list []fleet.Member, say *console) e
 	}
 	say.say("The public keys are in %s.", s.register)
 	return nil
+}
+
+// registerAll registers public keys by the API of a cloud.
+func (s *settings) registerAll(ctx context.Context, keys *fleet.Keys, list []fleet.Member, say *console) error {
+	token, err := s.tokenFor("--register " + s.register + " wants")
+	if err != nil {
+		return err
+	}
+	err = registerAt(ctx, s.register, token, keys, list, func(done, of int) { say.progress("registering devices: %d of %d", done, of) })
+	say.clear()
+	if err == nil {
+		say.say("%d devices are registered at %s.", len(list), s.register)
+	}
+	return err
 }

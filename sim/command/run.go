@@ -29,7 +29,7 @@ type job struct {
 func (s *settings) keysFor(ctx context.Context, sc *scenario.Scenario, say *console) (*fleet.Keys, []fleet.Member, error) {
 	keys, list, err := s.members(ctx, sc, say)
 	if err == nil {
-		err = s.export(keys, list, say)
+		err = s.export(ctx, keys, list, say)
 	}
 	if err != nil && !errors.Is(err, context.Canceled) {
 		err = &fleet.UsageError{Err: err}

@@ -93,7 +93,6 @@ func runCommand() *cobra.Command {
 	s.keyFlags(cmd)
 	cmd.Flags().IntVar(&s.devices, "devices", 0, "how many devices in all, in the proportions of the scenario (default: those of the scenario)")
 	cmd.Flags().StringVar(&s.api, "api", "", "base of the cloud's REST API, for callers and campaigns (default: http://HOST:8080)")
-	cmd.Flags().StringVar(&s.tokenFile, "token-file", "", "file with an access token for the API, such as DATA/login.txt of the reference cloud (default: the variable "+tokenVariable+")")
 	s.workers.Register(cmd.Flags())
 	cmd.Flags().Lookup("out").Usage += ` (default: out/NAME-TIME; "" for none)`
 	return cmd
