@@ -32,10 +32,10 @@ soak: build ## the unbroken pair, RUNS times, each with another seed and order; 
 	done
 
 test: ## all tests
-	$(GO) test -shuffle=on ./...
+	$(GO) test -shuffle=on -timeout 40m ./...
 
 race: ## tests of the parts that have goroutines, with the race detector
-	$(GO) test -race -short ./transport/... ./cloudref/... ./harness/... $(addprefix ./sim/,command fleet fleetmetrics loadtest selfwatch view workers)
+	$(GO) test -race -short -timeout 40m ./transport/... ./cloudref/... ./harness/... $(addprefix ./sim/,command fleet fleetmetrics loadtest selfwatch view workers)
 
 # Each target of T seconds. Crashers go to testdata/fuzz and are committed.
 T ?= 10s

@@ -67,10 +67,17 @@ func clients(t *testing.T, set string) string {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	// No scripts: they fetch browsers and the like, which nothing here needs.
-	npm := exec.CommandContext(ctx, "npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts", "--loglevel=error")
-	npm.Dir = dir
-	if out, err := npm.CombinedOutput(); err != nil {
-		t.Fatalf("npm: %v\n%s", err, out)
+	for try := 1; ; try++ { // networks fail now and then
+		npm := exec.CommandContext(ctx, "npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts", "--loglevel=error")
+		npm.Dir = dir
+		out, err := npm.CombinedOutput()
+		if err == nil {
+			break
+		}
+		if try == 3 || ctx.Err() != nil {
+			t.Fatalf("npm: %v\n%s", err, out)
+		}
+		t.Logf("npm: %v; again\n%s", err, out)
 	}
 	if err := os.WriteFile(done, nil, 0o644); err != nil {
 		t.Fatal(err)
@@ -122,7 +129,7 @@ func (h *home) particle() string { return filepath.Join(h.clients, "node_modules
 // run runs the command-line tool to its end.
 func (h *home) run(args ...string) (said string, err error) {
 	h.t.Helper()
-	ctx, cancel := context.WithTimeout(h.t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(h.t.Context(), 5*time.Minute)
 	defer cancel()
 	out, err := h.command(ctx, h.particle(), args...).CombinedOutput()
 	said = plain(string(out))
@@ -354,7 +361,7 @@ func (h *home) subscribe() func(name string) streamed {
 				h.t.Fatal("particle subscribe ended")
 			}
 			return text
-		case <-time.After(time.Minute):
+		case <-time.After(5 * time.Minute):
 			h.t.Fatal("particle subscribe says nothing")
 		}
 		return ""
@@ -387,7 +394,7 @@ func javaScript(t *testing.T, clients string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	node := h.command(ctx, "node", script, x.url, username, password, id, file)
 	var stderr bytes.Buffer

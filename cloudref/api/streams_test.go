@@ -165,7 +165,7 @@ func TestStreamsAreBounded(t *testing.T) {
 
 // A reader that does not read is cut, and holds nothing back.
 func TestSlowReaderIsCut(t *testing.T) {
-	b := newBench(t, func(c *Config) { c.WriteTimeout = 50 * time.Millisecond })
+	b := newBench(t, func(c *Config) { c.WriteTimeout = time.Second })
 	open(t, b.serve()+"/v1/devices/events", b.alice).want(":ok", "")
 	b.cloud.mu.Lock()
 	var stream *fakeStream

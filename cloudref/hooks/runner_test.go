@@ -216,9 +216,10 @@ func TestARetryThatSucceeds(t *testing.T) {
 }
 
 func TestTimeouts(t *testing.T) {
-	x := newWard(t, Config{Timeout: 50 * time.Millisecond, NoRetries: true}, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	x := newWard(t, Config{Timeout: time.Second, NoRetries: true}, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	x.call(x.hook(Spec{ErrorResponseTopic: "oops"}))
-	x.want(sentReply, Reply{"oops/0", "error: no answer from " + hostname(x) + " within 50ms"})
+	x.want(sentReply, Reply{"oops/0", "error: no answer from " + hostname(x) + " within 1s"})
+	x = newWard(t, Config{NoRetries: true}, func(http.ResponseWriter, *http.Request) {}) // which has time to be refused
 	x.call(x.hook(Spec{URL: "http://127.0.0.1:1/"}))
 	x.want(sentReply, Reply{"hook-error/temp/kitchen/0", "error: no connection to 127.0.0.1"})
 }

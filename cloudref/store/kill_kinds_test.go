@@ -353,7 +353,7 @@ func (a acknowledged) verifyCalls(t *testing.T, s *Store) {
 	defer stop()
 	select {
 	case <-over:
-	case <-time.After(time.Minute):
+	case <-time.After(5 * time.Minute):
 		mu.Lock()
 		defer mu.Unlock()
 		t.Errorf("%d of %d webhook calls that were queued are lost", len(wanted), queued)

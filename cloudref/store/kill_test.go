@@ -48,7 +48,7 @@ func TestKill(t *testing.T) {
 		rounds = 3
 	}
 	// A slow machine gets more rounds, and longer ones, until each kind was told.
-	for round := 0; round < rounds || round < max(rounds, killRounds) && told.lacks(); round++ {
+	for round := 0; round < rounds || round < rounds+killRounds && told.lacks(); round++ {
 		delay := time.Duration(10+rng.IntN(150)+100*max(0, round-rounds+1)) * time.Millisecond
 		// Each round looks for what it was told itself; the end looks for everything.
 		now := acknowledged{}

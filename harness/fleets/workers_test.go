@@ -25,7 +25,7 @@ import (
 // Of "make fleet-workers"; the defaults are for a test.
 var (
 	workersDevices = flag.Int("workers-devices", 60, "devices of TestFleetWorkers")
-	workersLength  = flag.Duration("workers-length", 18*time.Second, "how long they publish")
+	workersLength  = flag.Duration("workers-length", 32*time.Second, "how long they publish")
 )
 
 // patience is for what must come in the end, on a machine that is busy.
@@ -72,7 +72,7 @@ thresholds: [share(online) == 100%%]
 	out := filepath.Join(dir, "out")
 	_, tcpPort, _ := strings.Cut(cloud.tcp, ":")
 	args := []string{
-		"fleet", "run", file, "--nats", url, "--run-id", "test", "--workers", "3", "--lease", "4s", "--keys", "seed:7",
+		"fleet", "run", file, "--nats", url, "--run-id", "test", "--workers", "3", "--lease", "10s", "--keys", "seed:7",
 		"--cloud", cloud.udp, "--tcp-port", tcpPort, "--cloud-key", cloud.data, "--out", out, "--seed", "5", "--view", "lines",
 	}
 	coordinator := start(t, io.Discard, args...)
@@ -116,11 +116,12 @@ thresholds: [share(online) == 100%%]
 		t.Error("the samples do not add up to the run")
 	}
 	// The cloud knows better what the killed worker did in the interval that it did
-	// not live to tell of: a third of the devices, for a second or two.
+	// not live to tell of: a third of the devices, for a second or two, or for some more
+	// where it had to wait for a core.
 	events, hellos := heard.end(), cloud.metric(t, "muster_cloud_hellos_total")
 	told, sessions := all.Counts[record.Published], all.Counts[record.Handshakes]+all.Counts[record.Resumes]
 	t.Logf("events: %d told, %d heard from the cloud; sessions: %d told, %d counted by the cloud", told, events, sessions, hellos)
-	if told > events || events > told+devices {
+	if told > events || events > told+2*devices {
 		t.Errorf("the report has %d events acknowledged, and the cloud passed on %d", told, events)
 	}
 	if sessions > hellos || hellos > sessions+devices || sessions < devices*4/3 {

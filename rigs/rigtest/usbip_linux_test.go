@@ -74,8 +74,8 @@ func TestOnRealBus(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	host := &handle.Host{Look: inventory.Ports, DFU: dfu.Tool{Program: "dfu-util"}, Within: 30 * time.Second}
-	ctx, stop := context.WithTimeout(context.Background(), 3*time.Minute)
+	host := &handle.Host{Look: inventory.Ports, DFU: dfu.Tool{Program: "dfu-util"}, Within: 2 * time.Minute}
+	ctx, stop := context.WithTimeout(context.Background(), 12*time.Minute)
 	defer stop()
 
 	var b *handle.Board

@@ -15,12 +15,8 @@ done
 
 if [ ! -d "$work/kernel" ]; then
   kernel() { apt-cache depends linux-image-amd64 2>/dev/null | sed -n 's/.*Depends: \(linux-image-[0-9].*\)/\1/p' | head -1; }
-  package=$(kernel)
-  if [ -z "$package" ]; then
-    apt-get update -qq
-    package=$(kernel)
-  fi
-  (cd "$work" && apt-get download -qq "$package")
+  fetch() { package=$(kernel) && [ -n "$package" ] && (cd "$work" && apt-get -o Acquire::Retries=5 download -qq "$package"); }
+  fetch || { apt-get -o Acquire::Retries=5 update -qq && fetch; } # no list of packages yet, or an old one
   dpkg-deb -x "$work/$package"_*.deb "$work/kernel"
 fi
 vmlinuz=$(ls "$work"/kernel/boot/vmlinuz-*)
@@ -52,13 +48,13 @@ for m in usb-common usbcore usbip-core vhci-hcd; do
   if [ -f /modules/$m.ko.xz ]; then xz -d /modules/$m.ko.xz; fi
   insmod /modules/$m.ko || echo "insmod $m failed"
 done
-MUSTER_REQUIRE_USBIP=1 /test -test.run "${RUN:-TestOnRealBus}" -test.v -test.timeout 10m && echo VM-TEST-PASSED
+MUSTER_REQUIRE_USBIP=1 /test -test.run "${RUN:-TestOnRealBus}" -test.v -test.timeout 14m && echo VM-TEST-PASSED
 poweroff -f
 INIT
 chmod +x "$root/init"
 (cd "$root" && find . | cpio -o -H newc --quiet | gzip -1) > "$work/initramfs"
 
 accel=${ACCEL:-tcg} # ACCEL=kvm where that works; nested it may hang
-timeout 900 qemu-system-x86_64 -accel "$accel" -m 1024 -nographic -no-reboot -nic none \
+timeout 1200 qemu-system-x86_64 -accel "$accel" -m 1024 -nographic -no-reboot -nic none \
   -kernel "$vmlinuz" -initrd "$work/initramfs" -append "console=ttyS0 quiet panic=-1" 2>&1 | tee "$work/log"
 grep -q VM-TEST-PASSED "$work/log"

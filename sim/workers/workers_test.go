@@ -295,6 +295,7 @@ func (g *gate) set(shut bool) {
 // A worker whose connection is cut stops before another has its devices. When it is
 // back its samples come late, and count.
 func TestCutWorkerStopsInTime(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	s := natstest.Start(t)
 	f := newFake()
 	g := newGate(t, s.Addr().String())
@@ -309,8 +310,8 @@ func TestCutWorkerStopsInTime(t *testing.T) {
 	}
 	sink := &seen{}
 	r := testRun("cut", sink)
-	r.Plan.Length, f.length = 10*time.Second, 10*time.Second
-	r.Plan.Lease = 2 * time.Second
+	r.Plan.Length, f.length = 20*time.Second, 20*time.Second
+	r.Plan.Lease = 6 * time.Second // a machine stands still for seconds, too
 	r.Say = func(text string) { t.Log(text) }
 	sink.noted = func(n record.Note) {
 		if strings.Contains(n.Text, "is taken over") {
@@ -350,7 +351,7 @@ func TestClearErrors(t *testing.T) {
 	}
 	startWorker(t, dial(t, s), WorkerConfig{Name: "old", Version: "v0"}, newFake())
 	r = testRun("old", &seen{})
-	r.Plan.Wait = 5 * time.Second
+	r.Plan.Wait = 20 * time.Second
 	if _, err := Coordinate(t.Context(), dial(t, s), r); err == nil || !strings.Contains(err.Error(), "run the same muster everywhere") {
 		t.Errorf("another version: %v", err)
 	}
@@ -386,6 +387,7 @@ func TestInterrupt(t *testing.T) {
 
 // A coordinator that goes on with a run tells all of it.
 func TestCoordinatorAgain(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	s := natstest.Start(t)
 	f := newFake()
 	for i := range 3 {
@@ -393,7 +395,7 @@ func TestCoordinatorAgain(t *testing.T) {
 	}
 	first := dial(t, s)
 	r := testRun("again", &seen{})
-	r.Plan.Lease = 4 * time.Second // of the coordinator's seat, too
+	r.Plan.Lease = 8 * time.Second // of the coordinator's seat, too
 	r.Say = func(text string) { t.Log(text) }
 	done := make(chan error, 1)
 	go func() {

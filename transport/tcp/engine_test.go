@@ -333,12 +333,7 @@ func TestDial(t *testing.T) {
 
 func TestDialFailures(t *testing.T) {
 	e := newEngineTest(t, Config{})
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	nobody := addrPort(l.Addr())
-	l.Close()
+	nobody := netip.MustParseAddrPort("127.0.0.1:1")
 	for _, test := range []struct {
 		local string
 		want  transport.Cause
