@@ -14,6 +14,7 @@ import (
 
 	"github.com/muster/muster/cloudref"
 	"github.com/muster/muster/conformance"
+	"github.com/muster/muster/harness/fakerig"
 	"github.com/muster/muster/harness/report"
 	"github.com/muster/muster/harness/target"
 	"github.com/muster/muster/rigs"
@@ -22,7 +23,8 @@ import (
 )
 
 func main() {
-	target.MainIfAsked() // to be the network of a program
+	target.MainIfAsked()  // to be the network of a program
+	fakerig.MainIfAsked() // to be the dfu-util of a fake bench
 	os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr))
 }
 
@@ -57,8 +59,10 @@ func rootCommand() *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
+	rig := rigs.Command()
+	rig.AddCommand(fakerig.Command())
 	root.AddCommand(conformance.Command(), conformance.ReplayCommand(), conformance.JudgeCommand(), conformance.DiffCommand())
-	root.AddCommand(cloudref.Command(), command.Command(), rigs.Command(), preflight.Command())
+	root.AddCommand(cloudref.Command(), command.Command(), rig, preflight.Command())
 	root.AddCommand(conformance.CatalogueCommands()...)
 	return root
 }

@@ -40,11 +40,14 @@ type Bench struct {
 	*rigtest.Bench
 	Boards []*rigtest.Firmware
 
-	dir   string
-	fleet *fleet.Real
-	ended chan struct{} // the fleet
-	stop  context.CancelFunc
-	done  chan error
+	dir       string
+	heartbeat time.Duration
+	names     []string     // of the boards
+	devices   []*simulated // inside them
+	fleet     *fleet.Real
+	ended     chan struct{} // the fleet
+	stop      context.CancelFunc
+	done      chan error
 
 	mu     sync.Mutex
 	inside []*simulated // by index in the fleet
@@ -53,13 +56,25 @@ type Bench struct {
 }
 
 // Start makes a bench with a board of each profile, such as "boron@6.2.0"; its
-// rigs.yaml names them board-1, board-2 and so on, all in the pool "fake".
+// rigs.yaml, in dir, names them board-1, board-2 and so on, all in the pool
+// "fake".
 func Start(dir string, profiles ...string) (*Bench, error) {
-	b := &Bench{dir: dir, ended: make(chan struct{}), done: make(chan error, 1)}
-	var err error
-	if b.Bench, err = rigtest.New(); err != nil {
+	bench, err := rigtest.New()
+	if err != nil {
 		return nil, err
 	}
+	var names []string
+	for i := range profiles {
+		names = append(names, fmt.Sprintf("board-%d", i+1))
+	}
+	const heartbeat = 100 * time.Millisecond
+	return fill(dir, bench, heartbeat, names, profiles)
+}
+
+// fill plugs boards into an empty bench, which it takes. Their applications log
+// a line each heartbeat.
+func fill(dir string, bench *rigtest.Bench, heartbeat time.Duration, names, profiles []string) (_ *Bench, err error) {
+	b := &Bench{dir: dir, heartbeat: heartbeat, names: names, Bench: bench, ended: make(chan struct{}), done: make(chan error, 1)}
 	b.fleet, err = fleet.NewReal(fleet.Options{
 		UDP: netip.MustParseAddrPort("127.0.0.1:5684"), TCP: netip.MustParseAddrPort("127.0.0.1:5683"),
 		Shards: 1, Sockets: 8, Capacity: 1 << 12, Observe: b.observe,
@@ -132,7 +147,7 @@ func (b *Bench) plug(n int, name string) error {
 	}
 	spec := fake.Spec{
 		Serial: s.id.String(), Platform: uint8(p.Board.Platform), DeviceOS: p.Version.Name, Path: fmt.Sprintf("1-1.%d", n+1),
-		BootLines: []string{"application started"}, WaitForHost: true, Heartbeat: 100 * time.Millisecond, Restart: restartTime,
+		BootLines: []string{"application started"}, WaitForHost: true, Heartbeat: b.heartbeat, Restart: restartTime,
 		OnLine: s.command,
 		Device: func(board *fake.Board) (fake.Device, error) {
 			s.board = board
@@ -142,11 +157,13 @@ func (b *Bench) plug(n int, name string) error {
 			return s, nil
 		},
 	}
-	firmware, err := b.Plug(spec, nil)
+	firmware, err := b.Plug(spec, device.Factory(p))
 	if err != nil {
 		return err
 	}
-	b.Boards = append(b.Boards, firmware)
+	s.firmware.Store(firmware)
+	firmware.OnApply(s.installed)
+	b.Boards, b.devices = append(b.Boards, firmware), append(b.devices, s)
 	return nil
 }
 
@@ -177,8 +194,8 @@ func (b *Bench) writeFile() error {
 	var s strings.Builder
 	s.WriteString("version: 1\nboards:\n")
 	for i, board := range b.Boards {
-		fmt.Fprintf(&s, "  board-%d:\n    serial: %q\n    usb: %s\n    pool: fake\n    device_os: %s\n    console: {commands: true}\n    power: {person: false}\n",
-			i+1, board.Serial(), board.Spec().Path, board.Spec().DeviceOS)
+		fmt.Fprintf(&s, "  %s:\n    serial: %q\n    usb: %s\n    pool: fake\n    device_os: %s\n    console: {commands: true}\n    power: {person: false}\n",
+			b.names[i], board.Serial(), board.Spec().Path, board.Spec().DeviceOS)
 	}
 	return os.WriteFile(filepath.Join(b.dir, "rigs.yaml"), []byte(s.String()), 0o644)
 }

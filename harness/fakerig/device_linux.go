@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/muster/muster/harness/target"
@@ -20,6 +21,7 @@ import (
 	"github.com/muster/muster/protocol/pdc"
 	"github.com/muster/muster/rigs/dfu"
 	"github.com/muster/muster/rigs/fake"
+	"github.com/muster/muster/rigs/rigtest"
 	"github.com/muster/muster/sim/device"
 	"github.com/muster/muster/sim/fleet"
 	"github.com/muster/muster/sim/profile"
@@ -32,6 +34,8 @@ type simulated struct {
 	id      device.ID
 	profile *profile.Profile
 	nv      device.NVRAM // of one machine at a time, on the fleet's only shard
+
+	firmware atomic.Pointer[rigtest.Firmware] // of the board, nil while it is plugged in
 
 	happen chan func() // to the board, in order
 
@@ -187,6 +191,9 @@ func (s *simulated) heard(e *device.Event) {
 		s.say("event " + e.Name)
 	case device.UpdateApplied:
 		s.say("update applied")
+		if f := s.firmware.Load(); f != nil {
+			f.SetModules(s.nv.Modules)
+		}
 	case device.Restarting:
 		why := fake.Restarted
 		switch e.Reset {
@@ -200,6 +207,17 @@ func (s *simulated) heard(e *device.Event) {
 	default:
 		// It does not show.
 	}
+}
+
+// installed takes what the board got over USB or its console to the device.
+func (s *simulated) installed(modules []pdc.ModuleInfo) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.index < 0 {
+		s.nv.Modules = modules // nothing runs
+		return
+	}
+	s.bench.fleet.Do(s.index, func(clock.Instant, *device.Device, *device.Out) { s.nv.Modules = modules })
 }
 
 // sleep sends the device, and the board with it, to sleep. It wakes by itself.

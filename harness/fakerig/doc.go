@@ -6,5 +6,8 @@
 // key that the board keeps there. Its log, its restarts and its sleep show on
 // the board's console and bus; power and reset of the board reach the device.
 //
-// What this package is not: a bench for people. It lives in tests and demos.
+// [Command] gives it to people: "muster rig fake". Other programs find the bench
+// by their environment ([inventory.RootVariable]).
+//
+// What this package is not: a proof that real boards are like that.
 package fakerig

@@ -15,6 +15,7 @@ import (
 
 func TestMain(m *testing.M) {
 	MainIfAsked()
+	beMuster()
 	os.Exit(m.Run())
 }
 

@@ -14,6 +14,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/muster/muster/rigs/inventory"
 )
 
 // controlTransfer is the kernel's struct usbdevfs_ctrltransfer.
@@ -39,7 +41,17 @@ type usbfs struct {
 }
 
 // OpenUSB opens the board at a USB path, as 1-1.4.
-func OpenUSB(path string) (Transport, error) { return openUSB("/sys", "/dev", path) }
+func OpenUSB(path string) (Transport, error) {
+	if socket := filepath.Join(inventory.System.Dev, SocketName); inventory.Root() != "" && exists(socket) {
+		return dialSocket(socket, path)
+	}
+	return openUSB(inventory.System.Sys, inventory.System.Dev, path)
+}
+
+func exists(name string) bool {
+	_, err := os.Stat(name)
+	return err == nil
+}
 
 func openUSB(sys, dev, path string) (Transport, error) {
 	dir := filepath.Join(sys, "bus", "usb", "devices", filepath.Base(path))

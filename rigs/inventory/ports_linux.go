@@ -1,4 +1,4 @@
 package inventory
 
 // Ports returns what is plugged in.
-func Ports() ([]Port, error) { return FromSysfs("/sys") }
+func Ports() ([]Port, error) { return System.Ports() }

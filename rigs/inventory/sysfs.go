@@ -15,8 +15,23 @@ type Tree struct {
 	Dev string // /dev
 }
 
+// RootVariable names the variable of the environment with the folder of a bench
+// that takes the place of this machine's: its sys and dev stand for /sys and /dev
+// ("muster rig fake" makes one).
+const RootVariable = "MUSTER_RIG_ROOT"
+
+// Root is that folder, empty for this machine's own bench.
+func Root() string { return os.Getenv(RootVariable) }
+
 // System is the Tree of this machine.
-var System = Tree{Sys: "/sys", Dev: "/dev"}
+var System = Tree{Sys: filepath.Join(rootOr("/"), "sys"), Dev: filepath.Join(rootOr("/"), "dev")}
+
+func rootOr(other string) string {
+	if root := Root(); root != "" {
+		return root
+	}
+	return other
+}
 
 // Devices is the folder of USB devices and interfaces.
 func (t Tree) Devices() string { return filepath.Join(t.Sys, "bus", "usb", "devices") }

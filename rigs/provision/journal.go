@@ -15,6 +15,7 @@ import (
 	"github.com/muster/muster/protocol/pdc"
 	"github.com/muster/muster/rigs/dfu"
 	"github.com/muster/muster/rigs/handle"
+	"github.com/muster/muster/rigs/inventory"
 )
 
 const recordVersion = 1
@@ -74,8 +75,12 @@ type Journal struct {
 	notices string // folder that everybody reads, see Public; empty: none
 }
 
-// DefaultDir is where the journal of this user's programs belongs.
+// DefaultDir is where the journal of this user's programs belongs: with a bench
+// of its own ([inventory.RootVariable]), there.
 func DefaultDir() string {
+	if root := inventory.Root(); root != "" {
+		return filepath.Join(root, "journal")
+	}
 	if dir := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(dir) {
 		return filepath.Join(dir, "muster", "rig", "provision")
 	}

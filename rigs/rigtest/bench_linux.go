@@ -1,13 +1,16 @@
-// Package rigtest is a fake bench with everything connected for tests: boards
-// that answer control requests, take images, and keep their keys in memory that
-// a dfu-util of its own reads and writes.
+// Package rigtest is a fake bench with everything connected: boards that answer
+// control requests, take images, and keep their keys in memory that a dfu-util of
+// its own reads and writes. Tests drive it, and "muster rig fake" shows it to
+// people.
 //
-// What this package is not: part of the product.
+// What this package is not: what drives real boards.
 package rigtest
 
 import (
 	"errors"
+	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -26,19 +29,27 @@ type Bench struct {
 	*fake.Bench
 	Host handle.Host
 
-	dir string
-	dfu *fakedfu.Server
+	dir      string
+	dfu      *fakedfu.Server
+	requests net.Listener // nil: for this process only
 
 	mu     sync.Mutex
 	boards []*Firmware
 }
 
-// New makes a bench. The test binary must call [fakedfu.MainIfAsked].
-func New() (_ *Bench, err error) {
+// New makes a bench in a folder of its own, which goes with it. The test binary
+// must call [fakedfu.MainIfAsked].
+func New() (*Bench, error) {
 	dir, err := os.MkdirTemp("", "rig")
 	if err != nil {
 		return nil, err
 	}
+	return NewIn(dir)
+}
+
+// NewIn makes a bench in a folder, which goes with it. Its path must be short:
+// sockets are made in it.
+func NewIn(dir string) (_ *Bench, err error) {
 	b := &Bench{dir: dir}
 	defer func() {
 		if err != nil {
@@ -62,8 +73,20 @@ func New() (_ *Bench, err error) {
 	return b, nil
 }
 
+// ServeControl lets other programs make control requests to the boards, when
+// their [inventory.RootVariable] names the bench.
+func (b *Bench) ServeControl() (err error) {
+	b.requests, err = control.ServeSocket(filepath.Join(b.Dev(), control.SocketName), func(path string) (control.Transport, error) {
+		return b.transport(inventory.Board{Path: path})
+	})
+	return err
+}
+
 // Close unplugs everything.
 func (b *Bench) Close() error {
+	if b.requests != nil {
+		_ = b.requests.Close() // nobody is to come any more
+	}
 	return errors.Join(b.dfu.Close(), b.Bench.Close(), os.RemoveAll(b.dir))
 }
 
@@ -148,7 +171,7 @@ func (b *Bench) inDFU() (all []fakedfu.Board) {
 		}
 		vendor, product := f.ids()
 		all = append(all, fakedfu.Board{
-			Vendor: vendor, Product: product, Path: f.Spec().Path, Serial: strings.ToUpper(f.Serial()), Alts: fakedfu.DefaultAlts(),
+			Vendor: vendor, Product: product, Path: f.Spec().Path, Serial: strings.ToUpper(f.Serial()), Alts: fakedfu.AltsOf(f.platform),
 			Read: f.dfuRead, Write: f.dfuWrite, Leave: f.dfuLeave,
 		})
 	}

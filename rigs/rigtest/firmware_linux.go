@@ -38,6 +38,7 @@ type Firmware struct {
 	image    []byte
 	size     uint64
 	installs int
+	onApply  func([]pdc.ModuleInfo)
 	starts   []uint32 // where dfu-util began to write
 	next     uint32
 }
@@ -54,6 +55,23 @@ func (f *Firmware) Modules() []pdc.ModuleInfo {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return slices.Clone(f.modules)
+}
+
+// SetModules says what the board runs from now on: what runs inside was updated
+// by its cloud.
+func (f *Firmware) SetModules(modules []pdc.ModuleInfo) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.modules = slices.Clone(modules)
+}
+
+// OnApply calls f with what the board runs, each time that it has taken an image
+// over USB or its console, and before it starts with it. The function must not
+// call the Firmware.
+func (f *Firmware) OnApply(do func([]pdc.ModuleInfo)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.onApply = do
 }
 
 // console is what the board tells of its modules in listening mode.
@@ -216,8 +234,16 @@ func (f *Firmware) apply(image []byte) error {
 	for i := range all {
 		f.put(&all[i])
 	}
-	f.installs++
+	f.applied()
 	return nil
+}
+
+// applied counts an image. f.mu is held.
+func (f *Firmware) applied() {
+	f.installs++
+	if f.onApply != nil {
+		f.onApply(slices.Clone(f.modules))
+	}
 }
 
 func (f *Firmware) put(m *module.Module) {
@@ -293,7 +319,7 @@ func (f *Firmware) dfuLeave() {
 		m, _, err := module.Cut(f.Memory().Read(fake.InternalFlash, at, longest))
 		if err == nil && m.CRCValid() && m.Platform == f.platform && !f.faults.KeepsOld {
 			f.put(&m)
-			f.installs++
+			f.applied()
 		}
 	}
 	f.starts = nil

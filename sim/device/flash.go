@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/muster/muster/protocol/pdc"
+	"github.com/muster/muster/sim/profile"
 )
 
 // assetStorage is the size of the asset storage in bytes: simulator's choice.
@@ -12,7 +13,7 @@ const assetStorage = 512 << 10
 // modules returns what is installed.
 func (d *Device) modules() []pdc.ModuleInfo {
 	if d.nv.Modules == nil {
-		return d.factory()
+		return Factory(d.prof)
 	}
 	return d.nv.Modules
 }
@@ -27,19 +28,19 @@ const (
 // twice (captures).
 const crcSize = 4
 
-// factory returns what the board has from the factory.
-func (d *Device) factory() []pdc.ModuleInfo {
+// Factory returns what a board has from the factory.
+func Factory(p *profile.Profile) []pdc.ModuleInfo {
 	checks := checksBoard
-	if d.prof.Board.Virtual {
+	if p.Board.Virtual {
 		checks = checksVirtual
 	}
 	var all []pdc.ModuleInfo
-	for _, m := range d.cfg.Profile.Factory() {
+	for _, m := range p.Factory() {
 		info := pdc.ModuleInfo{
 			Function: pdc.ModuleFunction(m.Function), Index: uint32(m.Index), Version: uint32(m.Version),
 			MaxSize: m.Size, Size: m.Size, Checked: checks, Passed: checks,
 		}
-		if d.prof.Board.Virtual {
+		if p.Board.Virtual {
 			info.Size += crcSize
 		}
 		if info.Function == pdc.ModuleUserPart {

@@ -90,7 +90,7 @@ func TestResumeSequence(t *testing.T) {
 func TestResumeWithNewState(t *testing.T) {
 	w := newWorld(t, "boron@6.2.0").online()
 	w.do(func(now clock.Instant, out *Out) { w.dev.Suspend(now, out) })
-	w.dev.NVRAM().Modules = w.dev.factory()
+	w.dev.NVRAM().Modules = Factory(w.dev.prof)
 	w.dev.NVRAM().Modules[0].Version++
 	w.clear().do(w.dev.PowerOn)
 	w.pass(5 * time.Second)
@@ -307,7 +307,7 @@ func TestAddressChange(t *testing.T) {
 func TestResumeAcrossReleases(t *testing.T) {
 	w := newWorld(t, "boron@3.0.0").online()
 	w.do(func(now clock.Instant, out *Out) { w.dev.Suspend(now, out) })
-	modules := w.dev.factory()
+	modules := Factory(w.dev.prof)
 	for i := range modules {
 		if modules[i].Function == pdc.ModuleSystemPart {
 			modules[i].Version = 6200
@@ -330,7 +330,7 @@ func TestNVRAMCodec(t *testing.T) {
 	w.do(func(now clock.Instant, out *Out) { w.dev.Suspend(now, out) })
 	nv := w.dev.NVRAM()
 	nv.ClaimCode, nv.MovedTo, nv.Applied, nv.KeyErrors = "code", "there", true, 5
-	nv.Modules = w.dev.factory()
+	nv.Modules = Factory(w.dev.prof)
 	nv.Partial = &Partial{SHA256: [32]byte{1}, Size: 10, Data: []byte{1, 2, 3}, Flushed: 2}
 	b := nv.Append(nil)
 	got, err := ParseNVRAM(b)

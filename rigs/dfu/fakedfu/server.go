@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+
+	"github.com/muster/muster/protocol/pdc"
 )
 
 // A Board is one that is in DFU mode.
@@ -35,6 +37,21 @@ var (
 func DefaultAlts() []string {
 	return []string{
 		"@Internal Flash   /0x00000000/48*004Kg,200*004Kg", "@DCT Flash   /0x00000000/2*008Kg", "@External Flash   /0x80000000/1024*004Kg",
+	}
+}
+
+// AltsOf are the memories of boards of a platform, as their bootloaders tell them.
+// Those of the RTL872x are the reach of its flash.
+func AltsOf(p pdc.Platform) []string {
+	switch {
+	case p == pdc.Core:
+		return []string{"@Internal Flash   /0x08000000/20*001Ka,108*001Kg", "@SPI Flash : SST25x/0x00000000/512*004Kg"}
+	case p.Generation() == pdc.Gen2:
+		return []string{"@Internal Flash   /0x08000000/03*016Ka,01*016Kg,01*064Kg,07*128Kg", "@DCT Flash   /0x00000000/01*016Kg"}
+	case p.Generation() == pdc.Gen3RTL:
+		return []string{"@Internal Flash   /0x08000000/2048*004Kg", "@DCT Flash   /0x00000000/2*008Kg", "@External Flash   /0x80000000/1024*004Kg"}
+	default:
+		return DefaultAlts()
 	}
 }
 
