@@ -182,7 +182,7 @@ func open(dir string, delay time.Duration, names, profiles []string) (*Bench, []
 	if err := b.ServeControl(); err != nil {
 		return fail(err)
 	}
-	if err := b.writeImages(); err != nil {
+	if err := errors.Join(b.writeImages(), b.writeUdevadm()); err != nil {
 		return fail(err)
 	}
 	env, err := b.environment()
@@ -206,7 +206,7 @@ func (b *Bench) environment() ([]string, error) {
 		"MUSTER_RIG_HOST=" + cloud.String(), // where muster conform has its cloud
 		"MUSTER_LOCK_DIR=" + filepath.Join(b.dir, "locks"),
 		"MUSTER_DFU_UTIL=" + b.Host.DFU.Program,
-		"PATH=" + b.dir + ":" + os.Getenv("PATH"), // of its dfu-util, for others
+		"PATH=" + b.dir + ":" + os.Getenv("PATH"), // of its dfu-util and udevadm, for others
 	}
 	var s strings.Builder
 	for _, v := range env {

@@ -61,6 +61,7 @@ func TestFakeForOthers(t *testing.T) {
 "$0" flash photon-1 "$MUSTER_RIG_ROOT/photon-1.bin" --by dfu
 "$0" touch listen photon-1
 "$0" ask photon-1 version
+udevadm info -e
 "$0" power cycle boron-1 --with hub
 exit 7`
 	dir := filepath.Join(t.TempDir(), "b")
@@ -69,7 +70,7 @@ exit 7`
 	if err := cmd.Execute(); !errors.As(err, &code) || code != 7 {
 		t.Fatalf("%v, want exit code 7\n%s", err, out)
 	}
-	for _, want := range []string{"boron-1", "photon-1", "Device OS      6.2.0", "flashed by control", "flashed by dfu", "2.3.1"} {
+	for _, want := range []string{"boron-1", "photon-1", "Device OS      6.2.0", "flashed by control", "flashed by dfu", "2.3.1", "E: ID_MODEL_ID=c006", "E: DEVNAME=" + dir + "/dev/ttyACM"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in\n%s", want, out)
 		}
