@@ -32,7 +32,7 @@ import (
 //	           to declare; particle-api-js 12.0.3
 //	cli-3.49   particle-cli 3.49.2 with a Node 22 of its own, and two dependencies in
 //	           versions that exist
-//	cli-3.30   particle-cli 3.30.0, and cli-3.20 3.20.0, as old firmware teams have it
+//	cli-3.30   particle-cli 3.30.0, of those that want no newer Node
 //	js-6 …     particle-api-js 6.6.2, 7.4.1, 8.4.0, 9.4.1, 10.4.3 and 11.1.7
 //
 // Some of the old ones depend on archives of other packages outside npm: they get
@@ -182,7 +182,7 @@ func TestClients(t *testing.T) {
 			t.Fatalf("MUSTER_REQUIRE_CLIENTS is 1, but %s is not installed", program)
 		}
 	}
-	for _, set := range []string{"cli-3.20", "cli-3.30", "cli-3.43", "cli-3.49"} {
+	for _, set := range []string{"cli-3.30", "cli-3.43", "cli-3.49"} {
 		t.Run("particle-cli/"+set, func(t *testing.T) { commandLine(t, clients(t, set)) })
 	}
 	for _, set := range []string{"cli-3.43", "js-11", "js-10", "js-9", "js-8", "js-7", "js-6"} {
