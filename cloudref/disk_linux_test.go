@@ -137,6 +137,135 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
+// A store whose server met a disk without any space gives it up. When there is space
+// again it goes on by itself, with all that was acknowledged, and nothing was meanwhile.
+func TestDiskHeals(t *testing.T) {
+	dir, inside := ownDisks(t)
+	if !inside {
+		return
+	}
+	disk := filepath.Join(dir, "disk")
+	mountDisk(t, disk, 64)
+	data := filepath.Join(disk, "data")
+	config := store.Config{Dir: data, FreeBytesMin: -1, Warn: func(line string) { t.Log(line) }}
+	s := must(store.Open(t.Context(), config))
+	id := func(n int) store.DeviceID { return store.DeviceID{0xe0, 0x0f, byte(n >> 8), byte(n)} }
+	put := func(n int) error {
+		return s.Do(t.Context(), store.PutDevice(&store.Device{ID: id(n), Notes: strings.Repeat("x", 8000)}))
+	}
+	n, acked := 0, map[int]bool{}
+	for ; n < 100; n++ {
+		if err := put(n); err != nil {
+			t.Fatal(err)
+		}
+		acked[n] = true
+	}
+	for round := range 2 {
+		free := fill(t, disk, 0)
+		var err error
+		for ; err == nil; n++ {
+			if err = put(n); err == nil {
+				acked[n] = true
+			}
+		}
+		if !errors.Is(err, store.ErrUnavailable) {
+			t.Errorf("round %d: on a full disk: %v", round, err)
+		}
+		if err := s.Check(t.Context()); err == nil || !strings.Contains(err.Error(), "no space left") {
+			t.Errorf("round %d: the store says it is well: %v", round, err)
+		}
+		free()
+		eventually(t, "the store heals", func() bool { return s.Check(t.Context()) == nil })
+		if err := put(n); err != nil {
+			t.Errorf("round %d: healed, it stores nothing: %v", round, err)
+		}
+		acked[n] = true
+		n++
+	}
+	count := func() (there int) {
+		for n := range acked {
+			if d, err := s.Device(t.Context(), id(n)); err != nil || len(d.Notes) != 8000 {
+				t.Errorf("device %d was acknowledged: %v", n, err)
+			} else {
+				there++
+			}
+		}
+		return there
+	}
+	t.Logf("%d of %d are there", count(), len(acked))
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = must(store.Open(t.Context(), config))
+	count()
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Something else fills the disk between two looks at it, while devices are registered
+// and publish: the server inside the cloud gives up, or not. Either way sessions live, the
+// cloud goes on when there is space, and what was acknowledged is there.
+func TestDiskFillsUnderLoad(t *testing.T) {
+	dir, inside := ownDisks(t)
+	if !inside {
+		return
+	}
+	disk := filepath.Join(dir, "disk")
+	mountDisk(t, disk, 192)
+	c := startCloud(t, Options{Dir: disk, Log: func(line string) { t.Log(line) }})
+	owner := must(c.Account(t.Context(), "alice"))
+	p := newPuppet(1, &c.o.ECKey.PublicKey)
+	register(t, c, owner, p)
+	if err := p.dial(c.UDP()); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.connect(); err != nil {
+		t.Fatal(err)
+	}
+	acked := map[store.DeviceID]bool{}
+	n := 0
+	put := func() error {
+		n++
+		id := store.DeviceID{0xe1, byte(n >> 16), byte(n >> 8), byte(n)}
+		err := c.store.Do(t.Context(), store.PutDevice(&store.Device{ID: id, Notes: strings.Repeat("x", 4000)}))
+		if err == nil {
+			acked[id] = true
+		}
+		return err
+	}
+	for round := range 3 {
+		filled := make(chan func())
+		go func() { filled <- fill(t, disk, 0) }()
+		for put() == nil {
+			// until the disk is full
+		}
+		free := <-filled
+		if err := put(); err == nil {
+			t.Errorf("round %d: something was stored on a full disk", round)
+		}
+		stop := inBackground(p)
+		if err := c.Ping(t.Context(), p.id); err != nil {
+			t.Errorf("round %d: the session does not live: %v", round, err)
+		}
+		stop()
+		free()
+		eventually(t, "something can be stored again", func() bool { return put() == nil })
+		if !p.say(p.publish("temp", fmt.Sprint(round)), time.Minute) {
+			t.Errorf("round %d: no acknowledgement: %v", round, p.ended)
+		}
+	}
+	for id := range acked {
+		if _, err := c.store.Device(t.Context(), id); err != nil {
+			t.Errorf("%s was acknowledged: %v", id, err)
+		}
+	}
+	if p.shakes != 1 || p.back != 0 {
+		t.Errorf("%d handshakes, %d sequences went back", p.shakes, p.back)
+	}
+	t.Logf("%d devices of %d were acknowledged", len(acked), n)
+}
+
 // A start on a disk that is full or cannot be written says so, and harms nothing.
 func TestStartOnBadDisk(t *testing.T) {
 	dir, inside := ownDisks(t)

@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"sync"
 	"time"
@@ -16,13 +17,30 @@ import (
 const startTimeout = 5 * time.Minute
 
 // An embedded is a NATS server inside this process. It has no port, handles no
-// signal and prints nothing.
+// signal and prints nothing. One whose disk failed is replaced when the disk is well
+// again: see heal.go.
 type embedded struct {
+	dir string
+	c   Config
+
+	mu     sync.Mutex
 	server *server.Server
 	log    *serverLog
+	// doubt is why what the server stores cannot be relied on, although it runs.
+	doubt string
+
+	stopped chan struct{}
+	healing sync.WaitGroup
 }
 
-func startServer(dir string, c Config) (*embedded, error) {
+func newEmbedded(dir string, c Config) (*embedded, error) {
+	e := &embedded{dir: dir, c: c, stopped: make(chan struct{})}
+	var err error
+	e.server, e.log, err = startServer(dir, c)
+	return e, err
+}
+
+func startServer(dir string, c Config) (*server.Server, *serverLog, error) {
 	s, err := server.NewServer(&server.Options{
 		ServerName:             "muster",
 		DontListen:             true,
@@ -42,29 +60,61 @@ func startServer(dir string, c Config) (*embedded, error) {
 		WriteDeadline: time.Minute,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("starting the storage: %w", err)
+		return nil, nil, fmt.Errorf("starting the storage: %w", err)
 	}
-	e := &embedded{server: s, log: &serverLog{warn: c.Warn}}
-	s.SetLoggerV2(e.log, false, false, false)
+	log := &serverLog{warn: c.Warn}
+	s.SetLoggerV2(log, false, false, false)
 	s.Start()
-	if err := e.log.fatal(); err != nil {
-		e.stop()
-		return nil, fmt.Errorf("starting the storage: %w", err)
+	if err := log.fatal(); err != nil {
+		stopServer(s)
+		return nil, nil, fmt.Errorf("starting the storage: %w", err)
 	}
 	if !s.ReadyForConnections(startTimeout) {
-		e.stop()
-		return nil, errors.New("starting the storage: it is not ready in time")
+		stopServer(s)
+		return nil, nil, errors.New("starting the storage: it is not ready in time")
 	}
-	return e, nil
+	return s, log, nil
+}
+
+func stopServer(s *server.Server) {
+	s.Shutdown()
+	s.WaitForShutdown()
 }
 
 func (e *embedded) dial(opts ...nats.Option) (*nats.Conn, error) {
-	return nats.Connect("", append(opts, nats.InProcessServer(e.server))...)
+	return nats.Connect("", append(opts, nats.InProcessServer(e))...)
+}
+
+// InProcessConn implements [nats.InProcessConnProvider], with the server that runs
+// now.
+func (e *embedded) InProcessConn() (net.Conn, error) {
+	e.mu.Lock()
+	s := e.server
+	e.mu.Unlock()
+	return s.InProcessConn()
 }
 
 func (e *embedded) stop() {
-	e.server.Shutdown()
-	e.server.WaitForShutdown()
+	close(e.stopped)
+	e.healing.Wait()
+	stopServer(e.server)
+}
+
+// broken returns why nothing is stored, empty if all is well.
+func (e *embedded) broken() string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.doubt != "" {
+		return e.doubt
+	}
+	return e.log.brokenDisk()
+}
+
+// lastError returns the last error that the server logged, empty if none.
+func (e *embedded) lastError() string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.log.lastError()
 }
 
 // A serverLog takes the server's log: notices are dropped, warnings passed on,
@@ -78,9 +128,9 @@ type serverLog struct {
 	broken string // why nothing more is stored until the next start
 }
 
-// criticalError is in what the server logs when it has given up a stream because
-// the disk failed. It does not answer to writes then, nor say so to who waits.
-const criticalError = "critical write error"
+// criticalErrors are in what the server logs when it has given up a stream, or all,
+// because the disk failed. It does not answer to writes then, nor say so to who waits.
+var criticalErrors = [...]string{"critical write error", "will be disabled"}
 
 var _ server.Logger = (*serverLog)(nil)
 
@@ -94,8 +144,10 @@ func (l *serverLog) Errorf(format string, v ...any) {
 	line := fmt.Sprintf(format, v...)
 	l.mu.Lock()
 	l.last = line
-	if l.broken == "" && strings.Contains(strings.ToLower(line), criticalError) {
-		l.broken = line
+	for _, text := range criticalErrors {
+		if l.broken == "" && strings.Contains(strings.ToLower(line), text) {
+			l.broken = line
+		}
 	}
 	l.mu.Unlock()
 	l.warn("storage: " + line)

@@ -67,7 +67,7 @@ func (j *jet) appendCall(key string, value []byte, once string, done func(Revisi
 			done(0, ErrQueueFull)
 			return
 		}
-		done(parseAck(m.Data))
+		done(j.acked.note(callStream, m.Data))
 	})
 }
 

@@ -37,7 +37,7 @@ func (j *jet) appendEvent(e Event, once string, done func(Revision, error)) {
 			done(0, err)
 			return
 		}
-		done(parseAck(m.Data))
+		done(j.acked.note(eventStream, m.Data))
 	})
 }
 

@@ -54,6 +54,7 @@ type jet struct {
 
 	embedded *embedded // nil with an external cluster
 	datadir  *dataDir  // nil with an external cluster
+	acked    acked
 
 	closing sync.Once
 }

@@ -48,7 +48,7 @@ func (j *jet) publish(w write, done func(Revision, error)) {
 			done(0, err)
 			return
 		}
-		done(parseAck(m.Data))
+		done(j.acked.note(bucketStream+w.bucket.String(), m.Data))
 	})
 }
 

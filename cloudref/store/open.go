@@ -38,7 +38,8 @@ type Config struct {
 	EventBytes int64
 
 	// FreeBytesMin, for Dir, is the space on the disk below which writes are
-	// refused with ErrFull. Zero means 64 MiB.
+	// refused with ErrFull. Zero means 64 MiB, a negative one none: for tests of disks
+	// that fail.
 	FreeBytesMin int64
 
 	// Warn receives what the server has to say, one line at a time, without
@@ -105,14 +106,14 @@ func openDir(ctx context.Context, c Config) (*jet, error) {
 	if err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
-	e, err := startServer(d.jetstream(), c)
+	e, err := newEmbedded(d.jetstream(), c)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("store: data directory %s: %w", c.Dir, err), d.close())
 	}
 	j, err := connect(ctx, c, e.dial, d.key)
 	if err != nil {
 		e.stop()
-		if why := e.log.lastError(); why != "" {
+		if why := e.lastError(); why != "" {
 			err = fmt.Errorf("%w: %s", err, why)
 		}
 		return nil, errors.Join(fmt.Errorf("store: data directory %s: %w", c.Dir, err), d.close())
@@ -123,7 +124,8 @@ func openDir(ctx context.Context, c Config) (*jet, error) {
 		return nil, errors.Join(fmt.Errorf("store: data directory %s: %w", c.Dir, err), d.close())
 	}
 	j.embedded, j.datadir = e, d
-	j.requests.why = e.log.lastError
-	j.requests.watch(&space{dir: c.Dir, free: c.FreeBytesMin, broken: e.log.brokenDisk})
+	j.requests.why = e.lastError
+	j.requests.watch(&space{dir: c.Dir, free: c.FreeBytesMin, broken: e.broken})
+	e.healing.Go(j.heal)
 	return j, nil
 }

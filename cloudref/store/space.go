@@ -16,7 +16,8 @@ type space struct {
 	dir  string
 	free int64 // at least, in bytes
 
-	broken func() string // why the server stores nothing, empty if it does
+	// broken returns why the server stores nothing, empty if it does.
+	broken func() string
 
 	checked atomic.Int64 // when, in nanoseconds
 	full    atomic.Bool
@@ -24,7 +25,7 @@ type space struct {
 
 // brokenDisk is the error of a store whose disk has failed.
 func brokenDisk(why string) error {
-	return fmt.Errorf("%w: the disk has failed: %s: repair it, and start again; nothing that was acknowledged is lost", ErrUnavailable, why)
+	return fmt.Errorf("%w: the disk has failed: %s: repair it; when it can be written again, so is here; nothing that was acknowledged is lost", ErrUnavailable, why)
 }
 
 // check returns an error that wraps ErrFull when writes must stop.
