@@ -117,12 +117,23 @@ func (o *OnBus) attach(inDFU bool) error {
 	o.here = conn
 	o.mu.Unlock()
 	o.wg.Go(func() {
-		// A reset is the end of one that is unplugged with requests under way.
-		if err := d.serve(conn); !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) && !errors.Is(err, unix.ECONNRESET) {
+		if err := d.serve(conn); !detached(err) {
 			o.fail(err)
 		}
 	})
 	return nil
+}
+
+// detached reports whether an error is the end of a device that was unplugged: of one
+// with requests under way, which the kernel does not wait for, in the middle of a
+// request, by a reset, or by an answer that nobody takes any more.
+func detached(err error) bool {
+	for _, end := range []error{io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, unix.ECONNRESET, unix.EPIPE} {
+		if errors.Is(err, end) {
+			return true
+		}
+	}
+	return false
 }
 
 func (o *OnBus) detach() {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -54,5 +55,40 @@ func TestStatusOfTransfers(t *testing.T) {
 	}
 	if err := <-ended; !errors.Is(err, io.EOF) {
 		t.Error(err)
+	}
+}
+
+// TestDetachedInTheMiddle: a kernel that gives a device up takes no answer to what it
+// asked, and may be in the middle of asking.
+func TestDetachedInTheMiddle(t *testing.T) {
+	bench, err := New()
+	if err != nil {
+		t.Skipf("no bench here: %v", err)
+	}
+	defer bench.Close() //nolint:errcheck // the test ends
+	board, err := bench.Plug(fake.Spec{Serial: "e00fce68aabbccddeeff0022", Platform: fake.Boron, Path: "1-2"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var submit [usbipHeader]byte
+	binary.BigEndian.PutUint32(submit[:], cmdSubmit)
+	for _, asked := range []int{0, usbipHeader / 2, usbipHeader} {
+		ends, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = unix.Write(ends[1], submit[:asked])
+		ours := os.NewFile(uintptr(ends[0]), "usbip")
+		conn, err2 := net.FileConn(ours)
+		if err := errors.Join(err, err2, ours.Close(), unix.Close(ends[1])); err != nil {
+			t.Fatal(err)
+		}
+		if err := newUSBDevice(board, false).serve(conn); !detached(err) {
+			t.Errorf("after %d bytes: %v", asked, err)
+		}
+		_ = conn.Close()
+	}
+	if detached(unix.EIO) {
+		t.Error("any error is taken for the end")
 	}
 }
