@@ -488,14 +488,17 @@ func checkConnectCost(_ context.Context, _ *target.Env, g *target.Group, r *Reco
 		if online == clock.Never {
 			continue // checkConnects tells
 		}
-		total, associations := int64(0), make(map[uint32]bool)
+		total, associations, again := int64(0), make(map[uint32]bool), repetitions{}
 		var packets []*trace.Packet
 		for _, p := range d.Packets(start) {
 			if p.At > online {
 				break
 			}
-			total += int64(p.Bytes())
 			associations[p.Association] = true
+			if again.are(p) {
+				continue // what a repetition costs is the network's, or that of a busy machine
+			}
+			total += int64(p.Bytes())
 			packets = append(packets, p)
 		}
 		if delete(associations, 0); len(associations) == 1 {
@@ -503,6 +506,34 @@ func checkConnectCost(_ context.Context, _ *target.Env, g *target.Group, r *Reco
 		} // else it took two attempts, which are two connects
 	}
 	return nil
+}
+
+// repetitions tell packets that say what was said before, from the packets of a connect
+// in order.
+type repetitions map[string]bool
+
+// are reports whether a packet has nothing in it that is new.
+func (r repetitions) are(p *trace.Packet) bool {
+	said, news := p.Direction.String(), false
+	for i := range p.Records {
+		rec := &p.Records[i]
+		if rec.Message != nil {
+			news = news || rec.Message.Repeat == 0
+		}
+		for _, h := range rec.Handshake {
+			said += fmt.Sprintf(" %v+%d", h.Type, h.Offset)
+			if h.Hello != nil && len(h.Hello.Cookie) > 0 {
+				said += " with a cookie"
+			}
+		}
+	}
+	if said == p.Direction.String() {
+		return !news && len(messages([]*trace.Packet{p})) > 0
+	}
+	// A flight is repeated with new numbers (Device OS), or with its own.
+	repeated := r[said]
+	r[said] = true
+	return repeated && !news
 }
 
 // attempt switches a device on and returns the packets until it is connected or

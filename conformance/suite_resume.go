@@ -8,6 +8,7 @@ import (
 	"github.com/muster/muster/harness/report"
 	"github.com/muster/muster/harness/target"
 	"github.com/muster/muster/protocol/clock"
+	"github.com/muster/muster/protocol/coap"
 	"github.com/muster/muster/protocol/dtls"
 	"github.com/muster/muster/protocol/pdc"
 	"github.com/muster/muster/protocol/trace"
@@ -242,7 +243,7 @@ func judgeMarksOf(packets []*trace.Packet, c *Conversation, r *Recorder) {
 	if yes, _ := c.Release.atLeast(pdc.OS3_1); yes {
 		plain = dtls.TypeCID
 	}
-	answered, first := clock.Never, true
+	answered, first, unread := clock.Never, true, unreadUntil(packets)
 	for _, p := range packets {
 		if p.Association != packets[0].Association || p.Connection != packets[0].Connection {
 			continue // a handshake, and what came behind it
@@ -258,12 +259,29 @@ func judgeMarksOf(packets []*trace.Packet, c *Conversation, r *Recorder) {
 				first = false
 			case answered == clock.Never:
 				Equal(r, "R-75", c.Device, "type of a record before the cloud has answered", rec.Type, markOf(c.Release), p.String())
-			case c.Whole && !c.Far || p.At.Sub(answered) > inFlight:
+			case c.Whole && !c.Far && p.At > unread || p.At.Sub(answered) > inFlight:
 				// The cloud's first answer has reached the device: the mark goes.
 				Equal(r, "R-75", c.Device, "type of a record after the cloud has answered", rec.Type, plain, p.String())
 			}
 		}
 	}
+}
+
+// unreadUntil returns when the device sent something last without having read what had
+// arrived: it repeated what was acknowledged. On a busy machine a datagram lies in a
+// socket for seconds.
+func unreadUntil(packets []*trace.Packet) (at clock.Instant) {
+	acknowledged := make(map[uint64]bool)
+	for _, s := range messages(packets) {
+		switch m := s.message; {
+		case m.Exchange == 0:
+		case s.packet.Direction == trace.Down:
+			acknowledged[m.Exchange] = acknowledged[m.Exchange] || m.CoAP.Type == coap.Acknowledgement
+		case m.Repeat > 0 && acknowledged[m.Exchange]:
+			at = s.packet.At
+		}
+	}
+	return at
 }
 
 // judgeSequence looks for a sequence that was used for two records, which repeats a
