@@ -14,6 +14,10 @@ const renderMax = 1 << 20
 // sectionsMax bounds how deep sections nest.
 const sectionsMax = 32
 
+// stepsMax bounds how many pieces are filled in: a few sections of one list in one
+// another repeat for as long as anybody likes, and need not write a byte.
+const stepsMax = 1 << 17
+
 // A Scope is where a template looks names up: the innermost value last. Values are
 // those of encoding/json with UseNumber: map[string]any, []any, string, json.Number,
 // bool and nil.
@@ -38,9 +42,9 @@ func Render(template string, scope Scope) (string, error) {
 	if rest != "" {
 		return "", fmt.Errorf("%w: {{/…}} closes nothing", errTemplate)
 	}
-	var b strings.Builder
-	err = renderNodes(&b, nodes, scope)
-	return b.String(), err
+	var r renderer
+	err = r.nodes(nodes, scope)
+	return r.String(), err
 }
 
 // A node is a piece of a template.
@@ -103,7 +107,13 @@ func parseTemplate(t, section string, depth int) (nodes []node, rest string, err
 	}
 }
 
-func renderNodes(b *strings.Builder, nodes []node, scope Scope) error {
+// A renderer collects what a template becomes, and counts what it took.
+type renderer struct {
+	strings.Builder
+	steps int
+}
+
+func (b *renderer) nodes(nodes []node, scope Scope) error {
 	for i := range nodes {
 		n := &nodes[i]
 		switch n.kind {
@@ -114,18 +124,30 @@ func renderNodes(b *strings.Builder, nodes []node, scope Scope) error {
 		case '&':
 			b.WriteString(show(scope.find(n.text)))
 		default:
-			if err := renderSection(b, n, scope); err != nil {
+			if err := b.section(n, scope); err != nil {
 				return err
 			}
 		}
-		if b.Len() > renderMax {
-			return fmt.Errorf("%w: it becomes more than %d bytes", errTemplate, renderMax)
+		if err := b.step(); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-func renderSection(b *strings.Builder, n *node, scope Scope) error {
+// step counts a piece or a repetition that is done.
+func (b *renderer) step() error {
+	b.steps++
+	switch {
+	case b.Len() > renderMax:
+		return fmt.Errorf("%w: it becomes more than %d bytes", errTemplate, renderMax)
+	case b.steps > stepsMax:
+		return fmt.Errorf("%w: its sections repeat for too long; repeat fewer of them in one another", errTemplate)
+	}
+	return nil
+}
+
+func (b *renderer) section(n *node, scope Scope) error {
 	value := scope.find(n.text)
 	list, isList := value.([]any)
 	shown := truth(value)
@@ -133,10 +155,13 @@ func renderSection(b *strings.Builder, n *node, scope Scope) error {
 	case n.kind == '^' && shown, n.kind == '#' && !shown:
 		return nil
 	case n.kind == '^', !isList:
-		return renderNodes(b, n.inside, append(scope[:len(scope):len(scope)], value))
+		return b.nodes(n.inside, append(scope[:len(scope):len(scope)], value))
 	}
 	for _, element := range list {
-		if err := renderNodes(b, n.inside, append(scope[:len(scope):len(scope)], element)); err != nil {
+		if err := b.nodes(n.inside, append(scope[:len(scope):len(scope)], element)); err != nil {
+			return err
+		}
+		if err := b.step(); err != nil {
 			return err
 		}
 	}

@@ -58,10 +58,28 @@ func TestRenderIsBounded(t *testing.T) {
 	}
 }
 
+// What repeats what repeats comes to an end, whether it writes anything or not.
+func TestRepetitionIsBounded(t *testing.T) {
+	value, ok := decode([]byte(`{"a":[` + strings.Repeat("0,", 399) + `0]}`))
+	if !ok {
+		t.Fatal("no JSON")
+	}
+	for inside, want := range map[string]string{"": "repeat for too long", "{{b}}": "repeat for too long", strings.Repeat("x", 100): "bytes"} {
+		text, err := Render(strings.Repeat("{{#a}}", 30)+inside+strings.Repeat("{{/a}}", 30), Scope{value})
+		if !errors.Is(err, errTemplate) || !strings.Contains(err.Error(), want) || len(text) > 2*renderMax {
+			t.Errorf("around %q: %d bytes, %v, want %q", inside, len(text), err, want)
+		}
+	}
+}
+
 func FuzzRender(f *testing.F) {
 	f.Add("{{#a}}{{b.0}}{{{c}}}{{/a}}{{^d}}x{{/d}}", `{"a":[{"b":[1]}]}`)
-	f.Fuzz(func(_ *testing.T, template, data string) {
+	f.Fuzz(func(t *testing.T, template, data string) {
 		value, _ := decode([]byte(data))
-		_, _ = Render(template, Scope{value})
+		text, err := Render(template, Scope{value})
+		// A piece is filled in before it is measured; JSON and HTML each escape with six bytes for one at the most.
+		if most := renderMax + 36*(len(template)+len(data)); len(text) > most {
+			t.Errorf("%d bytes, want %d at the most (%v)", len(text), most, err)
+		}
 	})
 }
