@@ -262,7 +262,7 @@ func (r *run) manyReaders(s *service) error {
 		}
 		return n
 	}
-	for wait := 0; seen() < int64(offered*readers) && wait < 500; wait++ {
+	for end := time.Now().Add(patience); seen() < int64(offered*readers) && time.Now().Before(end); {
 		time.Sleep(20 * time.Millisecond)
 	}
 	cancel()

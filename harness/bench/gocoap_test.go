@@ -59,7 +59,7 @@ func postGoCoAP(window int) (*Entrant, func(), error) {
 		conns = append(conns, c)
 	}
 	e := &Entrant{Name: "go-coap", Max: goCoAPMax, Do: func(n int) error {
-		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 		defer cancel()
 		return share(n, window, func(w, n int) error {
 			for range n {

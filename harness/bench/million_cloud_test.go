@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/netip"
 	"os"
@@ -69,6 +71,19 @@ func (m *million) muster(ctx context.Context, args ...string) error {
 	return nil
 }
 
+// freeAddress returns an address with a UDP port that nobody has, nor is given while
+// the cloud is away: systems give those of 32768 and more.
+func freeAddress() (address string, err error) {
+	for range 100 {
+		address = fmt.Sprint("127.0.0.1:", 10000+rand.IntN(20000))
+		var c net.PacketConn
+		if c, err = net.ListenPacket("udp4", address); err == nil {
+			return address, c.Close()
+		}
+	}
+	return "", err
+}
+
 // startCloud starts the cloud, on the address that it had before, and waits until
 // it is up.
 func (m *million) startCloud(ctx context.Context) error {
@@ -77,7 +92,10 @@ func (m *million) startCloud(ctx context.Context) error {
 		return err
 	}
 	c := &cloudProcess{logFile: filepath.Join(m.dir, "cloud.log"), ended: make(chan error, 1)}
-	udp := "127.0.0.1:0"
+	udp, err := freeAddress()
+	if err != nil {
+		return err
+	}
 	if m.cloud != nil {
 		udp = m.cloud.udp.String()
 	}

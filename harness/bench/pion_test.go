@@ -22,7 +22,7 @@ func pionConfigs() (server, client *piondtls.Config) {
 			CipherSuites:       []piondtls.CipherSuiteID{piondtls.TLS_ECDHE_ECDSA_WITH_AES_128_CCM_8},
 			InsecureSkipVerify: true,
 			ConnectContextMaker: func() (context.Context, func()) {
-				return context.WithTimeout(context.Background(), 30*time.Second)
+				return context.WithTimeout(context.Background(), 2*time.Minute)
 			},
 		}
 	}

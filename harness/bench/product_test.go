@@ -84,7 +84,7 @@ func (p *product) settle() {
 // connect registers n more devices, and returns the CPU time that it took to
 // connect them, in microseconds a device.
 func (p *product) connect(n int) (float64, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	first := p.fleet.Len()
 	indices := make([]int, n)
