@@ -158,36 +158,6 @@ func retransmitted(all []sight, n uint64) bool {
 	})) > 0
 }
 
-// sentAgain reports whether any message of a connect, of the handshake or behind it,
-// was sent more than once by either side.
-func sentAgain(packets []*trace.Packet) bool {
-	type fragment struct {
-		association uint32
-		direction   trace.Direction
-		kind        trace.HandshakeType
-		seq         uint16
-		offset      int
-	}
-	seen := make(map[fragment]bool)
-	for _, p := range packets {
-		for i := range p.Records {
-			for _, h := range p.Records[i].Handshake {
-				f := fragment{p.Association, p.Direction, h.Type, h.Seq, h.Offset}
-				if seen[f] {
-					return true
-				}
-				seen[f] = true
-			}
-		}
-		for _, m := range p.Messages() {
-			if m.Repeat > 0 {
-				return true
-			}
-		}
-	}
-	return false
-}
-
 // settled returns the messages of a device from the beginning, when each that
 // fits has its acknowledgement, or when it is clear that one gets none. The call
 // that caused a message may be over before its last acknowledgement is sent.
