@@ -176,6 +176,13 @@ func touchListen(ctx context.Context, cmd *cobra.Command, board *bench.Board) er
 	}
 	version, err := listening.Version(ctx, board.Console)
 	board.Console.Calm()
+	if errors.Is(err, listening.ErrFormat) {
+		// It listened already, and the touch has it wait for a file, which a ends.
+		if err := stopWaiting(ctx, board); err != nil {
+			return err
+		}
+		version, err = listening.Version(ctx, board.Console)
+	}
 	if errors.Is(err, listening.ErrNotListening) {
 		return fmt.Errorf("board %s does not listen: Device OS 6.0 and later ignores the touch (\"muster rig control %s listen\" works there), or it hangs", board.Name(), board.Name())
 	}
@@ -183,6 +190,17 @@ func touchListen(ctx context.Context, cmd *cobra.Command, board *bench.Board) er
 		return err
 	}
 	_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s is in listening mode, Device OS %s\n", board.Name(), version)
+	return err
+}
+
+// stopWaiting has a board that waits for a file give that up.
+func stopWaiting(ctx context.Context, board *bench.Board) error {
+	ear := board.Console.Hear()
+	defer ear.Close()
+	if err := board.Console.Write(ctx, []byte{'a'}); err != nil {
+		return err
+	}
+	_, err := ear.Quiet(ctx, listening.Quiet)
 	return err
 }
 

@@ -60,6 +60,7 @@ func TestFakeForOthers(t *testing.T) {
 "$0" flash boron-1 "$MUSTER_RIG_ROOT/boron-1.bin"
 "$0" flash photon-1 "$MUSTER_RIG_ROOT/photon-1.bin" --by dfu
 "$0" touch listen photon-1
+"$0" touch listen photon-1
 "$0" ask photon-1 version
 udevadm info -e
 "$0" power cycle boron-1 --with hub

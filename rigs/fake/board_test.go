@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -386,6 +388,45 @@ func TestYmodem(t *testing.T) {
 		t.Errorf("installed %q", got)
 	}
 	await(t, b, "back", func() bool { return b.Boots() == 2 && b.Present() })
+}
+
+// TestFromLrzsz takes an image from a sender that is not ours: sb of lrzsz.
+func TestFromLrzsz(t *testing.T) {
+	sb, err := exec.LookPath("sb")
+	if err != nil {
+		t.Skip("no sb: install lrzsz")
+	}
+	image := strings.Repeat("firmware", 1000) + "."
+	file := filepath.Join(t.TempDir(), "app.bin")
+	if err := os.WriteFile(file, []byte(image), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	bench := newTestBench(t)
+	installed := make(chan string, 1)
+	b := add(t, bench, Spec{Platform: Photon, DeviceOS: "2.3.1", Install: func(_ *Board, name string, image []byte) error {
+		installed <- name + ":" + string(image)
+		return nil
+	}})
+	b.Enter(Listening)
+	p := open(t, b.Port(0), 9600)
+	say(t, p, "f")
+	until(t, p, "abort)\r\n")
+	tty, err := os.OpenFile(b.Port(0), os.O_RDWR|syscall.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tty.Close() //nolint:errcheck // the test ends
+	cmd := exec.CommandContext(t.Context(), sb, "--ymodem", "--quiet", file)
+	cmd.Stdin, cmd.Stdout = tty, tty
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-installed; got != "app.bin:"+image {
+		t.Errorf("%d bytes came", len(got))
+	}
+	await(t, b, "back", func() bool { return b.Boots() == 2 && b.Present() })
+	_ = cmd.Process.Kill() // it would like to send another file, as before a real board
+	_ = cmd.Wait()
 }
 
 func TestYmodemTimesOut(t *testing.T) {

@@ -52,6 +52,9 @@ func Send(ctx context.Context, port Port, name string, image []byte, progress fu
 			return context.Cause(ctx)
 		}
 		if err := d.turn(s); err != nil {
+			if s.Taken() {
+				return nil // it restarts
+			}
 			return fmt.Errorf("after %d of %d bytes: %w", s.Sent(), len(image), err)
 		}
 	}

@@ -32,7 +32,10 @@ const (
 	headerPatience = 20 * time.Second
 	blockPatience  = 10 * time.Second
 	endPatience    = time.Minute
+	closePatience  = 3 * time.Second
+	closeMoment    = time.Second
 	tries          = 10 // of one block
+	closes         = 2  // of the empty block
 )
 
 // Why a transfer ended.
@@ -50,6 +53,7 @@ const (
 	stepBegin              // acknowledged; C is to come
 	stepBlocks             // a block is out
 	stepEnd                // EOT is out
+	stepClose              // it was acknowledged; an empty block 0 says that no file follows
 	stepDone
 )
 
@@ -85,6 +89,9 @@ func (s *Sender) Done() bool { return s.step == stepDone }
 // Err returns why it failed, nil if the board took the image.
 func (s *Sender) Err() error { return s.err }
 
+// Taken reports whether the board has the whole image: it may leave now.
+func (s *Sender) Taken() bool { return s.step == stepClose || s.Done() && s.err == nil }
+
 // Sent returns how many bytes of the image the board acknowledged.
 func (s *Sender) Sent() int { return s.sent }
 
@@ -107,7 +114,7 @@ func (s *Sender) Next(now clock.Instant) []byte {
 		return nil
 	}
 	if !now.Before(s.end) {
-		s.again(now)
+		s.again(now, false)
 	}
 	if !s.due || s.Done() {
 		return nil
@@ -120,14 +127,25 @@ func (s *Sender) Next(now clock.Instant) []byte {
 		return block(s.block, s.image[s.sent:s.sent+s.size])
 	case stepEnd:
 		return []byte{eot}
+	case stepClose:
+		return frame(0, nil, 0)
 	case stepBegin, stepDone: // nothing is due
 	}
 	return nil
 }
 
-// again sends the same once more, or gives up.
-func (s *Sender) again(now clock.Instant) {
-	if s.tried++; s.tried >= tries || s.step == stepEnd {
+// again sends the same once more, because the board wants it so, or did not
+// answer in time; or gives up.
+func (s *Sender) again(now clock.Instant, wanted bool) {
+	if s.step == stepClose {
+		if s.tried++; s.tried > closes {
+			s.finish(nil)
+			return
+		}
+		s.transmit(now, closePatience)
+		return
+	}
+	if s.tried++; s.tried >= tries || s.step == stepEnd && !wanted {
 		s.finish(ErrSilent)
 		return
 	}
@@ -138,7 +156,9 @@ func (s *Sender) again(now clock.Instant) {
 		s.blocks(now)
 	case stepBlocks:
 		s.transmit(now, blockPatience)
-	case stepEnd, stepDone: // handled above
+	case stepEnd: // receivers may want to hear it twice
+		s.transmit(now, endPatience)
+	case stepClose, stepDone: // handled above
 	}
 }
 
@@ -166,15 +186,17 @@ func (s *Sender) receive(now clock.Instant, c byte) {
 	}
 	switch {
 	case c == can:
-		if s.cans++; s.cans == 2 {
+		if s.cans++; s.cans == 2 && s.step != stepClose {
 			s.finish(ErrRefused)
 		}
 	case c == nak:
-		s.again(now)
+		s.again(now, true)
 	case c == ack:
 		s.acknowledged(now)
 	case c == 'C' && s.step == stepBegin:
 		s.blocks(now)
+	case c == 'C' && s.step == stepClose:
+		s.again(now, true)
 	}
 }
 
@@ -188,6 +210,11 @@ func (s *Sender) acknowledged(now clock.Instant) {
 		s.block++
 		s.blocks(now)
 	case stepEnd:
+		// Device OS: early releases wait for the empty block, ask for it very late, and
+		// apply nothing before; later ones restart, and are gone before they read it.
+		// Other receivers throw away what they have not asked for.
+		s.step, s.end = stepClose, now.Add(closeMoment)
+	case stepClose:
 		s.finish(nil)
 	case stepBegin, stepDone: // a second ACK to block 0, or none of ours
 	}

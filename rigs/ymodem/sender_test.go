@@ -30,11 +30,19 @@ type board struct {
 	image []byte
 	size  int
 	next  uint8
+	naks  int // how often it wants to hear the end again
 	ended bool
+	whole bool // it knows that no other file follows
 }
 
 func (r *board) take(b []byte) []byte {
 	switch {
+	case b[0] == eot && r.naks > 0:
+		r.naks--
+		return []byte{nak}
+	case r.ended && b[1] == 0 && b[2] == 0xff && b[3] == 0:
+		r.whole = true
+		return []byte{ack}
 	case b[0] == eot:
 		r.ended = true
 		return []byte{ack}
@@ -60,15 +68,18 @@ func TestSender(t *testing.T) {
 	for _, size := range []int{1, 127, 128, 129, 1024, 1025, 300*1024 + 5} { // the last has more than 255 blocks
 		image := bytes.Repeat([]byte{0x5a, 0xa5, 1}, size/3+1)[:size]
 		s := NewSender("/some/where/app.bin", image, 0)
-		r := &board{}
+		r := &board{naks: size % 3}
 		for !s.Done() {
 			b := s.Next(0)
+			if b == nil && r.ended {
+				b = s.Next(s.Deadline()) // it is not asked for
+			}
 			if b == nil {
 				t.Fatalf("%d: nothing to do", size)
 			}
 			s.Receive(0, r.take(b))
 		}
-		if s.Err() != nil || !bytes.Equal(r.image[:r.size], image) || s.Sent() != size || !r.ended {
+		if s.Err() != nil || !bytes.Equal(r.image[:r.size], image) || s.Sent() != size || !r.ended || !r.whole {
 			t.Errorf("%d: %v, %d bytes arrived", size, s.Err(), len(r.image))
 		}
 		if s.Deadline() != clock.Never || s.Next(1<<60) != nil {
