@@ -126,7 +126,7 @@ function showDevices() {
 function showFacts(d) {
   $("title").textContent = d.name || d.id;
   const facts = {
-    State: d.online ? "online" : "offline", Id: d.id, Board: d.board || "not known", "Device OS": d.release || "not known",
+    Id: d.id, State: d.online ? "online" : "offline", Board: d.board || "not known", "Device OS": d.release || "not known",
     Transport: d.transport ? d.transport.toUpperCase() : "none", Address: d.last_ip_address || "not known",
     "Session age": d.transport ? age(d.secured || d.last_handshake_at) : "no session", "Last seen": d.last_heard ? `${age(d.last_heard)} ago` : "never",
   };
