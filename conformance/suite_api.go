@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -69,6 +70,11 @@ func apiSuite() Suite {
 				Name: "over-tls", Text: "over TLS the API answers who trusts it, and neither TLS 1.1 nor requests in the clear",
 				Provoke: "the API is served with a certificate of the cloud's own, and asked in each way", Observe: "the answers",
 				Requirements: []string{"A-13"}, Run: checkOverTLS,
+			},
+			{
+				Name: "reclaimed", Text: "a device that changes hands stays connected and can be called",
+				Provoke: "a connected device is given up and claimed again", Observe: "what is sent to it, and that it answers a call",
+				Requirements: []string{"A-14"}, Run: checkReclaimed,
 			},
 		},
 	}
@@ -303,5 +309,43 @@ func checkStreamKeepAlive(ctx context.Context, e *target.Env, g *target.Group, r
 		return err
 	}
 	Equal(r, "A-9", "", fmt.Sprintf("the stream was silent for %v", silent.Round(100*time.Millisecond)), silent < streamPatience, true)
+	return nil
+}
+
+func checkReclaimed(ctx context.Context, e *target.Env, g *target.Group, r *Recorder) error {
+	w, err := e.Web(ctx)
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	// Where devices are the run's own they may be given up: those of a user are not ours
+	// to risk.
+	if err := e.Needs(target.Registration); err != nil {
+		return err
+	}
+	i := slices.IndexFunc(g.Devices, func(d *target.Device) bool { return d.Connected() })
+	if i < 0 {
+		return nil // present tells
+	}
+	d := g.Devices[i]
+	mark := d.Mark()
+	if a, err := w.Ask(ctx, d.Account, "DELETE", "/v1/devices/"+d.Hex(), ""); err != nil || a.Status != 200 {
+		return fmt.Errorf("giving up %s: %s: %w", d.Hex(), a, err)
+	}
+	if a, err := w.Ask(ctx, d.Account, "POST", "/v1/devices", url.Values{"id": {d.Hex()}}.Encode()); err != nil || a.Status != 200 {
+		return fmt.Errorf("claiming %s: %s: %w", d.Hex(), a, err)
+	}
+	_, err = e.Call(ctx, d, target.FunctionMinus, "")
+	if _, refused := target.Refusal(err); err != nil && !refused {
+		return err
+	}
+	Equal(r, "A-14", id(d), "a call behind that is answered", err == nil, true)
+	told := 0
+	for _, s := range messages(d.Packets(mark)) {
+		if s.packet.Direction == trace.Down && s.message.Repeat == 0 && kind(pdc.KindLedgerNotify)(s) {
+			told++
+		}
+	}
+	Equal(r, "A-14", id(d), "requests about ledgers, of which the device never asked", told, 0)
 	return nil
 }

@@ -168,4 +168,6 @@ type LedgerFaults struct {
 	MixesTags bool
 	// Unordered puts the result behind the other fields of an answer (C-54).
 	Unordered bool
+	// ResetsAll tells devices that never asked about ledgers to ask again.
+	ResetsAll bool
 }

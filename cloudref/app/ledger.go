@@ -251,7 +251,8 @@ func (d *Device) NotifyLedger(now clock.Instant, name string, milliseconds uint6
 
 // ResetLedgers makes the device ask again which ledgers there are, if it ever asked.
 func (d *Device) ResetLedgers(now clock.Instant, out *Out) {
-	if !d.Ready() || d.profile.following == nil {
+	asked := d.profile.following != nil || d.c.Faults.Ledgers.ResetsAll && d.profile.dialect.Ledger()
+	if !d.Ready() || !asked {
 		return // it asks when it connects
 	}
 	d.notify(now, pdc.LedgerCall{Method: pdc.LedgerResetInfo}, out)

@@ -22,6 +22,12 @@ var ledgersMutants = []Mutant{
 		Run:    []string{"ledgers"}, Fails: []string{"ledgers/info", "ledgers/fields", "ledgers/download"}, Also: []string{"ledgers/upload"},
 	},
 	{
+		Name: "cloud/resets-all-ledgers", Text: "tells devices without ledgers to ask again which there are",
+		Breaks: []string{"A-14"},
+		Cloud:  ledgers(func(f *target.LedgerFaults) { f.ResetsAll = true }),
+		Run:    []string{"api/reclaimed"}, Fails: []string{"api/reclaimed"},
+	},
+	{
 		Name: "cloud/no-continue", Text: "answers every block with 2.04",
 		Breaks: []string{"C-52"},
 		Cloud:  ledgers(func(f *target.LedgerFaults) { f.NoContinue = true }),
