@@ -302,9 +302,34 @@ func (d *Device) Reset(ctx context.Context) (Mark, error) {
 	defer cancel()
 	back, err := d.board.Reset(ctx, d.Release)
 	if err == nil {
-		mark = d.markAt(max(mark.At, clock.Instant(back.Sub(d.env.clock.Start()))))
+		noticed := max(mark.At, clock.Instant(back.Sub(d.env.clock.Start())))
+		mark = d.markAt(backSince(d.Packets(mark), mark.At, noticed))
 	}
 	return mark, err
+}
+
+// backSince returns when a board was back that was reset at an instant. Its bus shows
+// that, but on a busy machine so late that the board has begun to talk before: with a
+// session that it goes on with, or a new one.
+func backSince(packets []*trace.Packet, reset, noticed clock.Instant) clock.Instant {
+	for _, p := range packets {
+		if p.Direction == trace.Up && p.At > reset && p.At <= noticed && (p.Resume || saysHello(p)) {
+			return p.At - 1
+		}
+	}
+	return noticed
+}
+
+// saysHello reports whether a packet begins a handshake.
+func saysHello(p *trace.Packet) bool {
+	for i := range p.Records {
+		for _, h := range p.Records[i].Handshake {
+			if h.Type == trace.ClientHello {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // markAt is the mark of an instant.
