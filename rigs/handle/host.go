@@ -148,6 +148,10 @@ func (h *Host) console(port string, speed int) (Console, error) {
 		unlock()
 		return nil, fmt.Errorf("%s: %w", port, err)
 	}
+	if err := console.Hold(port); err != nil {
+		unlock()
+		return nil, errors.Join(err, p.Close())
+	}
 	if err := p.SetReadTimeout(turn); err != nil {
 		unlock()
 		return nil, errors.Join(fmt.Errorf("%s: %w", port, err), p.Close())

@@ -38,8 +38,8 @@ type write struct {
 }
 
 // OpenPort opens a port at a speed in baud; 0 is 9600. Others are told that it is in
-// use: by a lock file, as minicom and picocom have them, and by the system, which
-// refuses a second opener (TIOCEXCL), root excepted.
+// use: by a lock file, as minicom has them, by a lock on the port ([Hold]), and by
+// the system, which refuses a second opener (TIOCEXCL), root excepted.
 func OpenPort(name string, speed int) (*Port, error) {
 	if speed == 0 {
 		speed = DefaultSpeed
@@ -52,6 +52,11 @@ func OpenPort(name string, speed int) (*Port, error) {
 	if err != nil {
 		unlock()
 		return nil, explain(name, err)
+	}
+	if err := Hold(name); err != nil {
+		_ = p.Close() // the first error is the one to tell
+		unlock()
+		return nil, err
 	}
 	if err := p.SetReadTimeout(turn); err != nil {
 		_ = p.Close() // the first error is the one to tell

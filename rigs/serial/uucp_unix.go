@@ -15,7 +15,7 @@ import (
 )
 
 // lockDir is where programs tell one another which ports they use (FHS, /var/lock:
-// LCK.. and the name of the device): minicom, picocom and cu keep to it.
+// LCK.. and the name of the device): minicom and cu keep to it.
 const lockDir = "/var/lock"
 
 // locks are the lock files of this process, which may open a port more than once.
@@ -32,6 +32,9 @@ type inUse struct {
 
 func (e *inUse) Error() string {
 	who := fmt.Sprintf("process %d", e.pid)
+	if e.pid == 0 {
+		who = "another program"
+	}
 	if name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", e.pid)); err == nil {
 		who += " (" + strings.TrimSpace(string(name)) + ")"
 	}
