@@ -3,6 +3,7 @@ package command
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"strings"
 	"time"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/muster/muster/sim/fleet"
 	"github.com/muster/muster/sim/scenario"
+	"github.com/muster/muster/sim/show"
 )
 
 const longRun = `Run a scenario file: groups of devices, phases, load, networks, updates, and the
@@ -35,7 +37,7 @@ interrupted.`
 func (s *settings) load(path string) (*scenario.Scenario, error) {
 	sc, err := scenario.LoadFile(path)
 	if err != nil {
-		return nil, &fleet.UsageError{Err: err}
+		return nil, &fleet.UsageError{Err: listed(err)}
 	}
 	if s.devices < 0 {
 		return nil, &fleet.UsageError{Err: errors.New("--devices must not be negative")}
@@ -46,6 +48,16 @@ func (s *settings) load(path string) (*scenario.Scenario, error) {
 		}
 	}
 	return sc, nil
+}
+
+// listed puts the problems of a file on lines of their own, which begin with where they
+// are: that is how editors and build servers find them.
+func listed(err error) error {
+	var list scenario.Problems
+	if errors.As(err, &list) {
+		return fmt.Errorf("%s:\n%w", show.Count(len(list), "error"), list)
+	}
+	return err
 }
 
 // runCommand returns "muster fleet run".
@@ -128,18 +140,27 @@ Exit codes: 0 the files are right, 2 they are not.`,
   muster fleet check scenarios/*.yaml -q              errors only, as in CI
   muster fleet check --schema > scenario.schema.json  for an editor`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			for i, path := range args {
+			var problems scenario.Problems
+			shown := false
+			for _, path := range args {
 				sc, err := s.load(path)
-				if err != nil {
-					return err
-				}
-				if s.quiet {
+				var list scenario.Problems
+				switch {
+				case errors.As(err, &list):
+					problems = append(problems, list...) // of all files, at once
 					continue
-				}
-				if i > 0 {
+				case err != nil:
+					return err
+				case s.quiet:
+					continue
+				case shown:
 					cmd.Println()
 				}
 				preview(cmd.OutOrStdout(), sc)
+				shown = true
+			}
+			if len(problems) > 0 {
+				return &fleet.UsageError{Err: listed(problems)}
 			}
 			return nil
 		},

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"reflect"
 	"regexp"
 	"slices"
@@ -32,10 +31,11 @@ func LoadFile(path string) (*Scenario, error) {
 	if err != nil {
 		return nil, fmt.Errorf("scenario: %w", err)
 	}
-	return Read(filepath.Base(path), b)
+	return Read(path, b)
 }
 
-// Read reads a scenario; name stands before problems. The error is a [Problems].
+// Read reads a scenario; name stands before problems, as editors open it. The error is
+// a [Problems].
 func Read(name string, text []byte) (*Scenario, error) {
 	r := &reader{file: name, places: make(map[string]place)}
 	var doc yaml.Node
@@ -47,8 +47,8 @@ func Read(name string, text []byte) (*Scenario, error) {
 	}
 	s := &Scenario{}
 	r.value(doc.Content[0], reflect.ValueOf(s).Elem(), "", field{})
-	if len(r.problems) == 0 {
-		s.check(r.problem)
+	if r.nodes < nodesMost && len(r.problems) < problemsMost {
+		s.check(r.unless(slices.Clone(r.problems)))
 	}
 	if len(r.problems) > 0 {
 		r.problems.inOrder()
@@ -77,6 +77,23 @@ func (r *reader) problem(path, format string, args ...any) {
 		up = up[:max(strings.LastIndexAny(up, ".["), 0)]
 	}
 	r.at(at, path, format, args...)
+}
+
+// unless returns r.problem for what makes no sense together, where nothing that could
+// be its cause is wrong already: a field that could not be read is as if it were not
+// there.
+func (r *reader) unless(told Problems) problemFunc {
+	return func(path, format string, args ...any) {
+		if !slices.ContainsFunc(told, func(p Problem) bool { return within(path, p.Field) || within(p.Field, path) }) {
+			r.problem(path, format, args...)
+		}
+	}
+}
+
+// within reports whether a field is another one, or inside it.
+func within(field, outer string) bool {
+	rest, is := strings.CutPrefix(field, outer)
+	return is && (rest == "" || outer == "" || rest[0] == '.' || rest[0] == '[')
 }
 
 func (r *reader) at(at place, path, format string, args ...any) {

@@ -255,6 +255,12 @@ func TestProblems(t *testing.T) {
 	if lines := strings.Split(err.Error(), "\n"); len(lines) < 3 || !strings.Contains(lines[0], ":4:") {
 		t.Errorf("%v", err)
 	}
+	// What makes no sense together is told with them, but not what follows from them.
+	_, err = Read("x.yaml", []byte(strings.NewReplacer("every: 10s", "evry: 10s", "devices: 10", "devices: many",
+		"rate: 1/s", "rat: 1/s", "name: x", "name: x\nthresholds: ['p99(publsh) < 1s', {expr: count(pings) > 1, phase: arive}]").Replace(good)))
+	if lines := strings.Split(err.Error(), "\n"); len(lines) != 5 || !strings.Contains(lines[0], "did you mean publish?") || !strings.Contains(lines[1], "did you mean arrive?") {
+		t.Errorf("%v", err)
+	}
 }
 
 // A short file cannot be endless.
