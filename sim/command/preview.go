@@ -3,8 +3,10 @@ package command
 import (
 	"fmt"
 	"io"
+	"math"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/muster/muster/sim/loadtest"
 	"github.com/muster/muster/sim/scenario"
@@ -23,13 +25,22 @@ func preview(w io.Writer, s *scenario.Scenario) {
 		fmt.Fprintln(w, s.Description)
 	}
 	e := loadtest.Expect(s)
-	fmt.Fprintf(w, "\n  %-22s %8s %8s  %10s %12s %10s  %s\n", "phase", "from", "length", "devices on", "events/s", "calls/s", "")
+	wide := len("phase")
+	for i := range s.Phases {
+		wide = max(wide, utf8.RuneCountInString(s.Phases[i].Name))
+	}
+	row := func(cells ...any) {
+		line := fmt.Sprintf("  %-*s %8s %8s  %10s %12s %10s  %s", append([]any{wide}, cells...)...)
+		fmt.Fprintln(w, strings.TrimRight(line, " "))
+	}
+	fmt.Fprintln(w)
+	row("phase", "from", "length", "devices on", "events/s", "calls/s", "")
 	at := time.Duration(0)
 	for i := range s.Phases {
 		p := &s.Phases[i]
 		end := at + p.Duration
-		fmt.Fprintf(w, "  %-22s %8s %8s  %10.0f %12s %10s  %s\n", p.Name, show.Clock(at), show.Clock(p.Duration),
-			e.Devices(end-1), between(e.Events(at), e.Events(end-1)), show.Short(e.Calls(end-1)), doing(s, p))
+		row(p.Name, show.Clock(at), show.Clock(p.Duration), show.Number(int64(math.Round(e.Devices(end-1)))),
+			between(e.Events(at), e.Events(end-1)), show.Short(e.Calls(end-1)), doing(s, p))
 		at = end
 	}
 	fmt.Fprintln(w)

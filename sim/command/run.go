@@ -16,6 +16,7 @@ import (
 	"github.com/muster/muster/sim/loadtest"
 	"github.com/muster/muster/sim/record"
 	"github.com/muster/muster/sim/scenario"
+	"github.com/muster/muster/sim/show"
 )
 
 // A job is what to run.
@@ -58,6 +59,9 @@ func (s *settings) run(ctx context.Context, j job, stdout io.Writer, say *consol
 	}
 	r, err := s.watched(ctx, stdout, say, func(ctx context.Context, sink loadtest.Sink, self func() *record.Self) (*record.Run, error) {
 		o.Sink, o.Self = sink, self
+		if len(list) >= prepareMany {
+			say.say("Preparing %s.", show.Count(len(list), "device"))
+		}
 		r, err := loadtest.Run(ctx, o)
 		if err == nil {
 			r.Interrupted = r.Interrupted && !j.endless
@@ -74,6 +78,9 @@ func (s *settings) run(ctx context.Context, j job, stdout io.Writer, say *consol
 	summarize(stdout, r)
 	return exit(r)
 }
+
+// prepareMany is how many devices take a while to get ready, which is then told.
+const prepareMany = 50_000
 
 // redacted returns a command line without what opens doors: the number that all keys
 // follow from, and passwords in addresses.

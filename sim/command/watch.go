@@ -77,6 +77,7 @@ func (f *watchFlags) start(stop func(), stdout io.Writer, say *console) (*watch,
 		if err != nil {
 			return nil, err
 		}
+		_ = os.Remove(filepath.Join(f.out, fleetreport.File)) // of an earlier run
 		w.folder = &recorder{writer: folder}
 		w.sinks = append(w.sinks, w.folder)
 	}

@@ -33,6 +33,8 @@ type core struct {
 	out        device.Out
 	clouds     map[int32]netip.AddrPort       // of members that have their own
 	streams    map[transport.StreamID]*member // nil: members are found otherwise
+	pipes      map[int32]*pipe                // of members whose streams may have a bad network
+	left       map[int32]transport.StreamID   // streams that only the cloud still believes in
 	connecting int
 
 	number int        // of the core
@@ -96,24 +98,11 @@ func (c *core) do(now clock.Instant, m *member, a *device.Action, out *transport
 		c.network.close(m)
 		m.open = false
 	case device.DialStream:
-		if p := c.path(now, m); p != nil && p.Cut {
-			return false
-		}
-		m.stream = out.Dial(c.network.dialFrom(m), c.cloud(m))
-		if c.streams != nil {
-			c.streams[m.stream] = m
-		}
+		c.dial(now, m, out)
 	case device.WriteStream:
-		if p := c.path(now, m); p != nil && p.Cut {
-			return false
-		}
-		out.Write(m.stream, a.Data)
+		c.write(now, m, a.Data, out)
 	case device.CloseStream:
-		if m.stream != 0 { // else the network has ended it
-			out.Close(m.stream)
-			delete(c.streams, m.stream)
-			m.stream = 0
-		}
+		c.hangUp(now, m, out)
 	default:
 		panic("fleet: unknown action of a device")
 	}

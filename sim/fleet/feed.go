@@ -24,8 +24,11 @@ type Feed interface {
 type Task struct {
 	Device int
 	// Rebind gives the device another address that it does not know of, as a NAT
-	// does that has forgotten it. A stream does not survive that.
+	// does that has forgotten it. Nothing comes through its stream any more, and nobody
+	// is told: the device finds out by itself.
 	Rebind bool
+	// Reset ends its stream for both ends, as something on the way does.
+	Reset bool
 	// Do comes after that, if not nil.
 	Do Action
 }
@@ -38,21 +41,24 @@ func (s *shard) feed(now clock.Instant, out *transport.Out) {
 	for n := 0; n < batch && s.tasks.Due() <= now; n++ {
 		t := s.tasks.Take(now)
 		m := s.fleet.table.get(t.Device)
-		s.task(now, m, t)
+		s.task(now, m, t, out)
 		s.act(now, m, out)
 	}
 }
 
 // task begins a task; what it leads to is in c.out.
-func (c *core) task(now clock.Instant, m *member, t Task) {
+func (c *core) task(now clock.Instant, m *member, t Task, out *transport.Out) {
 	if t.Rebind {
 		c.network.move(m)
 		switch {
 		case !m.device.Profile().Board.UDP:
-			m.device.NetworkChanged(now, &c.out)
+			c.forget(m)
 		case m.open:
 			m.open = c.network.open(m, c.cloud(m))
 		}
+	}
+	if t.Reset {
+		c.reset(now, m, out)
 	}
 	if t.Do != nil {
 		t.Do(now, m.device, &c.out)
@@ -84,7 +90,7 @@ func (f *Virtual) fed() {
 		t := f.tasks.Take(now)
 		m := f.table.get(t.Device)
 		f.nodes[t.Device].Do(func(now clock.Instant, out *transport.Out) {
-			f.task(now, m, t)
+			f.task(now, m, t, out)
 			f.act(now, m, out)
 		})
 	}

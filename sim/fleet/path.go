@@ -10,16 +10,16 @@ import (
 	"github.com/muster/muster/transport"
 )
 
-// A Path is what happens to the datagrams of a device on their way, in either
-// direction. The zero Path is perfect. Streams are not touched, except that a cut
-// ends them when the device next writes.
+// A Path is what happens to what a device sends and gets, in either direction. The zero
+// Path is perfect. What it is to streams a [pipe] says.
 type Path struct {
-	// Loss is the probability that a datagram is lost.
+	// Loss is the probability that a datagram, or a segment of a stream, is lost.
 	Loss float64
 	// Delay is how long each takes; Jitter is the most that it takes longer, all
-	// values being equally likely, so that it may overtake others.
+	// values being equally likely, so that a datagram may overtake others.
 	Delay, Jitter time.Duration
-	// MTU is the largest IP packet in bytes, headers included; 0: no limit.
+	// MTU is the largest IP packet in bytes, headers included; 0: no limit. Streams
+	// adapt to it.
 	MTU int
 	// Cut lets nothing through.
 	Cut bool
@@ -30,7 +30,7 @@ type Path struct {
 type Net interface {
 	// Path returns that of a device at a time; nil: perfect.
 	Path(index int, at clock.Instant) *Path
-	// Lost hears of a datagram that was lost on purpose.
+	// Lost hears of a datagram, or of a segment of a stream, that was lost on purpose.
 	Lost(index int, at clock.Instant)
 }
 
@@ -95,22 +95,27 @@ func (c *core) arrives(now clock.Instant, m *member, p transport.Packet) bool {
 	return ok && delay <= 0
 }
 
-// A held is a datagram on its way.
+// A held is a datagram on its way, or something else to do at a time.
 type held struct {
 	at          clock.Instant
 	m           *member
 	up          bool
 	local, peer netip.AddrPort
 	data        []byte
+	// do, if not nil, is done instead. It reports whether m has heard of something.
+	do func(now clock.Instant, out *transport.Out) bool
 }
 
 // release sends and delivers what has been on its way long enough.
 func (s *shard) release(now clock.Instant, out *transport.Out) {
 	for n := 0; n < batch && s.line.Next() <= now; n++ {
 		h := s.line.Pop()
-		if h.up {
+		switch {
+		case h.do != nil:
+			s.heard(now, h.m, h.do(now, out), out)
+		case h.up:
 			out.Send(h.local, h.peer, h.data)
-		} else {
+		default:
 			s.take(now, transport.Packet{Local: h.local, Peer: h.peer, Data: h.data}, out)
 		}
 	}
@@ -121,11 +126,15 @@ func (f *Virtual) releaseAt(h held) {
 	f.net.At(h.at, func() {
 		node := f.nodes[h.m.index]
 		node.Do(func(now clock.Instant, out *transport.Out) {
-			if h.up {
+			at := &place{f, h.m}
+			switch {
+			case h.do != nil:
+				at.heard(now, h.do(now, out), out)
+			case h.up:
 				out.Send(h.local, h.peer, h.data)
-				return
+			default:
+				at.take(now, transport.Packet{Local: h.local, Peer: h.peer, Data: h.data}, out)
 			}
-			(&place{f, h.m}).take(now, transport.Packet{Local: h.local, Peer: h.peer, Data: h.data}, out)
 		})
 	})
 }

@@ -42,7 +42,7 @@ func TestPathsOnSockets(t *testing.T) {
 	net.path.Store(&Path{Cut: true})
 	before := net.lost.Load()
 	gone := f.Watch(func(i int, e *device.Event) bool { return i == 1 && e.Kind == device.Offline })
-	for i := range 2 { // over UDP it is lost, over TCP the stream ends
+	for i := range 2 { // over UDP it is lost, over TCP the device finds out
 		f.Publish(i, device.Publication{Name: "x"}, func(err error) { t.Error(err) })
 	}
 	if _, err := gone.Wait(patient(t)); err != nil {

@@ -90,30 +90,29 @@ func (s *shard) give(now clock.Instant, m *member, p transport.Packet, out *tran
 // StreamOpened implements transport.Host.
 func (s *shard) StreamOpened(now clock.Instant, st transport.Stream, out *transport.Out) {
 	if m := s.streams[st.ID]; m != nil {
-		m.device.StreamOpened(now, &s.out)
-		s.act(now, m, out)
+		s.heard(now, m, s.streamOpened(now, m, out), out)
 	}
 }
 
 // StreamData implements transport.Host.
 func (s *shard) StreamData(now clock.Instant, id transport.StreamID, b []byte, out *transport.Out) {
 	if m := s.streams[id]; m != nil {
-		s.received(now, m, len(b))
-		m.device.StreamData(now, b, &s.out)
-		s.act(now, m, out)
+		s.heard(now, m, s.streamData(now, m, b, out), out)
 	}
 }
 
 // StreamClosed implements transport.Host.
 func (s *shard) StreamClosed(now clock.Instant, id transport.StreamID, _ transport.Cause, out *transport.Out) {
-	m := s.streams[id]
-	if m == nil {
-		return
+	if m := s.streams[id]; m != nil {
+		s.heard(now, m, s.streamClosed(now, m, out), out)
 	}
-	delete(s.streams, id)
-	m.stream = 0
-	m.device.StreamClosed(now, &s.out)
-	s.act(now, m, out)
+}
+
+// heard lets m act, if it heard of something.
+func (s *shard) heard(now clock.Instant, m *member, is bool, out *transport.Out) {
+	if is {
+		s.act(now, m, out)
+	}
 }
 
 // Advance does what is due, but not more than a batch: between two batches the

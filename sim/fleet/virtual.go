@@ -198,25 +198,27 @@ func (h *place) give(now clock.Instant, p transport.Packet, out *transport.Out) 
 // StreamOpened implements transport.Host.
 func (h *place) StreamOpened(now clock.Instant, s transport.Stream, out *transport.Out) {
 	if s.ID == h.m.stream {
-		h.m.device.StreamOpened(now, &h.fleet.out)
-		h.fleet.act(now, h.m, out)
+		h.heard(now, h.fleet.streamOpened(now, h.m, out), out)
 	}
 }
 
 // StreamData implements transport.Host.
 func (h *place) StreamData(now clock.Instant, id transport.StreamID, b []byte, out *transport.Out) {
 	if id == h.m.stream {
-		h.fleet.received(now, h.m, len(b))
-		h.m.device.StreamData(now, b, &h.fleet.out)
-		h.fleet.act(now, h.m, out)
+		h.heard(now, h.fleet.streamData(now, h.m, b, out), out)
 	}
 }
 
 // StreamClosed implements transport.Host.
 func (h *place) StreamClosed(now clock.Instant, id transport.StreamID, _ transport.Cause, out *transport.Out) {
 	if id == h.m.stream {
-		h.m.stream = 0
-		h.m.device.StreamClosed(now, &h.fleet.out)
+		h.heard(now, h.fleet.streamClosed(now, h.m, out), out)
+	}
+}
+
+// heard lets the device act, if it heard of something.
+func (h *place) heard(now clock.Instant, is bool, out *transport.Out) {
+	if is {
 		h.fleet.act(now, h.m, out)
 	}
 }

@@ -37,6 +37,10 @@ func (f *feed) behave(arrivals, loads []workload.Shape, shards, shard int) {
 			o := options("rebind", all(p.scenario))
 			f.add(&work{stream: workload.Again(o, n.Rebind), source: o.Source, group: group, rebind: true, do: (*feed).moved})
 		}
+		if n := group.Network; n != nil && !n.Reset.Zero() {
+			o := options("reset", all(p.scenario))
+			f.add(&work{stream: workload.Again(o, n.Reset), source: o.Source, group: group, reset: true})
+		}
 		f.outages(group, options)
 	}
 }

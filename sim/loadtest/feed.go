@@ -57,6 +57,7 @@ type work struct {
 	publish *scenario.Publish
 	full    float64
 	rebind  bool
+	reset   bool
 	do      func(f *feed, now clock.Instant, d *device.Device, out *device.Out)
 }
 
@@ -120,7 +121,11 @@ func (f *feed) Take(now clock.Instant) fleet.Task {
 		f.look()
 	}
 	f.noteLag(now)
-	return fleet.Task{Device: f.task.Device, Rebind: f.task.work != nil && f.task.work.rebind, Do: f.run}
+	t := fleet.Task{Device: f.task.Device, Do: f.run}
+	if w := f.task.work; w != nil {
+		t.Rebind, t.Reset = w.rebind, w.reset
+	}
+	return t
 }
 
 // noteLag notes how late the task in hand is begun.

@@ -119,6 +119,9 @@ func (g *Group) check(path string, problem problemFunc) {
 		if !n.Rebind.Zero() {
 			often(problem, path+".network.rebind", "a rebinding", n.Rebind.Mean())
 		}
+		if !n.Reset.Zero() {
+			often(problem, path+".network.reset", "a reset", n.Reset.Mean())
+		}
 	}
 	unique(problem, path+".functions", len(g.Functions), func(i int) string { return g.Functions[i].Name })
 	unique(problem, path+".variables", len(g.Variables), func(i int) string { return g.Variables[i].Name })
@@ -239,6 +242,9 @@ func (s *Scenario) checkPhases(problem problemFunc) {
 			p.Network.check(path+".network", problem)
 			if !p.Network.Rebind.Zero() {
 				problem(path+".network.rebind", "is possible for groups only")
+			}
+			if !p.Network.Reset.Zero() {
+				problem(path+".network.reset", "is possible for groups only")
 			}
 			if p.Network.MTU != 0 {
 				problem(path+".network.mtu", "is possible for groups only: devices know of it")
@@ -386,8 +392,11 @@ func (s *Scenario) Remarks() (remarks []string) {
 				tcp++
 			}
 		}
-		if g.Network != nil && tcp > 0 {
-			remarks = append(remarks, fmt.Sprintf("group %s: loss, delay and MTU do nothing to devices over TCP, which their system hides it from", g.Name))
+		if n := g.Network; n != nil && tcp > 0 && n.Loss > 0 {
+			remarks = append(remarks, fmt.Sprintf("group %s: over TCP a loss is a delay, of a retransmission", g.Name))
+		}
+		if n := g.Network; n != nil && tcp == 0 && !n.Reset.Zero() {
+			remarks = append(remarks, fmt.Sprintf("group %s: nothing is reset, as no device is over TCP", g.Name))
 		}
 		if tcp == len(kinds) && g.Reconnect != nil && g.Reconnect.Full < 1 {
 			remarks = append(remarks, fmt.Sprintf("group %s: devices over TCP make a full handshake each time", g.Name))

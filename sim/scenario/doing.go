@@ -120,6 +120,9 @@ func (n *Network) words() string {
 	if !n.Rebind.Zero() {
 		parts = append(parts, "NAT rebinds every "+n.Rebind.String(showSeconds))
 	}
+	if !n.Reset.Zero() {
+		parts = append(parts, "TCP is reset every "+n.Reset.String(showSeconds))
+	}
 	if n.MTU > 0 {
 		parts = append(parts, fmt.Sprintf("MTU %d", n.MTU))
 	}

@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/muster/muster/sim/record"
 )
@@ -55,6 +56,9 @@ func (t *Threshold) judge(s *Scenario, r *record.Run) record.Threshold {
 	}
 	out.Limit, out.Unit = c.limit, c.unit
 	value, why := c.value(t, s, r)
+	if early := c.tooEarly(t, r); early != "" {
+		why = early
+	}
 	if why != "" {
 		out.Verdict, out.Why = record.Inconclusive, why
 		return out
@@ -64,6 +68,19 @@ func (t *Threshold) judge(s *Scenario, r *record.Run) record.Threshold {
 		out.Verdict = record.Pass
 	}
 	return out
+}
+
+// tooEarly says why an interrupted run cannot tell, "" when it can: what did not come
+// to pass did not hold.
+func (c *condition) tooEarly(t *Threshold, r *record.Run) string {
+	switch {
+	case !r.Interrupted:
+	case t.Phase != "" && !slices.ContainsFunc(r.Phases, func(p record.Phase) bool { return p.Name == t.Phase }):
+		return "the run was interrupted before phase " + t.Phase
+	case c.function == "share":
+		return "the run was interrupted: this is about its end"
+	}
+	return ""
 }
 
 // holds compares.

@@ -89,11 +89,12 @@ type Variable struct {
 
 // Network is what happens to packets between devices and the cloud.
 type Network struct {
-	Loss   float64         `yaml:"loss" doc:"share of datagrams that are lost, each way" unit:"share"`
-	Delay  time.Duration   `yaml:"delay" doc:"how long each datagram takes, each way"`
-	Jitter time.Duration   `yaml:"jitter" doc:"the most that a datagram takes longer; it may overtake others"`
-	Rebind workload.Spread `yaml:"rebind" doc:"interval at which a NAT forgets a device: its next packet comes from another address" unit:"duration"`
-	MTU    int             `yaml:"mtu" doc:"largest IP packet; larger ones are lost, and the devices know of it" unit:"bytes" least:"576"`
+	Loss   float64         `yaml:"loss" doc:"share of datagrams that are lost, each way; over TCP of segments, which come again a retransmission later" unit:"share"`
+	Delay  time.Duration   `yaml:"delay" doc:"how long each datagram or segment takes, each way"`
+	Jitter time.Duration   `yaml:"jitter" doc:"the most that one takes longer; datagrams may overtake others"`
+	Rebind workload.Spread `yaml:"rebind" doc:"interval at which a NAT forgets a device: its next packet comes from another address; over TCP nothing comes through any more, and nobody is told" unit:"duration"`
+	Reset  workload.Spread `yaml:"reset" doc:"interval at which something on the way resets the TCP connection of a device, for both ends" unit:"duration"`
+	MTU    int             `yaml:"mtu" doc:"largest IP packet; larger datagrams are lost, and the devices know of it" unit:"bytes" least:"576"`
 }
 
 // A Phase is a part of the run.

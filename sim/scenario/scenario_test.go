@@ -231,6 +231,8 @@ func TestProblems(t *testing.T) {
 		{"name: x", "name: x\ncampaigns: [{name: c, group: borons, phase: arrive, size: 9MiB}]", `x.yaml:2:59: campaigns[0].size: 9437184 bytes are more than the 262144`, false},
 		{"devices: 10", "devices: 10\n    reconnect: {every: 10ms}", `a restart of 10ms is too short`, false},
 		{"devices: 10", "devices: 10\n    network: {rebind: 10ms}", `a rebinding of 10ms is too short`, false},
+		{"devices: 10", "devices: 10\n    network: {reset: 10ms}", `a reset of 10ms is too short`, false},
+		{"arrive: {rate: 1/s}", "arrive: {rate: 1/s}\n    network: {reset: 10s}", `is possible for groups only`, false},
 		{"devices: 10", "devices: 10\n    sleep: {awake: 0s, asleep: 10s}", `a time awake of 0s is too short`, false},
 		{"name: borons", "name: ''", "is empty", false},
 		{"name: borons", "name: &a [*a]", "", false},
@@ -380,6 +382,19 @@ func TestJudgeWithout(t *testing.T) {
 	r = measured()
 	if Judge(s, r); r.Verdict != record.Pass {
 		t.Errorf("%v", r.Thresholds)
+	}
+	// What did not come to pass did not hold.
+	text := strings.Replace(good, "name: x", "name: x\nthresholds: [{expr: count(pings) == 0, phase: arrive}, share(online) == 100%, count(pings) == 0]", 1)
+	if s, err := Read("x.yaml", []byte(text)); err != nil {
+		t.Error(err)
+	} else {
+		r = &record.Run{Interrupted: true, Levels: map[string]map[record.Level]int64{"borons": {record.Devices: 10}}}
+		Judge(s, r)
+		for i, want := range []record.Verdict{record.Inconclusive, record.Inconclusive, record.Pass} {
+			if got := r.Thresholds[i]; got.Verdict != want || want == record.Inconclusive && !strings.Contains(got.Why, "interrupted") {
+				t.Errorf("%+v", got)
+			}
+		}
 	}
 	// A threshold that is there already counts.
 	r = measured()
