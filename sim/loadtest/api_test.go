@@ -186,8 +186,13 @@ campaigns:
 			ready.conductor.begin(time.Now())
 			one := ready.conductor.campaigns[0]
 			one.run(context.Background())
-			got := one.threshold()
-			if got.Verdict != c.want || one.applied != c.applied {
+			run := &record.Run{}
+			run.Cell("all", "").Campaign("two", one.since())
+			if again := one.since(); again != (record.Campaign{}) {
+				t.Errorf("it counts twice: %+v", again)
+			}
+			scenario.Judge(s, run)
+			if got := run.Thresholds[0]; got.Verdict != c.want || one.applied != c.applied {
 				t.Errorf("%+v, %d applied of %d begun, %v", got, one.applied, one.begun, one.reasons)
 			}
 			if c.want == record.Fail && one.begun > 30 {

@@ -30,6 +30,7 @@ type campaign struct {
 	reasons map[string]int
 	state   campaignState
 	wave    int // from 1; 0: not begun
+	told    record.Campaign
 }
 
 type campaignState uint8
@@ -245,24 +246,19 @@ func (c *campaign) waits(device int) bool {
 	return is
 }
 
-// threshold is what became of the campaign.
-func (c *campaign) threshold() record.Threshold {
+// since returns what happened since it was asked before.
+func (c *campaign) since() record.Campaign {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	budget := 100 * c.what.FailureBudget()
-	t := record.Threshold{
-		Text: fmt.Sprintf("campaign %s: failed <= %.4g%%", c.what.Name, budget), Group: c.what.Group,
-		Limit: budget, Unit: "%", Verdict: record.Pass,
+	now := record.Campaign{Begun: uint64(c.begun), Applied: uint64(c.applied), Failed: uint64(c.failed)}
+	switch c.state {
+	case campaignRuns:
+	case campaignDone:
+		now.Done = uint64(len(c.order))
+	case campaignStopped:
+		now.Stopped = uint64(len(c.order))
 	}
-	if c.begun > 0 {
-		t.Value = 100 * float64(c.failed) / float64(c.begun)
-	}
-	switch {
-	case t.Value > budget:
-		t.Verdict = record.Fail
-	case c.state != campaignDone:
-		t.Verdict = record.Inconclusive
-		t.Why = fmt.Sprintf("the run ended in wave %d of %d, with %d of %d updates applied", c.wave, len(c.what.Waves), c.applied, len(c.order))
-	}
-	return t
+	n := now.Minus(c.told)
+	c.told = now
+	return n
 }

@@ -181,9 +181,6 @@ func (c *conductor) finish() (*record.Run, error) {
 	if c.run.Interrupted {
 		Cut(c.run, c.last.Sub(c.plan.base))
 	}
-	for _, one := range c.campaigns {
-		c.run.Thresholds = append(c.run.Thresholds, one.threshold())
-	}
 	if c.plan.part.Count == c.options.Scenario.Devices() {
 		scenario.Judge(c.options.Scenario, c.run)
 	}
@@ -286,6 +283,9 @@ func (c *conductor) sample(now clock.Instant) {
 		}
 	}
 	base.Phase = p.scenario.Phases[current].Name
+	for _, one := range c.campaigns {
+		base.Campaign(one.what.Name, one.since())
+	}
 	c.self(&base, lag)
 	c.give(&base)
 	c.tell()

@@ -7,6 +7,28 @@ type Tally struct {
 	Errors map[string]uint64     `json:"errors,omitempty"` // connections and attempts that ended, by reason
 	Times  map[Timing]*Histogram `json:"times,omitempty"`
 	Bytes  map[Activity]Traffic  `json:"bytes,omitempty"`
+	// Campaigns are how far updates over the air are, by name of the campaign; in samples
+	// of no group.
+	Campaigns map[string]Campaign `json:"campaigns,omitempty"`
+}
+
+// A Campaign is how far a campaign is, in devices.
+type Campaign struct {
+	Begun   uint64 `json:"begun"`   // updates
+	Applied uint64 `json:"applied"` // of those
+	Failed  uint64 `json:"failed"`  // of those
+	Done    uint64 `json:"done"`    // devices in parts of the fleet whose campaign came to its end
+	Stopped uint64 `json:"stopped"` // devices in parts whose campaign stopped: too many of them failed
+}
+
+// Plus returns the sum.
+func (c Campaign) Plus(o Campaign) Campaign {
+	return Campaign{c.Begun + o.Begun, c.Applied + o.Applied, c.Failed + o.Failed, c.Done + o.Done, c.Stopped + o.Stopped}
+}
+
+// Minus returns what came to c after o.
+func (c Campaign) Minus(o Campaign) Campaign {
+	return Campaign{c.Begun - o.Begun, c.Applied - o.Applied, c.Failed - o.Failed, c.Done - o.Done, c.Stopped - o.Stopped}
 }
 
 // Traffic is what crossed the wire, with 28 bytes of IPv4 and UDP headers a datagram
@@ -70,6 +92,17 @@ func (t *Tally) Move(a Activity, n Traffic) {
 	t.Bytes[a] = t.Bytes[a].Plus(n)
 }
 
+// Campaign counts what happened in a campaign.
+func (t *Tally) Campaign(name string, n Campaign) {
+	if n == (Campaign{}) {
+		return
+	}
+	if t.Campaigns == nil {
+		t.Campaigns = make(map[string]Campaign)
+	}
+	t.Campaigns[name] = t.Campaigns[name].Plus(n)
+}
+
 // Add adds what another tally counted. It keeps nothing of it.
 func (t *Tally) Add(o *Tally) {
 	for c, n := range o.Counts {
@@ -85,6 +118,9 @@ func (t *Tally) Add(o *Tally) {
 	}
 	for a, n := range o.Bytes {
 		t.Move(a, n)
+	}
+	for name, n := range o.Campaigns {
+		t.Campaign(name, n)
 	}
 }
 

@@ -402,6 +402,9 @@ func (s *Scenario) Remarks() (remarks []string) {
 			remarks = append(remarks, fmt.Sprintf("group %s: devices over TCP make a full handshake each time", g.Name))
 		}
 	}
+	if len(s.Campaigns) > 0 {
+		remarks = append(remarks, "on several workers each part of the fleet has waves of its own and stops by itself; the budget is judged for all of them")
+	}
 	if len(s.Thresholds) == 0 {
 		remarks = append(remarks, "there are no thresholds: the run passes when its devices are online in the end")
 	}

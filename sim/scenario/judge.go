@@ -7,12 +7,16 @@ import (
 	"github.com/muster/muster/sim/record"
 )
 
-// Judge holds what a run measured against the thresholds of its scenario, and
-// writes what comes of it into the run: after the thresholds that are there
-// already, such as those of campaigns, which count too. A scenario without
+// Judge holds what a run measured against the budgets of its campaigns and the
+// thresholds of its scenario, and writes what comes of it into the run: after the
+// thresholds that are there already, which count too. A scenario without
 // thresholds passes when all devices are online in the end; those of a group that
 // sleeps may be asleep or on their way.
 func Judge(s *Scenario, r *record.Run) {
+	sum := r.Sum("", "")
+	for i := range s.Campaigns {
+		r.Thresholds = append(r.Thresholds, s.Campaigns[i].judge(s, sum.Campaigns[s.Campaigns[i].Name]))
+	}
 	list := s.Thresholds
 	if len(list) == 0 {
 		list = []Threshold{{Expr: awakeOnline}}
@@ -68,6 +72,33 @@ func (t *Threshold) judge(s *Scenario, r *record.Run) record.Threshold {
 		out.Verdict = record.Pass
 	}
 	return out
+}
+
+// judge holds what became of a campaign against its budget: of all parts of the fleet
+// together, as each of them has seen to its own only.
+func (c *Campaign) judge(s *Scenario, n record.Campaign) record.Threshold {
+	budget := 100 * c.FailureBudget()
+	t := record.Threshold{
+		Text: fmt.Sprintf("campaign %s: failed <= %.4g%%", c.Name, budget), Group: c.Group,
+		Limit: budget, Unit: "%", Verdict: record.Inconclusive,
+	}
+	devices := uint64(s.Groups[s.Group(c.Group)].Devices)
+	if n.Begun > 0 {
+		t.Value = 100 * float64(n.Failed) / float64(n.Begun)
+	}
+	switch {
+	case n.Begun == 0:
+		t.Why = "no update was begun"
+	case t.Value > budget:
+		t.Verdict = record.Fail
+	case n.Stopped > 0:
+		t.Why = fmt.Sprintf("it stopped for %d of %d devices: in their parts of the fleet more than %.4g%% failed, in all %.4g%%", n.Stopped, devices, budget, t.Value)
+	case n.Done < devices:
+		t.Why = fmt.Sprintf("the run ended before the campaign, with %d of %d updates applied", n.Applied, devices)
+	default:
+		t.Verdict = record.Pass
+	}
+	return t
 }
 
 // tooEarly says why an interrupted run cannot tell, "" when it can: what did not come

@@ -404,6 +404,36 @@ func TestJudgeWithout(t *testing.T) {
 	}
 }
 
+// A campaign is judged by what all parts of a fleet did.
+func TestJudgeCampaign(t *testing.T) {
+	text := strings.Replace(good, "name: x", "name: x\ncampaigns: [{name: two, group: borons, phase: arrive, budget: 20%}]", 1)
+	s, err := Read("x.yaml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		parts []record.Campaign
+		want  record.Verdict
+		why   string
+	}{
+		{nil, record.Inconclusive, "no update was begun"},
+		{[]record.Campaign{{Begun: 5, Applied: 5, Done: 5}, {Begun: 5, Applied: 5, Done: 5}}, record.Pass, ""},
+		{[]record.Campaign{{Begun: 5, Applied: 4, Failed: 1, Done: 5}, {Begun: 5, Applied: 4, Failed: 1, Done: 5}}, record.Pass, ""},
+		{[]record.Campaign{{Begun: 5, Applied: 5, Done: 5}, {Begun: 5, Applied: 1, Failed: 4, Stopped: 5}}, record.Fail, ""},
+		{[]record.Campaign{{Begun: 5, Applied: 5, Done: 5}, {Begun: 1, Failed: 1, Stopped: 5}}, record.Inconclusive, "it stopped for 5 of 10 devices"},
+		{[]record.Campaign{{Begun: 5, Applied: 5, Done: 5}, {Begun: 3, Applied: 2}}, record.Inconclusive, "with 7 of 10 updates applied"},
+	} {
+		r := &record.Run{}
+		for i, p := range c.parts {
+			r.Cell([]string{"arrive", "all"}[i], "").Campaign("two", p)
+		}
+		Judge(s, r)
+		if got := r.Thresholds[0]; got.Verdict != c.want || !strings.Contains(got.Why, c.why) {
+			t.Errorf("%+v: %+v", c.parts, got)
+		}
+	}
+}
+
 func TestQuick(t *testing.T) {
 	for _, q := range []Quick{
 		{Devices: 5, Profiles: []string{"mix"}, Rate: 50, Duration: time.Minute, Publish: 10 * time.Second},
