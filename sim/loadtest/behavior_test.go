@@ -287,6 +287,27 @@ phases: [{name: all, duration: 30s, arrive: {at-once: true}}]
 	}
 }
 
+// A resume that nobody answers is none.
+func TestResumesOfSilence(t *testing.T) {
+	s := read(t, `
+name: silence
+seed: 5
+groups: [{name: a, devices: 10, profiles: boron@6.2.0, reconnect: {every: 20s}}]
+phases:
+  - {name: arrive, duration: 15s, arrive: {at-once: true}}
+  - {name: outage, duration: 60s, outage: network}
+  - {name: back, duration: 3m}
+`)
+	r, _ := runVirtually(t, s)
+	out := r.Sum("outage", "")
+	if out.Counts[record.Attempts] < 10 || out.Counts[record.Resumes] != 0 || out.Counts[record.Handshakes] != 0 || out.Counts[record.Connected] != 0 {
+		t.Errorf("in the outage: %v", out.Counts)
+	}
+	if all := r.Sum("", ""); all.Counts[record.Resumes]+all.Counts[record.Handshakes] > all.Counts[record.Attempts] || all.Counts[record.Resumes] > all.Counts[record.Connected] {
+		t.Errorf("%v", all.Counts)
+	}
+}
+
 // A network is one for devices over TCP too: they wait for what is lost, are reset, and
 // find out by themselves that they were forgotten or that there is an outage.
 func TestNetworkOfStreams(t *testing.T) {

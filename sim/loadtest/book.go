@@ -168,8 +168,7 @@ func (b *book) observe(i int, at clock.Instant, e *device.Event) {
 		}
 	case device.Secured:
 		if e.Resumed {
-			t.counts[cResumes]++
-			d.act = aResume
+			d.act = aResume // the cloud has not said anything yet
 			b.set(i, isResumed, 0)
 		} else {
 			t.counts[cHandshakes]++
@@ -219,6 +218,9 @@ func (b *book) observe(i int, at clock.Instant, e *device.Event) {
 // online notes that a device has come online.
 func (b *book) online(i int, at clock.Instant, t *tally, d *dev) {
 	t.counts[cConnected]++
+	if d.at&isResumed != 0 {
+		t.counts[cResumes]++
+	}
 	if began, ok := b.began[i]; ok {
 		took := at.Sub(began)
 		t.times[tConnect].Add(took)

@@ -7,7 +7,7 @@ type Counter string
 const (
 	Attempts        Counter = "attempts"         // attempts to connect
 	Handshakes      Counter = "handshakes"       // sessions made by a full handshake
-	Resumes         Counter = "resumes"          // sessions restored without one
+	Resumes         Counter = "resumes"          // devices that came online with a session that they had
 	Connected       Counter = "connected"        // devices that came online
 	Offline         Counter = "offline"          // connections and attempts that ended
 	Arrivals        Counter = "arrivals"         // things the workload wanted done, whether or not they were
@@ -91,7 +91,7 @@ const (
 // Help explains names to people, as on a page of metrics.
 var Help = map[string]string{
 	string(Attempts): "Attempts to connect", string(Handshakes): "Sessions made by a full handshake",
-	string(Resumes): "Sessions restored without a handshake", string(Connected): "Devices that came online",
+	string(Resumes): "Devices that came online without a handshake", string(Connected): "Devices that came online",
 	string(Offline): "Connections and attempts that ended", string(Arrivals): "Things that the workload wanted done",
 	string(Late): "Arrivals begun too late by this generator", string(Publishes): "Events that devices began to publish",
 	string(Published): "Events acknowledged by the cloud", string(PublishFailed): "Events never acknowledged",
