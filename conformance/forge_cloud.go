@@ -83,6 +83,14 @@ func (c *forgedCloud) conn(s *peer.RawStream) *cloudConn {
 	return k
 }
 
+// conn0 returns the first connection of the device, an empty one if it made none.
+func (c *forgedCloud) conn0() *cloudConn {
+	if len(c.conns) == 0 {
+		return &cloudConn{s: &peer.RawStream{Opened: clock.Never, Closed: clock.Never}}
+	}
+	return c.conns[0]
+}
+
 // flow answers what the device says.
 func (c *forgedCloud) flow(now clock.Instant, s *peer.RawStream, out *peer.Out) {
 	k := c.conn(s)

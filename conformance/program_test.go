@@ -2,10 +2,12 @@ package conformance
 
 import (
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/muster/muster/conformance/mutants"
 	"github.com/muster/muster/harness/fakerig"
 	"github.com/muster/muster/harness/report"
 	"github.com/muster/muster/harness/target"
@@ -13,13 +15,26 @@ import (
 )
 
 // The tests of this package run this very program as a device.
-const beDevice = "MUSTER_TEST_BE_A_DEVICE"
+const (
+	beDevice = "MUSTER_TEST_BE_A_DEVICE"
+	beMutant = "MUSTER_TEST_BE_A_MUTANT"
+)
+
+// mutation is what is wrong with the mutant of that name, nil for none.
+func mutation(name string) func(*target.DeviceConfig) {
+	table := mutants.All()
+	i := slices.IndexFunc(table, func(m mutants.Mutant) bool { return m.Name == name })
+	if i < 0 {
+		return nil
+	}
+	return table[i].Device
+}
 
 func TestMain(m *testing.M) {
 	fakerig.MainIfAsked()
 	target.MainIfAsked()
 	if os.Getenv(beDevice) != "" {
-		os.Exit(vdev.Main(os.Args[1:], target.Application(), os.Stdin, os.Stdout))
+		os.Exit(vdev.Main(os.Args[1:], target.Application(), mutation(os.Getenv(beMutant)), os.Stdin, os.Stdout))
 	}
 	os.Exit(m.Run())
 }

@@ -1,9 +1,11 @@
 package conformance
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -136,11 +138,12 @@ type line struct {
 	name        string
 	// since and until are system module versions, until exclusive; 0: no bound.
 	since, until uint16
-	// only is "udp", "tcp", "v3" (OTA protocol v3), "legacy", or "" for all.
+	// only is "udp", "tcp", "v3" (OTA protocol v3), "legacy", "real" (not the virtual
+	// device), "virtual", or "" for all.
 	only string
 	// say is in hexadecimal digits. Want are patterns: a digit, _ for any, ? for 4
 	// over UDP and 5 over TCP; * at the end for anything behind it; u in front for
-	// what comes over UDP only.
+	// what comes over UDP only; LEVEL for the variable of that name.
 	say  string
 	want []string
 	then fate
@@ -163,6 +166,10 @@ func (l *line) fits(c *target.PuppetCloud) bool {
 		return p.OTA3()
 	case l.only == "legacy":
 		return !p.OTA3()
+	case l.only == "real":
+		return !p.Board.Virtual
+	case l.only == "virtual":
+		return p.Board.Virtual
 	}
 	return true
 }
@@ -181,6 +188,10 @@ func checkLines(list []line) func(e *target.Env, g *target.Group, r *Recorder, c
 					}
 				}
 				if !l.fits(c) {
+					continue
+				}
+				if one := l.lacks(c); one != "" {
+					unseen(r, l.requirement, p.String(), fmt.Sprintf("%s: its application registers no %q", l.name, one))
 					continue
 				}
 				if !c.Connected() {
@@ -204,10 +215,28 @@ func (l *line) wanted(c *target.PuppetCloud) []string {
 	for _, want := range l.want {
 		rest, overUDP := strings.CutPrefix(want, "u")
 		if !overUDP || c.Profile.Board.UDP {
-			list = append(list, rest)
+			list = append(list, strings.ReplaceAll(rest, "LEVEL", level(c)))
 		}
 	}
 	return list
+}
+
+// level is the variable of that name as the device sends it.
+func level(c *target.PuppetCloud) string {
+	value := target.Variables(c.DeviceID())[target.VariableLevel].Double
+	return hex.EncodeToString(binary.LittleEndian.AppendUint64(nil, math.Float64bits(value)))
+}
+
+// lacks returns what the line asks for and the application of the device does not register,
+// "" if it has it.
+func (l *line) lacks(c *target.PuppetCloud) string {
+	say := strings.ReplaceAll(l.say, " ", "")
+	for _, one := range []string{target.FunctionSum, target.VariableCount, target.VariableLevel} {
+		if strings.Contains(say, fmt.Sprintf("%02x%x", len(one), one)) && !c.Offers(one) {
+			return one
+		}
+	}
+	return ""
 }
 
 // judge says the line, and reports whether the connection is as it was.
@@ -220,46 +249,47 @@ func (l *line) judge(r *Recorder, c *target.PuppetCloud, name string) bool {
 	}
 	mark := c.Now()
 	c.Say(gen.Hex(l.say))
+	back := func() bool {
+		_, again := c.BeganAnew(mark)
+		return again
+	}
 	if l.then == gone || l.then == dead {
-		c.Run(5 * time.Second) // a device connects again after a second at the latest
+		c.Within(5*time.Second, back) // a device connects again after a second at the latest
 	}
-	heard := c.Heard(mark)
-	back := 0
-	for i, m := range heard {
-		if m.Err == nil && isGreeting(m.CoAP) {
-			back++
-			if back == 1 {
-				heard = heard[:i+1]
-				break
-			}
+	before := func(all []peer.Message) []peer.Message {
+		first, again := c.BeganAnew(mark)
+		i := slices.IndexFunc(all, func(m peer.Message) bool { return again && m.At == first.At && bytes.Equal(m.Wire, first.Wire) })
+		if i < 0 {
+			return all
 		}
+		return all[:i]
 	}
-	judgeReplies(r, l.requirement, name, l.name+": what the device says to "+l.say, c, mark, heard[:len(heard)-back], l.wanted(c))
-	judgeFate(r, l.requirement, name, l.name, c, mark, l.then, back > 0)
-	return l.then == alive && back == 0
-}
-
-// isGreeting reports whether a device that says this has begun to use a
-// connection anew: a ping after a resume, or Hello.
-func isGreeting(m coap.Message) bool {
-	return m.Type == coap.Confirmable && m.Code == coap.Empty || m.Code == coap.POST && m.Path() == "h"
+	judgeHeard(r, l.requirement, name, l.name+": what the device says to "+l.say, c, mark, before, l.wanted(c))
+	began := back()
+	judgeFate(r, l.requirement, name, l.name, c, mark, l.then, began)
+	return l.then == alive && !began
 }
 
 // judgeFate expects that the connection is alive, or that the device has ended it.
 func judgeFate(r *Recorder, requirement, name, what string, c *target.PuppetCloud, mark clock.Instant, want fate, back bool) {
 	switch want {
 	case alive:
-		pinged := c.Now()
-		c.Say([]byte{0x40, 0, 0x7f, 0xfe})
 		Equal(r, requirement, name, what+": the device has begun anew", back, false, lines(c.Packets(mark))...)
-		Equal(r, requirement, name, what+": the device answers a ping afterwards", len(c.Heard(pinged)) > 0, true, lines(c.Packets(mark))...)
+		Equal(r, requirement, name, what+": the device answers a ping afterwards", answersPing(c), true, lines(c.Packets(mark))...)
 	case gone:
 		Equal(r, requirement, name, what+": the device ends the connection and begins anew", back, true, lines(c.Packets(mark))...)
 	case dead:
-		pinged := c.Now()
-		c.Say([]byte{0x40, 0, 0x7f, 0xfe})
-		Equal(r, requirement, name, what+": the device answers a ping afterwards", len(c.Heard(pinged)) > 0, false, lines(c.Packets(mark))...)
+		Equal(r, requirement, name, what+": the device answers a ping afterwards", answersPing(c), false, lines(c.Packets(mark))...)
 	}
+}
+
+// answersPing pings a device, and reports whether it says that it was heard.
+func answersPing(c *target.PuppetCloud) bool {
+	mark := c.Now()
+	c.Say([]byte{0x40, 0, 0x7f, 0xfe})
+	return c.Patient(func() bool {
+		return len(heardOf(c.Heard(mark), func(m peer.Message) bool { return m.CoAP.Type == coap.Acknowledgement })) > 0
+	})
 }
 
 // A wired is a stage whose wire can be looked at.
@@ -283,6 +313,45 @@ func judgeReplies(r *Recorder, requirement, name, what string, w wired, mark clo
 		Requirement: requirement, Device: name, Text: what,
 		Expected: fmt.Sprintf("%d messages %q", len(want), want), Actual: fmt.Sprintf("%d messages %q", len(got), got), Packets: lines(w.Packets(mark)),
 	})
+}
+
+// judgeHeard compares what pick picks of all that a puppet cloud has heard since an instant
+// with patterns; nil picks all. What a device that is not simulated says of its own accord is no
+// answer.
+func judgeHeard(r *Recorder, requirement, name, what string, c *target.PuppetCloud, mark clock.Instant, pick func(all []peer.Message) []peer.Message, want []string) {
+	heard := func() []peer.Message {
+		all := c.Heard(mark)
+		if pick != nil {
+			all = pick(all)
+		}
+		return slices.DeleteFunc(all, func(m peer.Message) bool { return !c.Sees(target.VirtualTime) && ofItsOwn(m, want) })
+	}
+	c.Patient(func() bool { return len(heard()) >= len(want) })
+	judgeReplies(r, requirement, name, what, c, mark, heard(), want)
+}
+
+// only picks the messages that fit.
+func only(fits func(m peer.Message) bool) func(all []peer.Message) []peer.Message {
+	return func(all []peer.Message) []peer.Message { return heardOf(all, fits) }
+}
+
+// ofItsOwn reports whether a message is one that a device may send at any time, and that
+// none of the patterns wants.
+func ofItsOwn(m peer.Message, want []string) bool {
+	if m.Err != nil || slices.ContainsFunc(want, func(pattern string) bool { return fitsPattern(m.Wire, pattern) }) {
+		return false
+	}
+	return unprompted(pdc.Classify(m.CoAP, true))
+}
+
+// unprompted reports whether a device sends messages of a kind of its own accord.
+func unprompted(k pdc.Kind) bool {
+	switch k {
+	case pdc.KindPublish, pdc.KindSubscribe, pdc.KindTimeRequest, pdc.KindDescribePost, pdc.KindPing, pdc.KindLedgerRequest:
+		return true
+	default:
+		return false
+	}
 }
 
 // judgeAnswers compares what a puppet device has heard since an instant with patterns. A
@@ -370,6 +439,19 @@ func named(name string) func(m peer.Message) bool {
 		return asks(coap.POST, "eE")(m) && err == nil && p.Name == name
 	}
 }
+
+// onlyReal skips the virtual device, which lacks what real boards have (PDC-12).
+func onlyReal(why string) func(g *target.Group) string {
+	return func(g *target.Group) string {
+		if slices.ContainsFunc(g.Devices, func(d *target.Device) bool { return !d.Profile.Board.Virtual }) {
+			return ""
+		}
+		return "the virtual device " + why
+	}
+}
+
+// Why checks do not apply to the virtual device.
+const takesAll = "takes every image"
 
 // since skips releases before a system module version.
 func since(system uint16) func(g *target.Group) string {

@@ -109,7 +109,9 @@ func (s *shell) prepare(ctx context.Context, suite Suite) {
 	ctx, cancel := context.WithTimeout(ctx, s.options.Patience)
 	defer cancel()
 	done := s.preparing(suite.Name)
-	s.failed[suite.Name] = suite.Prepare(ctx, s.env)
+	if s.failed[suite.Name] = s.env.Reopen(ctx); s.failed[suite.Name] == nil {
+		s.failed[suite.Name] = suite.Prepare(ctx, s.env)
+	}
 	done(s.failed[suite.Name])
 }
 
@@ -142,6 +144,9 @@ func (s *shell) judgeAll(ctx context.Context, suite Suite, check Check) []report
 	var done sync.WaitGroup
 	for i, group := range groups {
 		done.Go(func() { results[i] = s.judge(ctx, suite, check, group) })
+		if suite.Prepare == nil && s.env.OneAtATime() {
+			done.Wait()
+		}
 	}
 	done.Wait()
 	for range s.options.Retries {

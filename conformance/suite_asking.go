@@ -59,8 +59,8 @@ func askingSuite() Suite {
 var variableLines = []line{
 	{requirement: "D-8", name: "an int up to 1.4", until: pdc.OS1_5, say: "41 01 20 30 71 b1 76 05 63 6f 75 6e 74", want: []string{"61 45 20 30 71 ff ________"}},
 	{requirement: "D-8", name: "an int", since: pdc.OS1_5, say: "41 01 20 30 71 b1 76 05 63 6f 75 6e 74", want: []string{"60 00 20 30", "?1 45 __ __ 71 ff ________"}},
-	{requirement: "D-8", name: "a double up to 1.4", until: pdc.OS1_5, say: "41 01 20 31 71 b1 76 05 6c 65 76 65 6c", want: []string{"61 45 20 31 71 ff ________ ______ c0"}},
-	{requirement: "D-8", name: "a double", since: pdc.OS1_5, say: "41 01 20 31 71 b1 76 05 6c 65 76 65 6c", want: []string{"60 00 20 31", "?1 45 __ __ 71 ff ________ ______ c0"}},
+	{requirement: "D-8", name: "a double up to 1.4", until: pdc.OS1_5, say: "41 01 20 31 71 b1 76 05 6c 65 76 65 6c", want: []string{"61 45 20 31 71 ff LEVEL"}},
+	{requirement: "D-8", name: "a double", since: pdc.OS1_5, say: "41 01 20 31 71 b1 76 05 6c 65 76 65 6c", want: []string{"60 00 20 31", "?1 45 __ __ 71 ff LEVEL"}},
 	{requirement: "D-8", name: "an unknown name up to 1.4", until: pdc.OS1_5, say: "41 01 20 32 71 b1 76 01 71", want: []string{"61 45 20 32 71 ff ________"}},
 	{requirement: "D-8", name: "an unknown name", since: pdc.OS1_5, say: "41 01 20 32 71 b1 76 01 71", want: []string{"60 00 20 32", "?1 84 __ __ 71"}},
 }
@@ -94,12 +94,16 @@ var describeNothing = []line{
 
 var movedLines = []line{
 	{
-		requirement: "N-16", name: "a signature that is none", say: "41 02 20 71 b1 b1 4d ff 0a 09 31 32 37 2e 30 2e 30 2e 31 10 b4 2c 1a 03 6b 65 79 22 02 30 00",
+		requirement: "N-16", name: "a signature that is none", only: "real", say: "41 02 20 71 b1 b1 4d ff 0a 09 31 32 37 2e 30 2e 30 2e 31 10 b4 2c 1a 03 6b 65 79 22 02 30 00",
 		want: []string{"60 00 20 71", "41 80 __ __ b1 ff 7b 22 63 6f 64 65 22 3a 2d 32 38 30 2c*"},
 	},
 	{
-		requirement: "N-16", name: "garbage", say: "41 02 20 72 b1 b1 4d ff ff ff",
+		requirement: "N-16", name: "garbage", only: "real", say: "41 02 20 72 b1 b1 4d ff ff ff",
 		want: []string{"60 00 20 72", "41 80 __ __ b1 ff 7b 22 63 6f 64 65 22 3a 2d 32 38 30 2c*"},
+	},
+	{
+		requirement: "N-16", name: "any, to the virtual device", only: "virtual", say: "41 02 20 75 b1 b1 4d ff 0a",
+		want: []string{"60 00 20 75", "41 a1 __ __ b1 ff 7b 22 63 6f 64 65 22 3a 2d 31 32 30 2c*"},
 	},
 	{requirement: "N-16", name: "not Confirmable", say: "51 02 20 73 b1 b1 4d ff 0a"},
 	{requirement: "N-16", name: "no token", say: "40 02 20 74 b1 4d ff 0a"},
@@ -119,6 +123,11 @@ func functionCall(c *target.PuppetCloud, token byte, function, argument string) 
 
 func checkAskedFunctions(_ context.Context, e *target.Env, g *target.Group, r *Recorder) error {
 	return withPuppetCloud(e, g, r, target.Stagecraft{}, func(c *target.PuppetCloud, name string) error {
+		for _, f := range []string{target.FunctionSum, target.FunctionMinus} {
+			if err := c.NeedsOffer(f); err != nil {
+				return err
+			}
+		}
 		limit := c.Profile.Dialect().Limits().Argument
 		longest := strings.Repeat("a", limit)
 		sum := func(argument string) string { return fmt.Sprintf("%08x", uint32(target.Sum(argument))) }
@@ -140,7 +149,7 @@ func checkAskedFunctions(_ context.Context, e *target.Env, g *target.Group, r *R
 			}
 			mark := c.Now()
 			c.Say(message)
-			judgeReplies(r, "D-7", name, step.what+": what the device says", c, mark, c.Heard(mark), step.want)
+			judgeHeard(r, "D-7", name, step.what+": what the device says", c, mark, nil, step.want)
 		}
 		return nil
 	})

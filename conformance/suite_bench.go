@@ -33,7 +33,7 @@ func benchSuite() Suite {
 			{
 				Name: "sleep", Text: "a device that sleeps says for how long, is silent, wakes by itself and goes on with its session",
 				Provoke: "a connected device is sent to sleep", Observe: "its Goodbye, the silence, and the first packets when it wakes",
-				Requirements: []string{"B-6", "B-7", "R-71"}, Run: checkBenchSleep,
+				Requirements: []string{"B-6", "B-7", "R-71"}, Skip: onlyReal("does not sleep"), Run: checkBenchSleep,
 			},
 			{
 				Name: "reset-in-update", Text: "a reset in the middle of an update: the old firmware starts, the transfer goes on, the image runs in the end",

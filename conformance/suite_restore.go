@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/muster/muster/fixtures/gen"
@@ -280,9 +281,22 @@ func lastUp(packets []*trace.Packet) (rec *trace.Record, id uint16) {
 	return rec, id
 }
 
-// firstUp returns the first record that the device sent from an instant on.
-func firstUp(c *target.PuppetCloud, since clock.Instant) *trace.Record {
-	for _, p := range c.Packets(since) {
+// nextLife returns the packets of a device that was rebooted, from where it begins to talk
+// again on: before or behind the end of the reboot itself, as that takes time.
+func nextLife(c *target.PuppetCloud, since clock.Instant) []*trace.Packet {
+	packets := c.Packets(since)
+	i := slices.IndexFunc(packets, func(p *trace.Packet) bool {
+		return p.Direction == trace.Up && (p.Resume || sent([]*trace.Packet{p}, trace.Up, trace.ClientHello))
+	})
+	if i < 0 {
+		return nil
+	}
+	return packets[i:]
+}
+
+// firstUp returns the first record of the device.
+func firstUp(packets []*trace.Packet) *trace.Record {
+	for _, p := range packets {
 		if p.Direction == trace.Up && len(p.Records) > 0 {
 			return &p.Records[0]
 		}
@@ -292,13 +306,15 @@ func firstUp(c *target.PuppetCloud, since clock.Instant) *trace.Record {
 
 func checkDeviceResume(_ context.Context, e *target.Env, g *target.Group, r *Recorder) error {
 	return withOnline(e, g, r, func(c *target.PuppetCloud, name string) error {
-		before, id := lastUp(c.Packets(0))
+		since := c.Now()
 		if err := c.Reboot(nil, nil); err != nil {
 			return err
 		}
-		since := c.Now()
-		c.Run(10 * time.Second)
-		packets, first := c.Packets(since), firstUp(c, since)
+		c.Return(since, 10*time.Second)
+		packets := nextLife(c, since)
+		all := c.Packets(0)
+		before, id := lastUp(all[:len(all)-len(packets)])
+		first := firstUp(packets)
 		Equal(r, "R-74", name, "a ClientHello is sent", sent(packets, trace.Up, trace.ClientHello), false, lines(packets)...)
 		if !Equal(r, "R-74", name, "a message comes first", first != nil && first.Message != nil, true, lines(packets)...) {
 			return nil
@@ -313,12 +329,12 @@ func checkFourthResume(_ context.Context, e *target.Env, g *target.Group, r *Rec
 	return withOnline(e, g, r, func(c *target.PuppetCloud, name string) error {
 		c.Unreachable(true)
 		for n := 1; n <= 4; n++ {
+			since := c.Now()
 			if err := c.Reboot(nil, nil); err != nil {
 				return err
 			}
-			since := c.Now()
-			c.Run(5 * time.Second)
-			packets := c.Packets(since)
+			c.Within(5*time.Second, func() bool { return len(nextLife(c, since)) > 0 })
+			packets := nextLife(c, since)
 			Equal(r, "R-76", name, fmt.Sprintf("connect number %d, of which nobody answers any, begins with a handshake", n),
 				sent(packets, trace.Up, trace.ClientHello), n == 4, lines(packets)...)
 		}
@@ -337,6 +353,10 @@ func checkForeignSession(_ context.Context, e *target.Env, g *target.Group, r *R
 		"another address of the server":   {func(c *target.DeviceConfig) { c.Server = "cloud.example.org" }, nil},
 		"nothing, which is what it makes": {nil, nil},
 	}) {
+		if (change.edit != nil || change.remember != nil) && !e.Sees(target.Tailoring) {
+			unseen(r, "R-78", g.String(), "a restart with "+what)
+			continue
+		}
 		err := withOnline(e, g, r, func(c *target.PuppetCloud, name string) error {
 			remember := change.remember
 			if remember != nil {
@@ -346,12 +366,13 @@ func checkForeignSession(_ context.Context, e *target.Env, g *target.Group, r *R
 					}
 				}
 			}
+			since := c.Now()
 			if err := c.Reboot(change.edit, remember); err != nil {
 				return err
 			}
-			since := c.Now()
-			c.Run(5 * time.Second)
-			packets, first := c.Packets(since), firstUp(c, since)
+			c.Return(since, 5*time.Second)
+			packets := nextLife(c, since)
+			first := firstUp(packets)
 			foreign := change.edit != nil || change.remember != nil
 			begins := first != nil && len(first.Handshake) > 0 && first.Handshake[0].Type == trace.ClientHello
 			Equal(r, "R-78", name, "a restart with "+what+" begins with a ClientHello", begins, foreign, lines(packets)...)
@@ -368,7 +389,7 @@ func checkResetForgets(_ context.Context, e *target.Env, g *target.Group, r *Rec
 	return withOnline(e, g, r, func(c *target.PuppetCloud, name string) error {
 		since := c.Now()
 		c.Say(gen.CoAP{Type: gen.Reset, ID: 0x4242}.Bytes())
-		c.Run(10 * time.Second)
+		c.Return(since, 10*time.Second)
 		packets := c.Packets(since)
 		Equal(r, "R-79", name, "behind a Reset the device makes a full handshake", sent(packets, trace.Up, trace.ClientHello), true, lines(packets)...)
 		Equal(r, "R-79", name, "behind a Reset the device tries to resume", resumed(packets), false, lines(packets)...)
@@ -382,28 +403,31 @@ func checkHelloOrPing(_ context.Context, e *target.Env, g *target.Group, r *Reco
 		"with another system than the cloud knows":     func(m *target.DeviceMemory) { m.Session.App.System ^= 1 },
 		"with nothing that the cloud is known to know": func(m *target.DeviceMemory) { m.Session.App.Valid = 0 },
 	}) {
+		if remember != nil && !e.Sees(target.Tailoring) {
+			unseen(r, "R-80", g.String(), "a restart "+what)
+			continue
+		}
 		err := withOnline(e, g, r, func(c *target.PuppetCloud, name string) error {
 			if g.System < pdc.OS2_0 {
 				// Before 2.0 a device describes itself when it is asked to.
 				c.Say(gen.CoAP{Type: gen.Confirmable, Code: 1, ID: 0x2424, Token: []byte{0x24}, Options: gen.Path("d")}.Bytes())
-				c.Run(5 * time.Second)
+				c.Settle(5 * time.Second)
 			}
 			lost := false
-			err := c.Reboot(nil, func(m *target.DeviceMemory) {
-				if m.Session == nil {
-					lost = true
-					return
+			var edit func(*target.DeviceMemory)
+			if c.Sees(target.Tailoring) {
+				edit = func(m *target.DeviceMemory) {
+					if lost = m.Session == nil; !lost && remember != nil {
+						remember(m)
+					}
 				}
-				if remember != nil {
-					remember(m)
-				}
-			})
-			if err != nil {
-				return err
 			}
 			since := c.Now()
-			c.Run(10 * time.Second)
-			packets := c.Packets(since)
+			if err := c.Reboot(nil, edit); err != nil {
+				return err
+			}
+			c.Return(since, 10*time.Second)
+			packets := nextLife(c, since)
 			all := messages(packets)
 			if lost || !Equal(r, "R-80", name, "a device restarted "+what+" resumes", len(all) > 0 && !sent(packets, trace.Up, trace.ClientHello), true, lines(packets)...) {
 				return nil

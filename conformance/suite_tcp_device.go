@@ -17,7 +17,7 @@ func checkC1(_ context.Context, e *target.Env, g *target.Group, r *Recorder) err
 	return withForgedTCP(e, g, r, func(c *forgedCloud) error {
 		c.answer = nil
 		c.PowerOn()
-		c.Run(time.Minute) // the device gives up after 20 s, and comes again
+		c.Within(time.Minute, func() bool { return len(c.conns) > 1 && len(c.conns[1].s.Bytes()) >= c1Size }) // it gives up after 20 s, and comes again
 		if !c.expect("R-15", "the device connects again when it gets no answer", len(c.conns) >= 2) {
 			return nil
 		}
@@ -61,8 +61,8 @@ func checkCloudProof(_ context.Context, e *target.Env, g *target.Group, r *Recor
 		err := withForgedTCP(e, g, r, func(c *forgedCloud) error {
 			c.answer = func([]byte) []byte { return bend.answer(c) }
 			c.PowerOn()
-			c.Run(2 * time.Second)
-			k := c.conns[0]
+			c.Within(2*time.Second, func() bool { return len(c.conns) > 0 && !c.conns[0].s.IsOpen() && c.conns[0].s.Closed != clock.Never })
+			k := c.conn0()
 			c.expect(bend.requirement, what+": the device closes", !k.s.IsOpen())
 			c.expect(bend.requirement, what+": the device sends no frame", !k.spoke())
 			return nil
@@ -78,7 +78,7 @@ func checkFirstID(_ context.Context, e *target.Env, g *target.Group, r *Recorder
 	return withForgedTCP(e, g, r, func(c *forgedCloud) error {
 		c.PowerOn()
 		c.Run(40 * time.Second) // two pings
-		k := c.conns[0]
+		k := c.conn0()
 		if !c.expect("R-18", "the device speaks", len(k.messages) > 1) {
 			return nil
 		}
@@ -102,6 +102,9 @@ func checkFirstID(_ context.Context, e *target.Env, g *target.Group, r *Recorder
 	})
 }
 
+// stalledTime is how long checkStalledCloud takes.
+const stalledTime = 80 * time.Second
+
 // stall is how long a device waits for bytes over TCP.
 const stall = 20 * time.Second
 
@@ -109,13 +112,16 @@ func checkStalledCloud(_ context.Context, e *target.Env, g *target.Group, r *Rec
 	judge := func(c *forgedCloud, what string, k *cloudConn, since clock.Instant) {
 		took := k.s.Closed.Sub(since)
 		c.expect("R-19", fmt.Sprintf("%s: the device closes after 20 s (it did after %v)", what, took),
-			k.s.Closed != clock.Never && took >= stall-slack && took <= stall+slack)
+			k.s.Closed != clock.Never && took >= stall-slack && took <= stall+slack+c.Tolerance())
 	}
 	err := withForgedTCP(e, g, r, func(c *forgedCloud) error {
 		c.nonce = nil
 		c.PowerOn()
+		if err := c.Takes(stalledTime); err != nil {
+			return err
+		}
 		c.Run(25 * time.Second)
-		judge(c, "no nonce", c.conns[0], c.conns[0].s.Opened)
+		judge(c, "no nonce", c.conn0(), c.conn0().s.Opened)
 		return nil
 	})
 	if err != nil {
@@ -125,7 +131,7 @@ func checkStalledCloud(_ context.Context, e *target.Env, g *target.Group, r *Rec
 		c.answer = nil
 		c.PowerOn()
 		c.Run(10 * time.Second)
-		k := c.conns[0]
+		k := c.conn0()
 		if !c.expect("R-19", "the device sends C1", len(k.s.Pieces) > 0) {
 			return nil
 		}
@@ -139,8 +145,8 @@ func checkStalledCloud(_ context.Context, e *target.Env, g *target.Group, r *Rec
 	}
 	return withForgedTCP(e, g, r, func(c *forgedCloud) error {
 		c.PowerOn()
-		c.Run(time.Second)
-		k := c.conns[0]
+		c.Calm(time.Second)
+		k := c.conn0()
 		began := c.Now()
 		c.acks = false // no frame follows the one that stalls
 		c.Write(k.s, gen.Cat([]byte{0, 64}, bytesOfFF(16)))
@@ -166,13 +172,13 @@ func checkSilentTCPCloud(_ context.Context, e *target.Env, g *target.Group, r *R
 		c.hello, c.acks = false, false
 		c.PowerOn()
 		c.Run(8 * time.Second)
-		k, want := c.conns[0], helloPatience(c.Profile.Board.Platform)
+		k, want := c.conn0(), helloPatience(c.Profile.Board.Platform)
 		if !c.expect("R-20", "the device says Hello", len(k.messages) > 0) {
 			return nil
 		}
 		took := k.s.Closed.Sub(k.messages[0].at)
 		c.expect("R-20", fmt.Sprintf("the device closes %v after a Hello without answer (it did after %v)", want, took),
-			k.s.Closed != clock.Never && took >= want-100*time.Millisecond && took <= want+time.Second)
+			k.s.Closed != clock.Never && took >= want-100*time.Millisecond && took <= want+time.Second+c.Tolerance())
 		return nil
 	})
 	if err != nil {
@@ -181,7 +187,7 @@ func checkSilentTCPCloud(_ context.Context, e *target.Env, g *target.Group, r *R
 	return withForgedTCP(e, g, r, func(c *forgedCloud) error {
 		c.PowerOn()
 		c.Run(10 * time.Second)
-		k := c.conns[0]
+		k := c.conn0()
 		c.acks = false
 		if !c.expect("R-21", "the device is connected", k.s.IsOpen() && len(k.messages) > 0) {
 			return nil
@@ -197,10 +203,10 @@ func checkSilentTCPCloud(_ context.Context, e *target.Env, g *target.Group, r *R
 			}
 		}
 		after := pinged.Sub(silent)
-		c.expect("R-21", fmt.Sprintf("a ping comes 15 s after the last input (it did after %v)", after), after >= 15*time.Second-slack/4 && after <= 16*time.Second)
+		c.expect("R-21", fmt.Sprintf("a ping comes 15 s after the last input (it did after %v)", after), after >= 15*time.Second-slack/4 && after <= 16*time.Second+c.Tolerance())
 		took := k.s.Closed.Sub(silent)
 		c.expect("R-21", fmt.Sprintf("the device closes 10 s after a ping without answer (25 s after the last input; it did after %v)", took),
-			k.s.Closed != clock.Never && took >= 25*time.Second-slack/4 && took <= 27*time.Second)
+			k.s.Closed != clock.Never && took >= 25*time.Second-slack/4 && took <= 27*time.Second+c.Tolerance())
 		return nil
 	})
 }

@@ -4,7 +4,9 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"time"
 
+	"github.com/muster/muster/harness/peer"
 	"github.com/muster/muster/harness/target"
 	"github.com/muster/muster/protocol/clock"
 	"github.com/muster/muster/protocol/coap"
@@ -39,12 +41,15 @@ var errNoAnswer = errors.New("the device does not answer")
 func answer(c *target.PuppetCloud, m pdc.Message, token byte) (coap.Message, error) {
 	mark := c.Now()
 	c.Tell(m)
-	for _, h := range c.Heard(mark) {
-		if h.Err == nil && coap.IsResponse(h.CoAP.Code) && len(h.CoAP.Token) == 1 && h.CoAP.Token[0] == token {
-			return h.CoAP, nil
-		}
+	answers := func() []peer.Message {
+		return heardOf(c.Heard(mark), func(h peer.Message) bool {
+			return coap.IsResponse(h.CoAP.Code) && len(h.CoAP.Token) == 1 && h.CoAP.Token[0] == token
+		})
 	}
-	return coap.Message{}, fmt.Errorf("%w %v", errNoAnswer, m)
+	if !c.Patient(func() bool { return len(answers()) > 0 }) {
+		return coap.Message{}, fmt.Errorf("%w %v", errNoAnswer, m)
+	}
+	return answers()[0].CoAP, nil
 }
 
 // start offers the image. The error is one if the device does not answer; a
@@ -78,11 +83,34 @@ func (t *transfer) send(index uint32, data []byte) {
 	t.c.Run(0)
 }
 
-// all sends every chunk.
+// all sends every chunk. What gets lost on a network that is not virtual it sends again.
 func (t *transfer) all() {
+	mark := t.c.Now()
 	for i := uint32(1); i <= t.count(); i++ {
 		t.chunk(i)
 	}
+	for range lostMost {
+		have := t.acknowledged(mark)
+		if t.c.Sees(target.VirtualTime) || have >= t.count() {
+			return
+		}
+		if t.c.Settle(time.Second); t.acknowledged(mark) == have && have < t.count() {
+			t.chunk(have + 1)
+		}
+	}
+}
+
+// lostMost is how often a chunk is sent again.
+const lostMost = 20
+
+// acknowledged is how many chunks the device says that it has without a gap.
+func (t *transfer) acknowledged(mark clock.Instant) (count uint32) {
+	for _, m := range heardOf(t.c.Heard(mark), asks(coap.POST, "A")) {
+		if a, err := pdc.ParseUpdateAck(m.CoAP); err == nil {
+			count = max(count, a.Count)
+		}
+	}
+	return count
 }
 
 // finish ends the transfer and returns the device's answer.

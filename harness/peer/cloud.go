@@ -239,7 +239,7 @@ func (p *Cloud) framed(now clock.Instant, out *transport.Out) {
 		switch e.Kind {
 		case lightssl.EventEstablished:
 			p.shake, p.frames = nil, e.Session
-			p.c.Observe(Event{Kind: Secured})
+			p.c.Observe(Event{Kind: Secured, Credentials: e.Session.Credentials()})
 			p.unframe(now, append([]byte(nil), e.Rest...), out)
 		case lightssl.EventFailed:
 			p.shake = nil

@@ -46,6 +46,8 @@ type Event struct {
 	Kind    EventKind
 	Err     error
 	Secrets *dtls.Secrets
+	// Credentials are those of a session over TCP, in the cloud.
+	Credentials *lightssl.Credentials
 }
 
 // A Device is a puppet device. It connects when it is told to; everything above

@@ -95,7 +95,8 @@ type EventKind uint8
 
 // The kinds of events.
 const (
-	// Secured: the handshake is complete. Secrets is set over UDP.
+	// Secured: the handshake is complete. Secrets is set over UDP, Credentials over TCP
+	// in the cloud.
 	Secured EventKind = 1 + iota
 	// Failed: the handshake is over without a session. Err says why.
 	Failed

@@ -38,8 +38,11 @@ func (e *Env) startBoards(ctx context.Context, d *DeviceSpec) error {
 	if err := e.startCloudForBoards(ctx, d); err != nil {
 		return err
 	}
+	e.floor.turn = make(chan struct{}, 1)
 	e.onStop = append(e.onStop, e.pump())
 	e.lack("a device that is not simulated runs in real time", VirtualTime)
+	e.lack("the harness does not see into a device that is not simulated", Telling)
+	e.lack("a device that is not simulated has its own settings, memory and application", Tailoring)
 	e.lack("a device that is not simulated has no relatives", Strangers, Registration, ClaimCodes, Rescues)
 	e.lack("the harness does not move a device that is not simulated", Roaming)
 	for i, b := range boards {
@@ -187,7 +190,7 @@ func (e *Env) attach(ctx context.Context, b Board, n int) error {
 // admitBoard makes the cloud and the wire know a board.
 func (e *Env) admitBoard(ctx context.Context, b Board, n int, who Identity) error {
 	d := e.newDevice(who.ID, who.Profile)
-	d.board, d.Account = b, n%2
+	d.board, d.who, d.Account = b, who, n%2
 	r := cloudref.Registration{ID: store.DeviceID(d.ID), Name: firstOf(who.Name, "device-"+d.Hex()), Owner: e.accounts[d.Account]}
 	if who.Profile.Board.UDP {
 		r.P256 = who.Key

@@ -43,6 +43,8 @@ const (
 	Resets     Capability = "reset"       // can be reset by the harness with its power on
 	Sleeps     Capability = "sleep"       // goes to sleep when the harness says so, and wakes by itself
 	Flashable  Capability = "flashable"   // there is an image that it can run
+	Telling    Capability = "telling"     // tells the harness what its application sees
+	Tailoring  Capability = "tailoring"   // has the settings, the memory and the application that a check wants
 	// Subscriptions: the application subscribes to what the suites publish.
 	Subscriptions Capability = "subscriptions"
 )
@@ -82,6 +84,8 @@ var capabilityTexts = map[Capability]string{
 	Sleeps:        "goes to sleep when the harness says so, and wakes by itself",
 	Flashable:     "has an image that it can run",
 	Subscriptions: "subscribes to the events of the suites",
+	Telling:       "tells the harness what its application sees",
+	Tailoring:     "has the settings, the memory and the application that a check wants",
 }
 
 // Capabilities returns all capabilities, sorted by name.

@@ -43,6 +43,9 @@ type Device struct {
 
 	env      *Env
 	board    Board      // what it is, if it is not simulated
+	who      Identity   // of the board
+	// registers are the functions and variables that the application of the board has.
+	registers []string
 	boarding sync.Mutex // held while the board is asked for something
 	group    *Group     // that it is judged with; nil for a device made by a check alone
 	index    int        // in the fleet; -1 for a board

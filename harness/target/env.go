@@ -2,6 +2,7 @@ package target
 
 import (
 	"context"
+	"crypto/ecdsa"
 	"crypto/rand"
 	"crypto/rsa"
 	"errors"
@@ -22,6 +23,7 @@ import (
 	"github.com/muster/muster/harness/ledger"
 	"github.com/muster/muster/harness/report"
 	"github.com/muster/muster/protocol/lightssl"
+	"github.com/muster/muster/protocol/seed"
 	"github.com/muster/muster/protocol/trace"
 	"github.com/muster/muster/sim/device"
 	"github.com/muster/muster/sim/fleet"
@@ -116,7 +118,8 @@ type world struct {
 	dir      string          // of the cloud's data
 	cloud    *cloudref.Cloud // nil when a foreign one is judged
 	rsaKey   *rsa.PrivateKey // of that cloud
-	service  service         // what is asked of the cloud besides talking to devices; nil: nothing
+	ecKey    *ecdsa.PrivateKey
+	service  service // what is asked of the cloud besides talking to devices; nil: nothing
 	address  Address
 	fleet    *fleet.Real
 	keys     *fleet.Keys
@@ -125,6 +128,7 @@ type world struct {
 	wire     *wire
 	ledger   *ledger.Ledger
 	moments  moments
+	floor    floor
 	groups   []*Group
 	devices  []*Device
 	byID     map[trace.DeviceID]*Device
@@ -239,7 +243,7 @@ func (e *Env) startOwnCloud(ctx context.Context, udp, tcp netip.AddrPort, at cap
 	e.dir = dir
 	e.options.Progress("starting the reference cloud")
 	// The decoder needs the cloud's key, and the cloud the decoder's tap.
-	e.rsaKey = lightssl.GenerateCloudKey(rand.Reader)
+	e.rsaKey, e.ecKey = lightssl.GenerateCloudKey(rand.Reader), seed.P256(rand.Reader)
 	e.wire = newWire(e.rsaKey, at, reorder, e.listen, e.options.Evidence)
 	if err := e.startCloud(ctx, udp, tcp); err != nil {
 		return err
@@ -267,7 +271,7 @@ func (e *Env) listen(p *trace.Packet) {
 // its folder.
 func (e *Env) startCloud(ctx context.Context, udp, tcp netip.AddrPort) error {
 	o := cloudref.Options{
-		Dir: e.dir, UDP: udp, TCP: tcp, Clock: e.clock, Observe: e.observe, KeepSecrets: true, RSAKey: e.rsaKey,
+		Dir: e.dir, UDP: udp, TCP: tcp, Clock: e.clock, Observe: e.observe, KeepSecrets: true, RSAKey: e.rsaKey, ECKey: e.ecKey,
 		AnswerTimeout: 15 * time.Second, Memory: e.options.Memory,
 	}
 	if e.wire.vantage == capture.AtCloud {
@@ -443,7 +447,7 @@ func (e *Env) Stop() error {
 		e.cancel()
 		errs = append(errs, <-e.ended)
 	}
-	if e.cloud != nil {
+	if e.cloud != nil && !e.floor.gone() {
 		errs = append(errs, e.cloud.Stop())
 	}
 	for _, stop := range slices.Backward(e.onStop) {

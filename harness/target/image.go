@@ -37,6 +37,12 @@ func (e *Env) Image(d *Device, size int) ([]byte, error) {
 	return Image(d, size), nil
 }
 
+// takesAny reports whether devices take images that are made up.
+func (e *Env) takesAny() bool {
+	d := e.options.Spec.Device
+	return d == nil || d.Rig == "" || e.options.Rig != nil && e.options.Rig.AnyImage
+}
+
 // findImage reads the image that the user has given.
 func (e *Env) findImage(d *DeviceSpec) error {
 	if d.Image == "" {

@@ -87,7 +87,9 @@ func inherited() (net.Conn, error) {
 	return net.FileConn(f)
 }
 
-// exchange carries datagrams between a program inside and whoever is outside.
+// exchange carries datagrams between a program inside and whoever is outside. Between the
+// two a byte is in front of each: of an empty message nobody can tell that it is not the
+// end.
 func exchange(inside *net.UDPConn, outside net.Conn) {
 	peers := make(chan netip.AddrPort, 1)
 	go func() {
@@ -95,7 +97,7 @@ func exchange(inside *net.UDPConn, outside net.Conn) {
 		var to netip.AddrPort
 		for {
 			n, err := outside.Read(b)
-			if err != nil {
+			if err != nil || n == 0 {
 				return
 			}
 			select {
@@ -103,14 +105,14 @@ func exchange(inside *net.UDPConn, outside net.Conn) {
 			default:
 			}
 			if to.IsValid() {
-				_, _ = inside.WriteToUDPAddrPort(b[:n], to) // it may get lost, as datagrams do
+				_, _ = inside.WriteToUDPAddrPort(b[1:n], to) // it may get lost, as datagrams do
 			}
 		}
 	}()
 	b := make([]byte, 1<<16)
 	var last netip.AddrPort
 	for {
-		n, from, err := inside.ReadFromUDPAddrPort(b)
+		n, from, err := inside.ReadFromUDPAddrPort(b[1:])
 		if err != nil {
 			return
 		}
@@ -122,7 +124,7 @@ func exchange(inside *net.UDPConn, outside net.Conn) {
 			}
 			peers <- from
 		}
-		if _, err := outside.Write(b[:n]); err != nil {
+		if _, err := outside.Write(b[:1+n]); err != nil {
 			return
 		}
 	}
@@ -209,14 +211,14 @@ func (n *network) started() {
 	go func() {
 		b := make([]byte, 1<<16)
 		for {
-			k, err := n.cloud.Read(b)
+			k, err := n.cloud.Read(b[1:])
 			switch {
 			case errors.Is(err, net.ErrClosed):
 				return
 			case err != nil:
 				continue // the cloud is away for a moment
 			}
-			if _, err := n.mine.Write(b[:k]); err != nil {
+			if _, err := n.mine.Write(b[:1+k]); err != nil {
 				return
 			}
 		}
@@ -227,7 +229,7 @@ func (n *network) started() {
 		if err != nil || k == 0 {
 			return
 		}
-		_, _ = n.cloud.Write(b[:k]) // it may get lost, as datagrams do
+		_, _ = n.cloud.Write(b[1:k]) // it may get lost, as datagrams do
 	}
 }
 

@@ -42,6 +42,8 @@ type program struct {
 	at    netip.Addr     // where it is then, as its cloud sees it
 	cloud netip.AddrPort // where it looks for its cloud
 
+	had map[string]bool // in its folder, before it ever ran
+
 	mu      sync.Mutex
 	running *run // nil: it is off
 
@@ -140,6 +142,14 @@ func (p *program) Attach(_ context.Context, cloud Address) (Identity, error) {
 		return Identity{}, err
 	}
 	p.fill(cloud)
+	entries, err := os.ReadDir(p.dir)
+	if err != nil {
+		return Identity{}, fmt.Errorf("reading the folder of a program: %w", err)
+	}
+	p.had = make(map[string]bool)
+	for _, e := range entries {
+		p.had[e.Name()] = true
+	}
 	p.identity.ID, p.identity.Profile = p.id, p.profile
 	p.identity.Commands = p.spec.Commands
 	p.identity.KeepsState, p.identity.Why = No, "the program keeps its session in its memory only"
@@ -219,6 +229,20 @@ func (p *program) PowerOff(context.Context) error {
 	<-p.running.ended
 	p.running = nil
 	return nil
+}
+
+// Forget removes what the program has left in its folder since it ran first.
+func (p *program) Forget() error {
+	entries, err := os.ReadDir(p.dir)
+	if err != nil {
+		return fmt.Errorf("reading the folder of a program: %w", err)
+	}
+	for _, e := range entries {
+		if !p.had[e.Name()] {
+			err = errors.Join(err, os.RemoveAll(filepath.Join(p.dir, e.Name())))
+		}
+	}
+	return err
 }
 
 // CanReset implements Board.

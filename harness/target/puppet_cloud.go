@@ -1,7 +1,9 @@
 package target
 
 import (
-	"errors"
+	"crypto/rand"
+	"fmt"
+	"io"
 	"slices"
 	"time"
 
@@ -11,25 +13,23 @@ import (
 	"github.com/muster/muster/protocol/coap"
 	"github.com/muster/muster/protocol/pdc"
 	"github.com/muster/muster/protocol/seed"
+	"github.com/muster/muster/protocol/trace"
 	"github.com/muster/muster/sim/device"
-	"github.com/muster/muster/sim/fleet"
 	"github.com/muster/muster/sim/profile"
 	"github.com/muster/muster/transport"
-	"github.com/muster/muster/transport/vnet"
 )
 
-// A PuppetCloud is a puppet that plays the cloud before a simulated device, in
-// virtual time.
+// A PuppetCloud is a puppet that plays the cloud before a device: a simulated one in
+// virtual time, or a board or program on sockets, in the place of its cloud.
 type PuppetCloud struct {
 	*stage
 	// Peer is the puppet.
 	Peer *peer.Cloud
 
-	place *vnet.Node
-	fleet *fleet.Virtual
-	log   []logged
-
-	config *DeviceConfig
+	env     *Env
+	place   place
+	actor   actor
+	secured clock.Instant // when the session was, last
 }
 
 // A Stagecraft is what a PuppetCloud has besides the faults of the run. Zero
@@ -50,69 +50,126 @@ type SimulatedDevice = device.Device
 // A SimulatedOut takes what a simulated device does.
 type SimulatedOut = device.Out
 
-// NewPuppetCloud returns a puppet, and a simulated device of the profile with the
-// faults of the run, switched off.
+// NewPuppetCloud returns a puppet, and a device of the profile, switched off: a simulated
+// one with the faults of the run, or the board or program that is judged.
 func (e *Env) NewPuppetCloud(p *profile.Profile, runSeed uint64, craft Stagecraft) (*PuppetCloud, error) {
-	if err := e.need(VirtualTime); err != nil {
+	c := &PuppetCloud{env: e}
+	play, random := c.simulate, io.Reader(seed.Bytes(runSeed, "puppet/cloud"))
+	if e.playsBoards() {
+		play, random = c.playBoard, rand.Reader
+	}
+	config, err := play(p, runSeed, craft)
+	if err != nil {
 		return nil, err
 	}
-	c := &PuppetCloud{stage: newStage(e.kept(), p, runSeed)}
+	config.Rand, config.Observe = random, c.observe
+	if craft.Cloud != nil {
+		craft.Cloud(&config)
+	}
+	c.Peer = peer.NewCloud(config)
+	return c, c.stand(c.Peer)
+}
+
+// simulate puts a simulated device on a virtual stage.
+func (c *PuppetCloud) simulate(p *profile.Profile, runSeed uint64, craft Stagecraft) (peer.CloudConfig, error) {
+	e := c.env
+	if err := e.need(VirtualTime); err != nil {
+		return peer.CloudConfig{}, err
+	}
+	c.stage = newStage(e.kept(), p, runSeed)
 	config := c.deviceConfig(runSeed)
-	c.config = config
 	if craft.Device != nil {
 		craft.Device(config)
 	}
 	if e.options.Device != nil {
 		e.options.Device(config)
 	}
+	c.actor = newSimulation(c.stage, config, craft.Memory)
 	keys := virtualKeys()
-	pc := peer.CloudConfig{
-		ECKey: keys.cloudEC, RSAKey: keys.cloudRSA, DeviceID: c.id, Rand: seed.Bytes(runSeed, "puppet/cloud"),
+	return peer.CloudConfig{
+		ECKey: c.own.ec, RSAKey: c.own.rsa, DeviceID: c.id, Unix: uint32(virtualEpoch.Unix()),
 		Lookup: func([12]byte) []byte { return mustSPKI(&keys.deviceRSA.PublicKey) },
-		Unix:   uint32(virtualEpoch.Unix()), Observe: c.observe,
+	}, nil
+}
+
+// playBoard has a board or program play.
+func (c *PuppetCloud) playBoard(p *profile.Profile, _ uint64, craft Stagecraft) (peer.CloudConfig, error) {
+	e := c.env
+	if craft.Device != nil || craft.Memory != nil {
+		if err := e.need(Tailoring); err != nil {
+			return peer.CloudConfig{}, err
+		}
 	}
-	if craft.Cloud != nil {
-		craft.Cloud(&pc)
+	s, d, err := e.newFloorStage(p)
+	if err != nil {
+		return peer.CloudConfig{}, err
 	}
-	c.Peer = peer.NewCloud(pc)
-	c.place = c.Net.Attach(c.Peer, virtualCloud)
-	c.place.SetAccess(&latency)
-	c.place.Listen(cloudref.PortTCP)
-	c.fleet = c.simulated(c.happened, fleet.Spec{Config: config, ID: c.id, NVRAM: craft.Memory})
-	return c, nil
+	c.stage = s
+	c.actor = &boardActor{env: e, d: d, begun: func() { open(c.place) }}
+	return peer.CloudConfig{
+		ECKey: c.own.ec, RSAKey: c.own.rsa, DeviceID: c.id, Unix: uint32(time.Now().Unix()),
+		Lookup: func([12]byte) []byte { return d.who.Key },
+	}, nil
+}
+
+// stand puts the puppet where the device looks for its cloud.
+func (c *PuppetCloud) stand(h transport.Host) (err error) {
+	c.place, err = c.stage.stand(h)
+	return err
+}
+
+// stand puts a host where the device looks for its cloud. Before a board it hears nothing
+// until the board was restarted.
+func (s *stage) stand(h transport.Host) (place, error) {
+	if s.Net == nil {
+		p, err := s.enter(h)
+		if err == nil {
+			p.SetOnline(false)
+		}
+		return p, err
+	}
+	node := s.Net.Attach(h, virtualCloud)
+	node.SetAccess(&latency)
+	node.Listen(cloudref.PortTCP)
+	return node, nil
 }
 
 func (c *PuppetCloud) observe(e peer.Event) {
-	if e.Kind == peer.Secured && e.Secrets != nil {
-		c.wire.decoder.AddSecrets(*e.Secrets)
+	if e.Kind != peer.Secured {
+		return
+	}
+	c.secured = c.Now()
+	c.unlock(e)
+}
+
+// unlock has the wire read a session of a puppet.
+func (s *stage) unlock(e peer.Event) {
+	switch {
+	case e.Secrets != nil:
+		s.wire.decoder.AddSecrets(*e.Secrets)
+	case e.Credentials != nil && s.Net == nil:
+		s.wire.decoder.AddCredentials(nil, *e.Credentials, trace.DeviceID(s.id))
 	}
 }
 
-func (c *PuppetCloud) happened(_ int, at clock.Instant, e device.Event) {
-	e.Data = slices.Clone(e.Data)
-	c.log = append(c.log, logged{at, e})
-}
+// Sees is Env.Sees.
+func (c *PuppetCloud) Sees(capability Capability) bool { return c.env.Sees(capability) }
+
+// Needs is Env.Needs.
+func (c *PuppetCloud) Needs(capability Capability) error { return c.env.need(capability) }
 
 // Events returns what the device says happened from an instant on.
-func (c *PuppetCloud) Events(since clock.Instant) []Event {
-	var list []Event
-	for _, l := range c.log {
-		if l.at >= since {
-			list = append(list, l.event)
-		}
-	}
-	return list
-}
+func (c *PuppetCloud) Events(since clock.Instant) []Event { return c.actor.events(since) }
 
 // Act lets f act for the puppet.
 func (c *PuppetCloud) Act(f func(now clock.Instant, p *peer.Cloud, out *transport.Out)) {
 	c.place.Do(func(now clock.Instant, out *transport.Out) { f(now, c.Peer, out) })
 }
 
-// Say sends bytes as one CoAP message and lets a second pass.
+// Say sends bytes as one CoAP message and lets come what comes back, for a second.
 func (c *PuppetCloud) Say(message []byte) {
 	c.Whisper(message)
-	c.Run(time.Second)
+	c.Settle(time.Second)
 }
 
 // Whisper sends bytes as one CoAP message; no time passes.
@@ -120,7 +177,8 @@ func (c *PuppetCloud) Whisper(message []byte) {
 	c.Act(func(_ clock.Instant, p *peer.Cloud, out *transport.Out) { p.Say(message, out) })
 }
 
-// Tell sends a message with the next ID, lets a second pass, and returns the ID.
+// Tell sends a message with the next ID, lets come what comes back, for a second, and
+// returns the ID.
 func (c *PuppetCloud) Tell(m pdc.Message) uint16 {
 	wire := m.Message(c.Profile.Dialect())
 	wire.ID = c.Peer.NextID()
@@ -132,47 +190,47 @@ func (c *PuppetCloud) Tell(m pdc.Message) uint16 {
 func (c *PuppetCloud) Heard(since clock.Instant) []peer.Message { return c.Peer.Heard(since) }
 
 // PowerOn boots the device, which then connects.
-func (c *PuppetCloud) PowerOn() { c.fleet.PowerOn(0) }
+func (c *PuppetCloud) PowerOn() { c.actor.powerOn() }
 
-// Online powers the device on and waits, in virtual time, until it calls itself
-// connected and has said what it has to say.
+// Online powers the device on and waits until it calls itself connected and has said what
+// it has to say. A board is connected when it has begun to use its session.
 func (c *PuppetCloud) Online() error {
 	c.PowerOn()
-	if !c.fleet.RunOnline(c.Now().Add(5 * time.Minute)) {
-		return errors.New("target: the device does not connect to the puppet within five minutes of virtual time")
+	if a, ok := c.actor.(*simulation); ok {
+		return a.awaitOnline()
 	}
-	c.Run(5 * time.Second)
+	if limit := c.bound(connectTime); !c.Await(limit, c.Connected) {
+		return fmt.Errorf("target: the device does not connect to the puppet within %v", limit)
+	}
+	c.Calm(calmTime)
 	return nil
 }
 
-// Connected reports whether the device calls itself connected.
-func (c *PuppetCloud) Connected() bool { return c.fleet.Online(0) }
+// Connected reports whether the device calls itself connected. A board says nothing of
+// itself: it is when it has begun to use its session.
+func (c *PuppetCloud) Connected() bool {
+	if a, ok := c.actor.(*simulation); ok {
+		return a.fleet.Online(0)
+	}
+	_, began := c.BeganAnew(c.secured)
+	return c.Peer.Secured() && began
+}
 
 // Device lets f act for the application of the device.
-func (c *PuppetCloud) Device(f func(now clock.Instant, d *SimulatedDevice, out *SimulatedOut)) {
-	c.fleet.Do(0, f)
-	c.Run(0)
+func (c *PuppetCloud) Device(f func(now clock.Instant, d *SimulatedDevice, out *SimulatedOut)) error {
+	return c.actor.application(f)
 }
 
 // Publish makes the device publish an event, and returns why it refuses.
 func (c *PuppetCloud) Publish(name string, data []byte) (refused error) {
-	c.Device(func(now clock.Instant, d *SimulatedDevice, out *SimulatedOut) {
-		refused = d.Publish(now, device.Publication{Name: name, Data: data}, out)
-	})
-	return refused
+	return c.PublishWith(Publication{Name: name, Data: data})
 }
 
 // PowerOff takes the device's power away; PowerOn gives it back.
-func (c *PuppetCloud) PowerOff() {
-	c.fleet.PowerOff(0)
-	c.Run(0)
-}
+func (c *PuppetCloud) PowerOff() { c.actor.powerOff() }
 
 // Suspend stops the device as if its process had been killed.
-func (c *PuppetCloud) Suspend() {
-	c.fleet.Suspend(0)
-	c.Run(0)
-}
+func (c *PuppetCloud) Suspend() { c.actor.suspend() }
 
 // Unreachable takes the puppet off the network, or brings it back.
 func (c *PuppetCloud) Unreachable(on bool) { c.place.SetOnline(!on) }
@@ -192,61 +250,94 @@ type Heard = peer.Message
 type Publication = device.Publication
 
 // PublishWith makes the device publish an event, and returns why it refuses.
-func (c *PuppetCloud) PublishWith(p Publication) (refused error) {
-	c.Device(func(now clock.Instant, d *SimulatedDevice, out *SimulatedOut) { refused = d.Publish(now, p, out) })
-	return refused
+func (c *PuppetCloud) PublishWith(p Publication) (refused error) { return c.actor.publish(p) }
+
+// CanPublish reports whether the device can be told to publish that.
+func (c *PuppetCloud) CanPublish(p Publication) bool {
+	return c.Sees(Tailoring) || plain(p) && c.Sees(Commands)
 }
 
 // SyncTime makes the application of the device ask for the time.
-func (c *PuppetCloud) SyncTime() {
-	c.Device(func(now clock.Instant, d *SimulatedDevice, out *SimulatedOut) { d.SyncTime(now, out) })
+func (c *PuppetCloud) SyncTime() error {
+	return c.Device(func(now clock.Instant, d *SimulatedDevice, out *SimulatedOut) { d.SyncTime(now, out) })
 }
 
 // BeganAnew returns what the device said first when it began to use a connection
 // anew after an instant: Hello, or the ping of a resume.
 func (c *PuppetCloud) BeganAnew(since clock.Instant) (first Heard, began bool) {
 	for _, m := range c.Heard(since) {
-		if m.Err == nil && (m.CoAP.Type == coap.Confirmable && m.CoAP.Code == coap.Empty || m.CoAP.Code == coap.POST && m.CoAP.Path() == "h") {
+		if m.Err == nil && (m.CoAP.Code == coap.POST && m.CoAP.Path() == "h" || c.resumes(m, since)) {
 			return m, true
 		}
 	}
 	return Heard{}, false
 }
 
+// bound is how long to wait for a device that is to come: what is usual, or half of what
+// time the check has.
+func (c *PuppetCloud) bound(usual time.Duration) time.Duration {
+	for usual > time.Second && !c.Affords(2*usual) {
+		usual /= 2
+	}
+	return usual
+}
+
+// Return lets a device that is to begin anew come back and say what it has to say: in
+// virtual time in d, on sockets in as long as that takes.
+func (c *PuppetCloud) Return(since clock.Instant, d time.Duration) {
+	if c.Net != nil {
+		c.Run(d)
+		return
+	}
+	c.Await(c.bound(returnTime), func() bool {
+		_, again := c.BeganAnew(since)
+		return again
+	})
+	c.Calm(d)
+}
+
+// Offers reports whether the application of the device registers a function or a variable.
+func (c *PuppetCloud) Offers(name string) bool {
+	a, ok := c.actor.(*boardActor)
+	return !ok || slices.Contains(a.d.registers, name)
+}
+
+// NeedsOffer returns an error, and notes it for the check, if the application of the device
+// registers no such function.
+func (c *PuppetCloud) NeedsOffer(function string) error {
+	if c.Offers(function) {
+		return nil
+	}
+	return c.env.use.note(&Missing{Capability: Functions, Why: fmt.Sprintf("the application of the device registers no %q", function)})
+}
+
+// MadeUp returns an error, and notes it for the check, if the device must not be sent what
+// nobody has built for it: a board would start it, and crash.
+func (c *PuppetCloud) MadeUp() error {
+	if a, ok := c.actor.(*boardActor); ok && !a.env.takesAny() {
+		return a.env.use.note(&Missing{Capability: Flashable, Why: "the check makes images up, which the board would start"})
+	}
+	return nil
+}
+
+// resumes reports whether a message is the ping of a resume. In its own time a device
+// pings also when nothing else was said for a while.
+func (c *PuppetCloud) resumes(m Heard, since clock.Instant) bool {
+	if m.CoAP.Type != coap.Confirmable || m.CoAP.Code != coap.Empty {
+		return false
+	}
+	return c.Net != nil || slices.ContainsFunc(c.Packets(since), func(p *trace.Packet) bool { return p.Resume && p.At <= m.At })
+}
+
 // LoseNetwork makes the device's socket fail, as when its network is gone: the
 // connection ends, and the device connects again.
-func (c *PuppetCloud) LoseNetwork() {
-	c.Device(func(now clock.Instant, d *SimulatedDevice, out *SimulatedOut) {
-		if c.Profile.Board.UDP {
-			d.SocketFailed(now, out)
-		} else {
-			d.StreamClosed(now, out)
-		}
-	})
-}
+func (c *PuppetCloud) LoseNetwork() { c.actor.loseNetwork() }
 
 // Reboot stops the device as if its process had been killed, and starts it again
 // with what it remembers. edit and remember, if not nil, change its configuration
 // and its memory meanwhile.
 func (c *PuppetCloud) Reboot(edit func(*DeviceConfig), remember func(*DeviceMemory)) error {
-	c.Suspend()
-	var stored []byte
-	c.Device(func(_ clock.Instant, d *SimulatedDevice, _ *SimulatedOut) { stored = d.NVRAM().Append(nil) })
-	memory, err := device.ParseNVRAM(stored)
-	if err != nil {
-		return err
-	}
-	config := *c.config
-	if edit != nil {
-		edit(&config)
-	}
-	if remember != nil {
-		remember(memory)
-	}
-	c.fleet.Replace(0, &config, memory)
-	c.Run(0)
-	c.PowerOn()
-	return nil
+	return c.actor.reboot(edit, remember)
 }
 
 // A Ledger is a ledger of the application of a device.

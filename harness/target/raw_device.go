@@ -100,7 +100,7 @@ func (d *RawDevice) observe(o endpoint.Observation) {
 func (s *stage) DeviceScalar() []byte { return scalar(s.deviceEC) }
 
 // CloudScalar returns the private key of the cloud over UDP, 32 bytes.
-func (s *stage) CloudScalar() []byte { return scalar(virtualKeys().cloudEC) }
+func (s *stage) CloudScalar() []byte { return scalar(s.own.ec) }
 
 func scalar(key *ecdsa.PrivateKey) []byte {
 	b, err := key.Bytes()

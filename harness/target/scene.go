@@ -61,6 +61,11 @@ func (e *Env) Scenes(g *Group, needs ...Capability) ([]Scene, error) {
 			return nil, err
 		}
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), connectTime)
+	defer cancel()
+	if err := e.Reopen(ctx); err != nil {
+		return nil, err
+	}
 	var list []Scene
 	seen := make(map[string]bool)
 	for _, d := range g.Devices {

@@ -45,6 +45,8 @@ type stage struct {
 	wire    *wire
 	id      device.ID
 	moments moments
+	// whole: nobody else talks on its wire, so that all of it is the device's.
+	whole bool
 }
 
 // The parties of a stage are who pins which key, and where they are. Keys of the other
@@ -54,6 +56,8 @@ type parties struct {
 	deviceRSA *rsa.PrivateKey
 	cloudEC   *ecdsa.PublicKey
 	cloudRSA  *rsa.PublicKey
+	// own are the private keys of the cloud, where a puppet plays it.
+	own cloudKeys
 	// home is the name that the device has for its address, host the one on the wire.
 	home, host netip.Addr
 	// udp and tcp are where the cloud is, elsewhere another address of it, if it has one.
@@ -63,6 +67,12 @@ type parties struct {
 	salt string
 	// epoch is the time of day at the instant 0.
 	epoch time.Time
+}
+
+// cloudKeys are the private keys of a cloud.
+type cloudKeys struct {
+	ec  *ecdsa.PrivateKey
+	rsa *rsa.PrivateKey
 }
 
 // Addresses of the two parties of a stage.
@@ -91,7 +101,7 @@ func newStage(kept *evidence.Collector, p *profile.Profile, runSeed uint64) *sta
 	keys := virtualKeys()
 	s.parties = parties{
 		deviceEC: keys.deviceEC, deviceRSA: keys.deviceRSA, cloudEC: &keys.cloudEC.PublicKey, cloudRSA: &keys.cloudRSA.PublicKey,
-		home: virtualDevice, host: virtualDevice, udp: cloudUDP, tcp: cloudTCP,
+		own: cloudKeys{keys.cloudEC, keys.cloudRSA}, home: virtualDevice, host: virtualDevice, udp: cloudUDP, tcp: cloudTCP,
 		elsewhere: netip.AddrPortFrom(virtualCloud2, cloudUDP.Port()), epoch: virtualEpoch,
 	}
 	s.wire = newWire(keys.cloudRSA, capture.AtDevice, 0, s.moments.passNow, kept.Network(p.String(), p.Version.Name, transportOf(p)))
@@ -184,6 +194,9 @@ func (s *stage) Digest() [sha256.Size]byte { return [sha256.Size]byte(s.digest.S
 
 // Packets returns what crossed the wire from an instant on, decoded.
 func (s *stage) Packets(since clock.Instant) []*trace.Packet {
+	if s.whole {
+		return s.wire.all(s.Now, s.udp.Addr(), since)
+	}
 	return s.wire.of(s.Now, trace.DeviceID(s.id), s.host.String(), since)
 }
 
@@ -223,6 +236,17 @@ func (s *stage) Unix(at clock.Instant) int64 { return s.epoch.Add(time.Duration(
 
 // Address returns the IP address of the device.
 func (s *stage) Address() string { return s.host.String() }
+
+// tolerance is how late a busy machine may see what a device does in its own time.
+const tolerance = 2 * time.Second
+
+// Tolerance is how much later than it happened the script may see something.
+func (s *stage) Tolerance() time.Duration {
+	if s.Net != nil {
+		return 0
+	}
+	return tolerance
+}
 
 // where is the cloud for devices of the stage's profile.
 func (s *stage) where() netip.AddrPort {

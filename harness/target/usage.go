@@ -48,6 +48,13 @@ func (u *Usage) note(m *Missing) error {
 	return m
 }
 
+// ended reports whether the check has ended, or was stopped.
+func (u *Usage) ended() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.over
+}
+
 // affords reports whether the check has so much time left.
 func (u *Usage) affords(d time.Duration) bool {
 	return u == nil || u.Deadline.IsZero() || time.Until(u.Deadline) > d

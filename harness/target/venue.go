@@ -26,6 +26,9 @@ type venue interface {
 	// as the target takes to answer. What a good target does must not depend on it: Patient
 	// waits for that.
 	Settle(d time.Duration)
+	// Calm lets what the target does by itself come to an end: in virtual time in
+	// d, on sockets until nothing more came for half a second at the least.
+	Calm(d time.Duration)
 	// Within lets d pass in virtual time; on sockets as much of it as done wants, and
 	// several times as long as the target takes to answer at the least. It returns what
 	// done says then.
@@ -63,6 +66,7 @@ type virtualVenue struct{ net *vnet.Network }
 func (s *virtualVenue) Now() clock.Instant            { return s.net.Now() }
 func (s *virtualVenue) Run(d time.Duration)           { s.net.Run(s.net.Now().Add(d)) }
 func (s *virtualVenue) Settle(d time.Duration)        { s.Run(d) }
+func (s *virtualVenue) Calm(d time.Duration)          { s.Run(d) }
 func (s *virtualVenue) Affords(time.Duration) bool    { return true }
 func (s *virtualVenue) Takes(time.Duration) error     { return nil }
 func (s *virtualVenue) Many(n int) int                { return n }
@@ -100,6 +104,10 @@ const (
 	quietPaces  = 3
 	// silence is how long to wait for what will not come, if that is more than the answers.
 	silence = 300 * time.Millisecond
+	// calmTime is how long a target may go on by itself, calmQuiet how long it must have
+	// been quiet then, if that is more than the paces.
+	calmTime  = 5 * time.Second
+	calmQuiet = 500 * time.Millisecond
 	// busyTime is how long a target may take that is busy, if that is more than so many paces.
 	busyTime  = 4 * time.Second
 	busyPaces = 10
@@ -182,6 +190,17 @@ func (s *liveVenue) Settle(d time.Duration) {
 			return // it is quiet, or never will be
 		}
 		s.until(func() bool { return s.net.Arrived().Add(quietPaces*s.pace) > quiet }, quiet.Sub(s.net.Now()))
+	}
+}
+
+// Calm implements venue.
+func (s *liveVenue) Calm(time.Duration) {
+	began, quiet := s.net.Now(), max(calmQuiet, quietPaces*s.pace)
+	for last := began; !s.net.Over(); last = s.net.Arrived() {
+		more := func() bool { return s.net.Arrived() > last }
+		if left := last.Add(quiet).Sub(s.net.Now()); left <= 0 || !s.until(more, left) || s.net.Now().Sub(began) > calmTime+answerPaces*s.pace {
+			return // it is quiet, or never will be
+		}
 	}
 }
 

@@ -144,14 +144,35 @@ func (w *wire) settled() <-chan time.Time { return time.After(2 * reorder) }
 // too: to look at them before their time would show an answer before its question,
 // and not only here.
 func (w *wire) of(now func() clock.Instant, id trace.DeviceID, host string, since clock.Instant) []*trace.Packet {
-	w.decoder.Advance(now())
-	if addr, err := netip.ParseAddr(host); err == nil && w.decoder.Waiting(addr) {
-		<-time.After(reorder)
-		w.decoder.Advance(now())
-	}
+	addr, _ := netip.ParseAddr(host)
+	w.catchUp(now, addr)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return after(append(slices.Clone(w.devices[id]), w.hosts[host]...), since)
+}
+
+// catchUp has what waits of a host for earlier sightings decoded.
+func (w *wire) catchUp(now func() clock.Instant, host netip.Addr) {
+	w.decoder.Advance(now())
+	if host.IsValid() && w.decoder.Waiting(host) {
+		<-time.After(reorder)
+		w.decoder.Advance(now())
+	}
+}
+
+// all returns the packets of everybody who talks with the cloud at an address.
+func (w *wire) all(now func() clock.Instant, cloud netip.Addr, since clock.Instant) []*trace.Packet {
+	w.catchUp(now, cloud)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var list []*trace.Packet
+	for _, of := range w.devices {
+		list = append(list, of...)
+	}
+	for _, of := range w.hosts {
+		list = append(list, of...)
+	}
+	return after(list, since)
 }
 
 // after sorts packets and returns those from an instant on.

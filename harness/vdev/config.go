@@ -2,6 +2,7 @@ package vdev
 
 import (
 	"bufio"
+	"cmp"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/rsa"
@@ -40,14 +41,15 @@ type config struct {
 // The options, by the names that the virtual device has for them. What it does not
 // have is for tests.
 type options struct {
-	deviceID, deviceKey, serverKey, protocol, release string
-	verbosity                                         int
-	yes, bare                                         bool
-	dies                                              int
+	deviceID, deviceKey, serverKey, protocol, release, board string
+
+	verbosity int
+	yes, bare bool
+	dies      int
 }
 
 // tests are the options that only the stand-in has.
-var tests = []string{"release", "yes", "bare", "dies"}
+var tests = []string{"release", "board", "yes", "bare", "dies"}
 
 // configFile holds options, a line each.
 const configFile = "vdev.conf"
@@ -63,6 +65,7 @@ func configure(args []string) (*config, error) {
 	f.StringVar(&o.protocol, "protocol", "", "tcp or udp; tcp")
 	f.IntVar(&o.verbosity, "v", 0, "how much to log, 0 (nothing) to 70")
 	f.StringVar(&o.release, "release", o.release, "of Device OS")
+	f.StringVar(&o.board, "board", "", "of another kind than the virtual device")
 	f.BoolVar(&o.yes, "yes", false, "answer everything")
 	f.BoolVar(&o.bare, "bare", false, "register nothing")
 	f.IntVar(&o.dies, "dies", 0, "end so often at the start")
@@ -113,6 +116,7 @@ func (o *options) load() (*config, error) {
 	if o.protocol == "udp" {
 		board = "gcc-udp"
 	}
+	board = cmp.Or(o.board, board)
 	if c.profile, err = profile.Lookup(board + "@" + o.release); err != nil {
 		return nil, err
 	}

@@ -20,8 +20,8 @@ import (
 )
 
 // Main runs the device until its standard input ends or it is killed, and returns
-// the exit code. App is what it registers.
-func Main(args []string, app *device.App, stdin io.Reader, stdout io.Writer) int {
+// the exit code. App is what it registers; edit, if not nil, changes how it works.
+func Main(args []string, app *device.App, edit func(*device.Config), stdin io.Reader, stdout io.Writer) int {
 	c, err := configure(args)
 	if err != nil {
 		fmt.Fprintln(stdout, "vdev:", err)
@@ -34,7 +34,7 @@ func Main(args []string, app *device.App, stdin io.Reader, stdout io.Writer) int
 	if c.bare {
 		app = nil
 	}
-	if err := run(c, app, stdin, stdout); err != nil {
+	if err := run(c, app, edit, stdin, stdout); err != nil {
 		fmt.Fprintln(stdout, "vdev:", err)
 		return 1
 	}
@@ -51,7 +51,7 @@ func died(times int) bool {
 	return os.WriteFile(file, append(b, '.'), 0o600) == nil
 }
 
-func run(c *config, app *device.App, stdin io.Reader, stdout io.Writer) error {
+func run(c *config, app *device.App, edit func(*device.Config), stdin io.Reader, stdout io.Writer) error {
 	at := netip.AddrPortFrom(c.cloud, fleet.PortUDP)
 	if c.profile.Board.UDP {
 		local, err := bindPort(at)
@@ -79,10 +79,14 @@ func run(c *config, app *device.App, stdin io.Reader, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if _, err := f.Add(fleet.Spec{ID: c.id, NVRAM: memory, Config: &device.Config{
+	config := &device.Config{
 		Profile: c.profile, Key: func(device.ID) crypto.PrivateKey { return c.key }, CloudKey: c.cloudKey,
 		Server: c.cloud.String(), App: app, Rand: rand.Reader, Faults: &device.Faults{AnswerEverything: c.yes},
-	}}); err != nil {
+	}
+	if edit != nil {
+		edit(config)
+	}
+	if _, err := f.Add(fleet.Spec{ID: c.id, NVRAM: memory, Config: config}); err != nil {
 		return err
 	}
 	ctx, stop := context.WithCancel(context.Background())

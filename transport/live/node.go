@@ -20,6 +20,7 @@ type Node struct {
 	away    func(netip.Addr) netip.Addr
 	sockets map[netip.AddrPort]*socket // by the host's names for them
 	offline bool
+	watched bool
 }
 
 // A Place says where a node is.
@@ -57,6 +58,9 @@ func (n *Network) Attach(h transport.Host, p Place) *Node {
 // it sends and what reaches it is lost, and its host is not told.
 func (node *Node) SetOnline(online bool) { node.offline = !online }
 
+// Watch has the tap see what reaches the node while it is off the network.
+func (node *Node) Watch() { node.watched = true }
+
 // Do lets f act for the host, at the present time.
 func (node *Node) Do(f func(now clock.Instant, out *transport.Out)) {
 	node.call(func(out *transport.Out) { f(node.net.Now(), out) })
@@ -83,6 +87,12 @@ func (node *Node) ListenUDP(at, name netip.AddrPort) (netip.AddrPort, error) {
 		return netip.AddrPort{}, err
 	}
 	return s.local, nil
+}
+
+// TakeUDP takes a socket that is bound, under the host's name for it. The network closes
+// it.
+func (node *Node) TakeUDP(conn *net.UDPConn, name netip.AddrPort) netip.AddrPort {
+	return node.take(conn, name).local
 }
 
 // ListenTCP accepts streams for the host, and returns the address that it listens at.
@@ -136,6 +146,10 @@ func (node *Node) open(at, name netip.AddrPort) (*socket, error) {
 	if err != nil {
 		return nil, fmt.Errorf("live: opening a socket at %v: %w", at, err)
 	}
+	return node.take(conn, name), nil
+}
+
+func (node *Node) take(conn *net.UDPConn, name netip.AddrPort) *socket {
 	local := conn.LocalAddr().(*net.UDPAddr).AddrPort()
 	s := &socket{conn: conn, local: netip.AddrPortFrom(local.Addr().Unmap(), local.Port())}
 	node.sockets[name] = s
@@ -147,7 +161,7 @@ func (node *Node) open(at, name netip.AddrPort) (*socket, error) {
 	if n.isClosed() {
 		_ = conn.Close() // it may have been opened behind Close
 	}
-	return s, nil
+	return s
 }
 
 func (node *Node) read(s *socket, name netip.AddrPort) {
@@ -167,12 +181,15 @@ func (node *Node) read(s *socket, name netip.AddrPort) {
 }
 
 func (node *Node) received(at clock.Instant, s *socket, name, peer netip.AddrPort, data []byte) {
-	if node.offline {
+	if node.offline && !node.watched {
 		return
 	}
 	node.net.config.Tap(transport.Sighting{
 		At: at, Kind: transport.DatagramSeen, Packet: transport.Packet{Local: s.local, Peer: peer, Data: data},
 	})
+	if node.offline {
+		return
+	}
 	node.call(func(out *transport.Out) {
 		node.host.Datagram(at, transport.Packet{Local: name, Peer: peer, Data: data}, out)
 	})
