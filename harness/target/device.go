@@ -41,15 +41,15 @@ type Device struct {
 	// Account is 0 or 1: there are two accounts, so that isolation can be seen.
 	Account int
 
-	env      *Env
-	board    Board      // what it is, if it is not simulated
-	who      Identity   // of the board
+	env   *Env
+	board Board    // what it is, if it is not simulated
+	who   Identity // of the board
 	// registers are the functions and variables that the application of the board has.
 	registers []string
-	boarding sync.Mutex // held while the board is asked for something
-	group    *Group     // that it is judged with; nil for a device made by a check alone
-	index    int        // in the fleet; -1 for a board
-	host     string     // the IP address that it has at first
+	boarding  sync.Mutex // held while the board is asked for something
+	group     *Group     // that it is judged with; nil for a device made by a check alone
+	index     int        // in the fleet; -1 for a board
+	host      string     // the IP address that it has at first
 
 	restarted Mark
 

@@ -80,5 +80,8 @@ func userSlot(p *profile.Profile) profile.Module {
 			return m
 		}
 	}
+	if len(modules) == 0 {
+		return profile.Module{Function: profile.Monolithic} // the virtual device lists none before 4.0
+	}
 	return modules[len(modules)-1] // one module holds everything
 }

@@ -126,6 +126,11 @@ func remembered() (*device.NVRAM, error) {
 
 // reExecute replaces the process by itself, as the virtual device does to restart.
 func reExecute(f *fleet.Real) error {
+	// What it said last leaves first: its answer to the end of the update.
+	err := f.Call(context.Background(), 0, func(clock.Instant, *device.Device, *device.Out) {})
+	if err != nil {
+		return err
+	}
 	b, err := f.Memory(context.Background(), 0)
 	if err != nil {
 		return err

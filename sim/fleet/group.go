@@ -54,7 +54,7 @@ func (n *group) open(m *member, cloud netip.AddrPort) bool {
 
 func (n *group) close(m *member) {
 	if local, ok := n.locals[m.index]; ok {
-		n.sockets.CloseSocket(local)
+		n.sockets.Leave(local) // when its last words have left
 		delete(n.members, local)
 		delete(n.locals, m.index)
 	}

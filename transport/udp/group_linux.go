@@ -33,8 +33,9 @@ type Group struct {
 
 	reader *reader
 	ready  []unix.EpollEvent
-	own    *writer // of the loop
-	wake   rawConn // of waiter
+	own    *writer          // of the loop
+	left   []netip.AddrPort // that the handler has left in the present call
+	wake   rawConn          // of waiter
 }
 
 // NewGroup returns a Group without sockets.
@@ -65,6 +66,7 @@ func NewGroup(config Config) (*Group, error) {
 		alarm:  newAlarm(config.Clock, g.waiter.SetReadDeadline),
 		out:    config.NewOut(),
 		send:   func(packets []transport.Packet) { g.sendWith(g.own, packets) },
+		sent:   g.closeLeft,
 	}
 	return g, nil
 }
@@ -108,6 +110,18 @@ func (g *Group) CloseSocket(local netip.AddrPort) {
 		delete(g.byFD, int32(m.fd))
 		m.shut() // also leaves the epoll set
 	}
+}
+
+// Leave closes a socket when what the handler sends in the present call has left. It may
+// be called by the handler only.
+func (g *Group) Leave(local netip.AddrPort) { g.left = append(g.left, local) }
+
+// closeLeft closes the sockets that the handler has left.
+func (g *Group) closeLeft() {
+	for _, local := range g.left {
+		g.CloseSocket(local)
+	}
+	g.left = g.left[:0]
 }
 
 // Len returns the number of open sockets.

@@ -1,10 +1,13 @@
 package udp
 
 import (
+	"net"
 	"net/netip"
+	"runtime"
 	"testing"
 	"time"
 
+	"github.com/muster/muster/protocol/clock"
 	"github.com/muster/muster/transport"
 )
 
@@ -80,5 +83,48 @@ func TestGroupRefusesSocketsAfterClose(t *testing.T) {
 	g.Close()
 	if _, err := g.Open(anyPort, netip.AddrPort{}); err == nil {
 		t.Error("a closed group took a socket")
+	}
+}
+
+// A farewell answers, and leaves the socket in the same call.
+type farewell struct {
+	echo
+	g *Group
+}
+
+func (f farewell) Datagrams(_ int, _ clock.Instant, batch []transport.Packet, out *transport.Out) {
+	for _, p := range batch {
+		out.Send(p.Local, p.Peer, []byte("bye"))
+		f.g.Leave(p.Local)
+	}
+}
+
+// TestLastWords closes a socket in the call that says something through it: that leaves
+// first.
+func TestLastWords(t *testing.T) {
+	cloud, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(anyPort))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cloud.Close() })
+	_ = cloud.SetReadDeadline(time.Now().Add(patience))
+	g := newGroup(t, Config{})
+	there := cloud.LocalAddr().(*net.UDPAddr).AddrPort()
+	local, err := g.Open(anyPort, there)
+	if err != nil {
+		t.Fatal(err)
+	}
+	serve(t, g, farewell{g: g})
+	if _, err := cloud.WriteToUDPAddrPort([]byte("hello"), local); err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, 16)
+	if n, err := cloud.Read(b); err != nil || string(b[:n]) != "bye" {
+		t.Errorf("heard %q, %v", b[:n], err)
+	}
+	for until := time.Now().Add(patience); g.Len() > 0; runtime.Gosched() {
+		if time.Now().After(until) {
+			t.Fatal("the socket is not closed")
+		}
 	}
 }

@@ -22,6 +22,9 @@ func (*Group) Open(_, _ netip.AddrPort) (netip.AddrPort, error) {
 	return netip.AddrPort{}, errors.ErrUnsupported
 }
 
+// Leave does nothing.
+func (*Group) Leave(netip.AddrPort) {}
+
 // CloseSocket does nothing.
 func (*Group) CloseSocket(netip.AddrPort) {}
 

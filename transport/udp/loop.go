@@ -30,6 +30,7 @@ type loop struct {
 	out      *transport.Out
 	counters transport.Counters
 	send     func([]transport.Packet)
+	sent     func() // may be nil; called when what a call left in out was sent
 }
 
 // run reads until the source is closed. In every round it does what is due and
@@ -100,4 +101,7 @@ func (l *loop) flush() {
 		l.send(packets)
 	}
 	l.out.Clear()
+	if l.sent != nil {
+		l.sent()
+	}
 }
