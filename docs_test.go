@@ -263,3 +263,41 @@ func TestTargetsOfMakeExist(t *testing.T) {
 		}
 	}
 }
+
+// TestLibrariesHaveAReason: every direct dependency stands in the decision about
+// libraries, and nothing else does.
+func TestLibrariesHaveAReason(t *testing.T) {
+	reasons := readFile(t, "docs/adr/0040-what-each-library-is-for.md")
+	direct, _, _ := strings.Cut(readFile(t, "go.mod"), "\n)") // the first block; the second has what they need
+	required := map[string]bool{}
+	for _, found := range regexp.MustCompile(`(?m)^\t(\S+) v`).FindAllStringSubmatch(direct, -1) {
+		required[found[1]] = true
+		if !strings.Contains(reasons, "`"+found[1]+"`") {
+			t.Errorf("go.mod requires %s, and no row of docs/adr/0040-what-each-library-is-for.md says what for", found[1])
+		}
+	}
+	if len(required) < 20 {
+		t.Fatalf("only %d dependencies found: the test reads go.mod wrongly", len(required))
+	}
+	for _, found := range regexp.MustCompile("`([a-z0-9.]+\\.[a-z]+/[^`]+|go\\.bug\\.st/[^`]+)`").FindAllStringSubmatch(reasons, -1) {
+		if !required[found[1]] {
+			t.Errorf("docs/adr/0040-what-each-library-is-for.md: %s is not in go.mod any more", found[1])
+		}
+	}
+}
+
+// TestPathsExist: a path of the project that stands in a page as code leads somewhere
+// too. Capitals are for readers to fill in.
+func TestPathsExist(t *testing.T) {
+	ours := regexp.MustCompile("`((?:[a-z0-9_.*-]+/)+[a-z0-9_.*-]*)`")
+	for _, p := range pages(t) {
+		for _, found := range ours.FindAllStringSubmatch(fence.ReplaceAllString(p.text, ""), -1) {
+			if _, known := layers[top(found[1])]; !known && top(found[1]) != "docs" {
+				continue // of the user, of a board, of the system
+			}
+			if there, err := filepath.Glob(strings.TrimSuffix(found[1], "/")); err != nil || len(there) == 0 {
+				t.Errorf("%s: there is no %s", p.path, found[1])
+			}
+		}
+	}
+}
