@@ -179,7 +179,7 @@ func TestDeviceCommands(t *testing.T) {
 			device("24 hexadecimal digits", "add", "e00f", "--key", key)
 			device("not a device key", "add", testID, "--key", os.Args[0])
 			device("removed", "remove", testID)
-			device("not found", "remove", testID)
+			device("is not registered", "remove", testID)
 			device("not registered", "rekey", testID, "--key", key)
 		})
 	}

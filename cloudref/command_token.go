@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/muster/muster/cloudref/api"
-	"github.com/muster/muster/cloudref/store"
 )
 
 // A deskToken is a token as the desk gives it out, once.
@@ -43,7 +42,7 @@ func (d *desk) issue(w http.ResponseWriter, r *http.Request) {
 	}
 	a, known := d.store.AccountByName(t.User)
 	if !known {
-		answer(w, nil, fmt.Errorf("user %q: %w", t.User, store.ErrNotFound))
+		answer(w, nil, fmt.Errorf("there is no user %q: see muster cloud user list, or make one with muster cloud user add", t.User))
 		return
 	}
 	rest := api.New(api.Config{Store: d.store})

@@ -163,7 +163,11 @@ func (d *desk) remove(w http.ResponseWriter, r *http.Request) {
 		answer(w, nil, fmt.Errorf("device %q: an id has 24 hexadecimal digits", r.PathValue("id")))
 		return
 	}
-	answer(w, struct{}{}, d.store.RemoveDevice(r.Context(), id))
+	err = d.store.RemoveDevice(r.Context(), id)
+	if errors.Is(err, store.ErrNotFound) {
+		err = fmt.Errorf("device %s is not registered: see muster cloud device list", id)
+	}
+	answer(w, struct{}{}, err)
 }
 
 func firstOf(list ...string) string {
