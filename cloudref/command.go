@@ -276,7 +276,7 @@ func (s *settings) prepare(ctx context.Context, c *Cloud, web *web, host string,
 		return err
 	}
 	// A folder to drop keys into. Without it everything else works.
-	if err := os.MkdirAll(filepath.Join(c.o.Dir, "devices"), 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Join(c.o.Dir, watchFolder), 0o700); err != nil {
 		c.o.Log("the folder for devices' keys cannot be made: " + err.Error())
 	}
 	if first {

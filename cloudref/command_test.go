@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/muster/muster/cloudref/store"
 	"github.com/muster/muster/protocol/dtls"
 	"github.com/muster/muster/protocol/keyblob"
 	"github.com/muster/muster/protocol/lightssl"
@@ -303,6 +304,55 @@ func TestWatcherIsTold(t *testing.T) {
 	}
 	cancel()
 	<-ended
+}
+
+// What became of a device since its key was put into the folder stays so over a start:
+// that it was given up, and that it was removed.
+func TestFolderBringsNothingBack(t *testing.T) {
+	dir := t.TempDir()
+	folder := filepath.Join(dir, watchFolder)
+	key := func(n int) store.DeviceID {
+		t.Helper()
+		p := newPuppet(n, nil)
+		file := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: p.spki()})
+		name := strings.ToUpper(p.id.String()) + watchSuffix
+		if err := errors.Join(os.MkdirAll(folder, 0o700), os.WriteFile(filepath.Join(folder, name), file, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		return p.id
+	}
+	given, removed, late := key(1), key(2), key(3)
+	look := func(c *Cloud) { newWatcher(c, slog.New(slog.DiscardHandler)).look(t.Context()) }
+
+	c := must(Start(t.Context(), Options{Dir: dir, UDP: anyPort}))
+	look(c)
+	d := must(c.store.Device(t.Context(), given))
+	if d.Owner == (store.AccountID{}) {
+		t.Error("a device of the folder is nobody's")
+	}
+	d.Owner = store.AccountID{}
+	if err := c.store.Do(t.Context(), store.PutDevice(d)); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := execute(t.Context(), "device", "remove", removed.String(), "--data", dir); err != nil {
+		t.Fatal(err)
+	}
+
+	c = must(Start(t.Context(), Options{Dir: dir, UDP: anyPort}))
+	defer c.Stop()
+	look(c)
+	if d := must(c.store.Device(t.Context(), given)); d.Owner != (store.AccountID{}) {
+		t.Error("a device that was given up has an owner again")
+	}
+	if _, err := c.store.Device(t.Context(), removed); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("a device that was removed is back: %v", err)
+	}
+	if _, err := c.store.Device(t.Context(), late); err != nil {
+		t.Error(err)
+	}
 }
 
 // A writerFunc is told each line of a log.

@@ -32,6 +32,7 @@ type desk struct {
 	store *store.Store
 	node  *endpoint.Node // nil when no cloud runs
 	cloud *Cloud         // nil when no cloud runs
+	keys  string         // folder of keys that are registered when they appear
 }
 
 // A deskDevice is one device as the desk tells it.
@@ -161,6 +162,11 @@ func (d *desk) remove(w http.ResponseWriter, r *http.Request) {
 	id, err := store.ParseDeviceID(r.PathValue("id"))
 	if err != nil {
 		answer(w, nil, fmt.Errorf("device %q: an id has 24 hexadecimal digits", r.PathValue("id")))
+		return
+	}
+	// First the file: it would bring the device back.
+	if err := setAside(d.keys, id); err != nil {
+		answer(w, nil, fmt.Errorf("the key of device %s cannot be taken out of the folder: %w", id, err))
 		return
 	}
 	err = d.store.RemoveDevice(r.Context(), id)

@@ -33,7 +33,7 @@ func (c *Cloud) openDesk() (close func() error, err error) {
 	if err := os.Chmod(path, 0o600); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
-	d := &desk{store: c.store, node: c.node, cloud: c}
+	d := &desk{store: c.store, node: c.node, cloud: c, keys: filepath.Join(c.o.Dir, watchFolder)}
 	s := &http.Server{Handler: d.handler(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second}
 	go func() {
 		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
@@ -66,7 +66,7 @@ func dialDesk(ctx context.Context, o Options) (*deskClient, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &desk{store: st}
+	d := &desk{store: st, keys: filepath.Join(o.Dir, watchFolder)}
 	return &deskClient{http: http.Client{Transport: inProcess{d.handler()}}, close: st.Close}, nil
 }
 

@@ -1,7 +1,9 @@
 package cloudref
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -9,7 +11,12 @@ import (
 	"time"
 
 	"github.com/fsnotify/fsnotify"
+
+	"github.com/muster/muster/cloudref/store"
 )
+
+// watchFolder is the folder in the data directory where keys are looked for.
+const watchFolder = "devices"
 
 // A watcher registers the devices whose public keys lie in the folder "devices" of
 // the data directory as <id>.pub.pem, when they appear or change. It never
@@ -33,7 +40,7 @@ const (
 
 func newWatcher(c *Cloud, log *slog.Logger) *watcher {
 	return &watcher{
-		desk: &desk{store: c.store, node: c.node}, dir: filepath.Join(c.o.Dir, "devices"),
+		desk: &desk{store: c.store, node: c.node}, dir: filepath.Join(c.o.Dir, watchFolder),
 		log: log, every: watchEvery, seen: make(map[string]time.Time),
 	}
 }
@@ -104,9 +111,47 @@ func (w *watcher) register(ctx context.Context, id, file string) error {
 	if d.P256, d.RSA, err = ParseDeviceKey(b); err != nil {
 		return err
 	}
+	known, err := w.desk.knows(ctx, d)
+	if known || err != nil {
+		return err
+	}
 	added, err := w.desk.register(ctx, d, false)
 	if err == nil {
 		w.log.Info("registered", "device", added.ID, "for", transports(added))
+	}
+	return err
+}
+
+// knows reports whether a device is registered with the keys of in. What else is known
+// of it, such as that nobody owns it any more, stays as it is.
+func (d *desk) knows(ctx context.Context, in deskDevice) (bool, error) {
+	id, err := store.ParseDeviceID(in.ID)
+	if err != nil {
+		return false, nil // register says what is wrong
+	}
+	record, err := d.store.Device(ctx, id)
+	if errors.Is(err, store.ErrNotFound) {
+		return false, nil
+	}
+	same := func(have, want []byte) bool { return want == nil || bytes.Equal(have, want) }
+	return err == nil && same(record.P256, in.P256) && same(record.RSA, in.RSA), err
+}
+
+// removedSuffix is put behind the name of a key file whose device was removed: it would
+// be registered again.
+const removedSuffix = ".removed"
+
+// setAside takes the key of a device out of a folder of keys.
+func setAside(folder string, id store.DeviceID) error {
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		return nil //nolint:nilerr // no folder: nobody uses it
+	}
+	for _, e := range entries {
+		if strings.EqualFold(e.Name(), id.String()+watchSuffix) {
+			file := filepath.Join(folder, e.Name())
+			err = errors.Join(err, os.Rename(file, file+removedSuffix))
+		}
 	}
 	return err
 }

@@ -144,7 +144,7 @@ func TestTokenCommand(t *testing.T) {
 		return strings.TrimSpace(out)
 	}
 	tokens := []string{made()}
-	if _, _, err := execute(t.Context(), "token", "nobody", "--data", dir); err == nil || !strings.Contains(err.Error(), "not found") {
+	if _, _, err := execute(t.Context(), "token", "nobody", "--data", dir); err == nil || !strings.Contains(err.Error(), "there is no user") {
 		t.Errorf("a token of nobody: %v", err)
 	}
 	stop()
