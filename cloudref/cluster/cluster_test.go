@@ -186,6 +186,25 @@ func TestAsk(t *testing.T) {
 	}
 }
 
+// A node hears that its answer is not wanted also when that was said before it had
+// begun.
+func TestAskIsGivenUpAtOnce(t *testing.T) {
+	url := startServer(t)
+	one, two := &fake{}, &fake{}
+	a, b := join(t, url, one), join(t, url, two)
+	eventually(t, "they know each other", func() bool { return a.Nodes() == 2 && b.Nodes() == 2 })
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := a.Ask(ctx, b.id, []byte("wait"), nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	select {
+	case <-two.stopped:
+	case <-time.After(patience):
+		t.Error("the node that was asked was not told to stop")
+	}
+}
+
 // News that are no news harm nobody.
 func TestNonsense(t *testing.T) {
 	url := startServer(t)

@@ -23,18 +23,33 @@ func TestMain(m *testing.M) {
 type told struct {
 	mu    sync.Mutex
 	lines []string
+	more  chan struct{} // closed when a line was added
 }
 
 func (l *told) log(source, line string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.lines = append(l.lines, source+": "+line)
+	close(l.more)
+	l.more = make(chan struct{})
 }
 
+// has waits until something was said: what a board prints is read behind what it does.
 func (l *told) has(text string) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return slices.ContainsFunc(l.lines, func(s string) bool { return strings.Contains(s, text) })
+	for late := time.After(time.Minute); ; {
+		l.mu.Lock()
+		found := slices.ContainsFunc(l.lines, func(s string) bool { return strings.Contains(s, text) })
+		more := l.more
+		l.mu.Unlock()
+		if found {
+			return true
+		}
+		select {
+		case <-more:
+		case <-late:
+			return false
+		}
+	}
 }
 
 // start brings boards to a reference cloud, as "--device rig:WHICH" does.
@@ -60,7 +75,7 @@ func startWith(t *testing.T, delay time.Duration, which string, profiles ...stri
 	for _, board := range b.Boards {
 		before = append(before, snapshot(board.Memory()))
 	}
-	l := &told{}
+	l := &told{more: make(chan struct{})}
 	rig, err := b.Rig()
 	if err != nil {
 		t.Fatal(err)
