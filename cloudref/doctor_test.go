@@ -2,7 +2,6 @@ package cloudref
 
 import (
 	"errors"
-	"net"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -87,14 +86,4 @@ func TestDoctorProbes(t *testing.T) {
 			t.Errorf("%v: %v, want a UsageError", args, err)
 		}
 	}
-}
-
-// A port that somebody else has is named, with its process.
-func TestDoctorNamesWhoHasThePort(t *testing.T) {
-	conn, err := (&net.ListenConfig{}).ListenPacket(t.Context(), "udp4", "0.0.0.0:5684")
-	if err != nil {
-		t.Skip("somebody else has the port: ", err)
-	}
-	defer conn.Close()
-	examine(t, t.TempDir(), false, nil, "UDP port 5684 is taken by process ", "--udp")
 }

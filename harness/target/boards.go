@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/muster/muster/cloudref"
@@ -130,26 +131,49 @@ func (e *Env) startCloudForBoards(ctx context.Context, d *DeviceSpec) error {
 			return err
 		}
 		e.options.Log(RigSource, "boards find the cloud at "+a.String())
-		err = e.startOwnCloud(ctx, netip.AddrPortFrom(a, cloudref.PortUDP), netip.AddrPortFrom(a, cloudref.PortTCP), capture.AtCloud)
-		if err != nil {
+		if err = e.startCloudAt(ctx, func() (netip.Addr, error) { return a, nil }); err != nil {
 			return fmt.Errorf("boards look for their cloud at the ports 5684 and 5683 of %s (another cloud may have them; $MUSTER_RIG_HOST names another address): %w", a, err)
 		}
 		return nil
 	}
-	const tries = 16
-	var err error
-	for range tries {
+	err := e.startCloudAt(ctx, func() (netip.Addr, error) {
 		var b [3]byte
 		if _, err := rand.Read(b[:]); err != nil {
-			return fmt.Errorf("target: drawing an address: %w", err)
+			return netip.Addr{}, fmt.Errorf("target: drawing an address: %w", err)
 		}
-		a := netip.AddrFrom4([4]byte{127, 128 | b[0]&0x7f, b[1], 1 + b[2]%250})
+		return netip.AddrFrom4([4]byte{127, 128 | b[0]&0x7f, b[1], 1 + b[2]%250}), nil
+	})
+	if err != nil {
+		return fmt.Errorf("programs look for their cloud on the ports 5684 and 5683, which something holds on every address of this machine (stop it, perhaps a cloud on 0.0.0.0): %w", err)
+	}
+	return nil
+}
+
+// How often, and after how long, ports are tried again that somebody has: for a
+// moment, perhaps, as "muster cloud doctor" does that looks whether it can have them.
+const (
+	portTries = 16
+	portPause = 250 * time.Millisecond
+)
+
+// startCloudAt runs the cloud on the ports of boards, at an address that is drawn for
+// each try.
+func (e *Env) startCloudAt(ctx context.Context, draw func() (netip.Addr, error)) error {
+	for try := 1; ; try++ {
+		a, err := draw()
+		if err != nil {
+			return err
+		}
 		err = e.startOwnCloud(ctx, netip.AddrPortFrom(a, cloudref.PortUDP), netip.AddrPortFrom(a, cloudref.PortTCP), capture.AtCloud)
-		if err == nil {
-			return nil
+		if !errors.Is(err, syscall.EADDRINUSE) || try == portTries {
+			return err
+		}
+		select {
+		case <-time.After(portPause):
+		case <-ctx.Done():
+			return err
 		}
 	}
-	return fmt.Errorf("programs look for their cloud on the ports 5684 and 5683, which something holds on every address of this machine (stop it, perhaps a cloud on 0.0.0.0): %w", err)
 }
 
 // attach registers a board and makes it a device.
