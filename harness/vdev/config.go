@@ -64,6 +64,10 @@ func configure(args []string) (*config, error) {
 	f.StringVar(&o.serverKey, "server_key", o.serverKey, "file")
 	f.StringVar(&o.protocol, "protocol", "", "tcp or udp; tcp")
 	f.IntVar(&o.verbosity, "v", 0, "how much to log, 0 (nothing) to 70")
+	f.IntVar(&o.verbosity, "verbosity", 0, "the same")
+	f.Int("platform_id", 3, "not simulated")
+	f.Int("product_version", 0xffff, "not simulated")
+	f.String("describe", "", "not simulated")
 	f.StringVar(&o.release, "release", o.release, "of Device OS")
 	f.StringVar(&o.board, "board", "", "of another kind than the virtual device")
 	f.BoolVar(&o.yes, "yes", false, "answer everything")
@@ -72,17 +76,42 @@ func configure(args []string) (*config, error) {
 	if err := f.Parse(args); err != nil {
 		return nil, err
 	}
+	if f.NArg() > 0 {
+		return nil, fmt.Errorf("too many positional options: %q", f.Args())
+	}
+	if o.verbosity < 0 || o.verbosity > 70 {
+		return nil, fmt.Errorf("verbosity %d: want 0 to 70", o.verbosity)
+	}
 	given := make(map[string]bool)
 	f.Visit(func(one *flag.Flag) { given[one.Name] = true })
-	f.VisitAll(func(one *flag.Flag) {
-		if v, ok := os.LookupEnv("VDEV_" + strings.ToUpper(one.Name)); ok && !given[one.Name] {
-			_ = f.Set(one.Name, v)
-		}
-	})
+	if err := fromEnvironment(f, given); err != nil {
+		return nil, err
+	}
 	if err := fromFile(f); err != nil {
 		return nil, err
 	}
 	return o.load()
+}
+
+// short are options that have one letter, which only the command line knows.
+var short = []string{"v"}
+
+// fromEnvironment takes the variables VDEV_…, none of which may be unknown.
+func fromEnvironment(f *flag.FlagSet, given map[string]bool) error {
+	for _, pair := range os.Environ() {
+		variable, value, _ := strings.Cut(pair, "=")
+		name, ours := strings.CutPrefix(variable, "VDEV_")
+		if name = strings.ToLower(name); !ours || given[name] {
+			continue
+		}
+		if f.Lookup(name) == nil || slices.Contains(short, name) {
+			return fmt.Errorf("unrecognised option '%s'", name)
+		}
+		if err := f.Set(name, value); err != nil {
+			return fmt.Errorf("%s: %w", variable, err)
+		}
+	}
+	return nil
 }
 
 func fromFile(f *flag.FlagSet) error {
@@ -94,8 +123,12 @@ func fromFile(f *flag.FlagSet) error {
 	}
 	defer file.Close()
 	for lines := bufio.NewScanner(file); lines.Scan(); {
-		name, value, _ := strings.Cut(lines.Text(), "=")
-		if name = strings.TrimSpace(name); slices.Contains(tests, name) {
+		line, _, _ := strings.Cut(lines.Text(), "#")
+		if strings.TrimSpace(line) == "" {
+			continue
+		}
+		name, value, _ := strings.Cut(line, "=")
+		if name = strings.TrimSpace(name); slices.Contains(tests, name) || slices.Contains(short, name) {
 			return fmt.Errorf("%s: unrecognised option '%s'", configFile, name)
 		}
 		if err := f.Set(name, strings.TrimSpace(value)); err != nil {
