@@ -243,7 +243,7 @@ func TestRunsRepeat(t *testing.T) {
 
 // The examples run, in virtual time, as far as they need no API.
 func TestExamples(t *testing.T) {
-	for _, name := range []string{"first-run", "storm-after-outage", "sleepy-cellular", "lossy-network"} {
+	for _, name := range []string{"first-run", "storm-after-outage", "sleepy-cellular", "lossy-network", "cloud-restart"} {
 		s, err := scenario.LoadFile("../../fixtures/scenarios/" + name + ".yaml")
 		if err != nil {
 			t.Fatal(err)

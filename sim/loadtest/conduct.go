@@ -35,6 +35,7 @@ type conductor struct {
 	wire      transport.Counts
 	stray     uint64
 	up, down  uint64            // bytes sent and received so far
+	heard     uint64            // how often a device came online
 	silent    bool              // that nothing comes back has been told
 	seen      map[string]uint64 // errors by reason, so far
 	last      clock.Instant     // end of the last interval
@@ -297,9 +298,14 @@ func empty(t *record.Tally) bool {
 
 // give adds a sample to the run and hands it on.
 func (c *conductor) give(s *record.Sample) {
+	c.heard += s.Counts[record.Connected]
 	for reason, n := range s.Errors {
 		if c.seen[reason] == 0 {
-			c.note(record.Note{Kind: "cloud", Text: unreached(reason)})
+			text := unreached(reason)
+			if c.heard == 0 {
+				text += hint(reason)
+			}
+			c.note(record.Note{Kind: "cloud", Text: text})
 		}
 		c.seen[reason] += n
 	}
@@ -322,6 +328,18 @@ func unreached(reason string) string {
 		return "calls fail: " + reason
 	}
 	return "connections end: " + reason
+}
+
+// hint says what to look at when no device has come online so far, "" when that is not
+// known.
+func hint(reason string) string {
+	switch reason {
+	case device.HandshakeFailed.String(), device.KeyTimeout.String():
+		return ": does the cloud know the keys of these devices (--register), and is --cloud-key that of this cloud?"
+	case device.StreamFailed.String():
+		return ": does the cloud listen there for devices over TCP (--tcp-port)?"
+	}
+	return ""
 }
 
 // levels returns how the devices of a group are.

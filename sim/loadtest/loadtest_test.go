@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/muster/muster/fixtures"
+	"github.com/muster/muster/sim/device"
 	"github.com/muster/muster/sim/fleet"
 	"github.com/muster/muster/sim/record"
 	"github.com/muster/muster/sim/scenario"
@@ -201,6 +202,18 @@ func (a *aborter) Sample(s *record.Sample) {
 	a.collected.Sample(s)
 	if s.Counts[record.Connected] > 0 {
 		a.cancel(fmt.Errorf("somebody else has the devices: %w", ErrAbort))
+	}
+}
+
+// What to look at is said for what says nothing by itself.
+func TestHints(t *testing.T) {
+	for _, e := range []device.Error{device.HandshakeFailed, device.KeyTimeout, device.StreamFailed} {
+		if hint(e.String()) == "" {
+			t.Errorf("%v: no hint", e)
+		}
+	}
+	if hint(device.PingTimeout.String()) != "" {
+		t.Error("a hint where nothing is known")
 	}
 }
 

@@ -20,9 +20,13 @@ func NewAxis(planned, first time.Duration) Axis {
 }
 
 // Place returns the number of the interval that a sample is of, and how many intervals
-// it covers, 1 or more.
+// it covers, 1 or more: those whose middle it has, so that samples that follow one
+// another leave none out.
 func (a Axis) Place(s *Sample) (first, n int64) {
-	n = max(1, int64((s.Every+a.Every/2)/a.Every))
-	middle := max(0, s.At-s.Every/2)
-	return max(0, int64((middle-time.Duration(n-1)*a.Every/2)/a.Every)), n
+	begin := max(0, s.At-s.Every)
+	first = int64((begin + a.Every/2) / a.Every)
+	if end := int64((s.At + a.Every/2) / a.Every); end > first {
+		return first, end - first
+	}
+	return int64((begin + (s.At-begin)/2) / a.Every), 1 // a part of one
 }

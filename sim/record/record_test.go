@@ -220,4 +220,14 @@ func TestAxis(t *testing.T) {
 			t.Errorf("%d ms up to %d ms: got %d and %d, want %d and %d", c.every, c.at, first, n, c.first, c.n)
 		}
 	}
+	// Intervals that are all late, by whatever, leave none out.
+	next, last := int64(0), time.Duration(0)
+	for i := range 200 {
+		at := last + 700*time.Millisecond + time.Duration(i*i%17)*50*time.Millisecond
+		first, n := a.Place(&Sample{At: at, Every: at - last})
+		if first > next {
+			t.Fatalf("the one up to %v is at %d, after %d", at, first, next)
+		}
+		next, last = max(next, first+n), at
+	}
 }
