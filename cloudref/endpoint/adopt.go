@@ -45,10 +45,11 @@ type owned struct {
 
 // ours returns it, making it if need be.
 func (s *session) ours() *owned {
-	if s.owned == nil {
-		s.owned = new(owned)
+	r := s.special()
+	if r.owned == nil {
+		r.owned = new(owned)
 	}
-	return s.owned
+	return r.owned
 }
 
 // clustered reports whether there are other nodes.

@@ -50,10 +50,9 @@ type session struct {
 	key    store.Fingerprint
 	id     store.CID // its name in the store
 
-	greetBy   clock.Instant // of a fresh session: when its Hello must be there
-	reserved  uint64        // send sequences below are stored as used
-	unstored  int           // records received since the window was stored
-	marking   *marking      // progress on its way to the store
+	reserved  uint64   // send sequences below are stored as used
+	unstored  int      // records received since the window was stored
+	marking   *marking // progress on its way to the store
 	reserving bool
 	written   bool   // on its way to the store
 	stored    bool   // in the store
@@ -61,8 +60,57 @@ type session struct {
 	moved     bool   // the last record was marked as moved
 	pinged    uint16 // message id of the newest marked ping
 
-	stranger *stranger // nil, but for a device that is not registered yet
-	owned    *owned    // nil in a cloud of one node
+	rare *rare // nil for nearly all
+}
+
+// A rare holds what few sessions have, so that the others need no room for it: a
+// million of them live in one process.
+type rare struct {
+	greetBy  clock.Instant // of a fresh session: when its Hello must be there
+	stranger *stranger     // of a device that is not registered yet
+	owned    *owned        // in a cloud of several nodes
+}
+
+// special returns what few sessions have, to be filled.
+func (s *session) special() *rare {
+	if s.rare == nil {
+		s.rare = &rare{greetBy: clock.Never}
+	}
+	return s.rare
+}
+
+// greetBy is when the Hello must be there, never behind it.
+func (s *session) greetBy() clock.Instant {
+	if s.rare == nil {
+		return clock.Never
+	}
+	return s.rare.greetBy
+}
+
+// greeted notes that the Hello is there.
+func (s *session) greeted() {
+	if r := s.rare; r != nil {
+		r.greetBy = clock.Never
+		if *r == (rare{greetBy: clock.Never}) {
+			s.rare = nil
+		}
+	}
+}
+
+// stranger returns what is known of a device that is not registered yet, nil of others.
+func (s *session) stranger() *stranger {
+	if s.rare == nil {
+		return nil
+	}
+	return s.rare.stranger
+}
+
+// newSession returns a session of a device, which may be unknown.
+func newSession(s session, unknown *stranger) *session {
+	if unknown != nil {
+		s.special().stranger = unknown
+	}
+	return &s
 }
 
 func (s *session) udp() bool { return s.stream == 0 }
@@ -117,7 +165,7 @@ func (d *device) fire(now clock.Instant, w *work) clock.Instant {
 		d.app.Advance(now, &w.app)
 		d.applied(now, d.current, w)
 	}
-	if s := d.fresh; s != nil && s.greetBy <= now {
+	if s := d.fresh; s != nil && s.greetBy() <= now {
 		d.endSession(now, s, "no Hello came", w)
 	}
 	if d.current != nil && d.silentAt() <= now {
@@ -134,7 +182,7 @@ func (d *device) deadline() clock.Instant {
 		}
 	}
 	if d.fresh != nil {
-		due = min(due, d.fresh.greetBy)
+		due = min(due, d.fresh.greetBy())
 	}
 	return min(due, d.silentAt())
 }
@@ -383,7 +431,7 @@ func (d *device) exchanged(now clock.Instant, s *session, e *coap.Event, w *work
 		if d.n.c.Faults.ForwardRequests {
 			d.n.forward(d, e.Message)
 		}
-		if s.stranger != nil {
+		if s.stranger() != nil {
 			d.introduce(now, s, e, w)
 			return
 		}

@@ -220,7 +220,7 @@ func (d *device) accept(h *heldOut) (replaced *session) {
 		d.n.index.remove(old)
 		h.leaving = old.stream
 	}
-	s.greetBy = clock.Never
+	s.greeted()
 	d.current, d.fresh = s, nil
 	d.online = false
 	return old

@@ -370,7 +370,7 @@ func (n *Node) secured(now clock.Instant, hs *handshake, e *dtls.Event, w *work)
 	default:
 		return // the key was revoked a moment ago
 	}
-	s := &session{device: d, local: n.index.localOf(hs.local), peer: hs.peer, key: key, stranger: unknown}
+	s := newSession(session{device: d, local: n.index.localOf(hs.local), peer: hs.peer, key: key}, unknown)
 	e.Session.SetDeviceID(identity.Device)
 	e.Session.SetFaults(n.c.RecordFaults)
 	s.link = link.OverDTLS(e.Session, n.exchange(&coap.CloudUDP))
@@ -406,9 +406,9 @@ func (d *device) begin(now clock.Instant, s *session, w *work) {
 		}
 	}
 	d.fresh = s
-	s.greetBy = now.Add(greetPatienceUDP)
+	s.special().greetBy = now.Add(greetPatienceUDP)
 	if !s.udp() {
-		s.greetBy = now.Add(greetPatienceTCP)
+		s.special().greetBy = now.Add(greetPatienceTCP)
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 
 	"github.com/muster/muster/cloudref/app"
 	"github.com/muster/muster/cloudref/store"
-	"github.com/muster/muster/protocol/clock"
 	"github.com/muster/muster/protocol/coap"
 	"github.com/muster/muster/protocol/dtls"
 	"github.com/muster/muster/protocol/link"
@@ -115,11 +114,11 @@ func (d *device) thaw(stored *store.Session, rewind bool) (*session, error) {
 		return nil, err
 	}
 	s := &session{
-		device: d, key: stored.Key, id: stored.CID, peer: peer, greetBy: clock.Never,
+		device: d, key: stored.Key, id: stored.CID, peer: peer,
 		written: true, stored: true, restored: true,
 	}
 	if d.n.clustered() {
-		s.owned = &owned{revision: stored.Revision, progress: stored.Progress}
+		s.special().owned = &owned{revision: stored.Revision, progress: stored.Progress}
 	}
 	s.local = d.n.index.localOf(local)
 	state.SendLimit = max(state.SendLimit, stored.Reserved)

@@ -45,7 +45,7 @@ func newStranger(spki []byte, id store.DeviceID) *stranger {
 
 // introduce takes the Hello of a stranger.
 func (d *device) introduce(now clock.Instant, s *session, e *coap.Event, w *work) {
-	x := s.stranger
+	x := s.stranger()
 	if x.asked {
 		return // it waits for the store
 	}
@@ -92,7 +92,7 @@ func (d *device) handOver(s *session, hello []byte) {
 	own := d.n.device(d.id)
 	moved := &session{
 		device: own, link: s.link, local: s.local, peer: s.peer, stream: s.stream,
-		key: store.FingerprintOf(s.stranger.spki), id: s.id,
+		key: store.FingerprintOf(s.stranger().spki), id: s.id,
 	}
 	d.n.jobs.put(own, func(now clock.Instant, own *device, w *work) {
 		own.begin(now, moved, w)

@@ -252,7 +252,7 @@ func (st *stream) established(e *lightssl.Event) {
 	if st.isStranger(e) {
 		d, unknown = st.n.newDevice(store.DeviceID(e.DeviceID)), newStranger(e.SPKI, store.DeviceID(e.DeviceID))
 	}
-	s := &session{device: d, local: st.n.index.localOf(st.local), peer: st.peer, stream: st.id, stranger: unknown}
+	s := newSession(session{device: d, local: st.n.index.localOf(st.local), peer: st.peer, stream: st.id}, unknown)
 	s.link = link.OverLightSSL(e.Session, st.n.exchange(&coap.CloudTCP))
 	st.session = s
 	rest := append([]byte(nil), e.Rest...)
