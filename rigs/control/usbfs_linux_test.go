@@ -7,24 +7,11 @@ import (
 	"strings"
 	"testing"
 	"time"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
-)
 
-// TestControlTransferLayout: the kernel's numbers (include/uapi/linux/usbdevice_fs.h).
-func TestControlTransferLayout(t *testing.T) {
-	var c controlTransfer
-	if unsafe.Sizeof(uintptr(0)) != 8 {
-		t.Skip("numbers of 64-bit systems")
-	}
-	if unsafe.Sizeof(c) != 24 || unsafe.Offsetof(c.length) != 6 || unsafe.Offsetof(c.timeout) != 8 || unsafe.Offsetof(c.data) != 16 {
-		t.Errorf("struct usbdevfs_ctrltransfer is %d bytes, data at %d", unsafe.Sizeof(c), unsafe.Offsetof(c.data))
-	}
-	if uint64(usbdevfsControl) != 0xc0185500 {
-		t.Errorf("USBDEVFS_CONTROL is %#x", uint64(usbdevfsControl))
-	}
-}
+	"github.com/muster/muster/rigs/inventory"
+)
 
 func write(t *testing.T, content string, path ...string) {
 	t.Helper()
@@ -39,16 +26,16 @@ func write(t *testing.T, content string, path ...string) {
 
 func TestOpenUSB(t *testing.T) {
 	sys, dev := t.TempDir(), t.TempDir()
-	if _, err := openUSB(sys, dev, "1-1.4"); !errors.Is(err, ErrGone) {
+	if _, err := openUSB(inventory.Tree{Sys: sys, Dev: dev}, "1-1.4"); !errors.Is(err, ErrGone) {
 		t.Errorf("a board that is not there: %v", err)
 	}
 	write(t, "1\n", sys, "bus/usb/devices/1-1.4/busnum")
 	write(t, "12\n", sys, "bus/usb/devices/1-1.4/devnum")
-	if _, err := openUSB(sys, dev, "1-1.4"); err == nil || !strings.Contains(err.Error(), "container") {
+	if _, err := openUSB(inventory.Tree{Sys: sys, Dev: dev}, "1-1.4"); err == nil || !strings.Contains(err.Error(), "container") {
 		t.Errorf("without a node: %v", err)
 	}
 	write(t, "", dev, "bus/usb/001/012")
-	u, err := openUSB(sys, dev, "1-1.4")
+	u, err := openUSB(inventory.Tree{Sys: sys, Dev: dev}, "1-1.4")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +51,7 @@ func TestOpenUSB(t *testing.T) {
 		if err := os.Chmod(filepath.Join(dev, "bus/usb/001/012"), 0); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := openUSB(sys, dev, "1-1.4"); err == nil || !strings.Contains(err.Error(), "udev") {
+		if _, err := openUSB(inventory.Tree{Sys: sys, Dev: dev}, "1-1.4"); err == nil || !strings.Contains(err.Error(), "udev") {
 			t.Errorf("without the right: %v", err)
 		}
 	}

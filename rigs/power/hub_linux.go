@@ -6,14 +6,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
-	"unsafe"
-
-	"golang.org/x/sys/unix"
+	"time"
 
 	"github.com/muster/muster/rigs/inventory"
+	"github.com/muster/muster/rigs/usbfs"
 )
 
 // The class requests of a hub that switch a port (USB 2.0, section 11.24.2).
@@ -24,15 +22,8 @@ const (
 	portPower    = 8
 )
 
-// controlTransfer is the kernel's struct usbdevfs_ctrltransfer.
-type controlTransfer struct {
-	kind, request        uint8
-	value, index, length uint16
-	timeout              uint32 // in milliseconds
-	data                 unsafe.Pointer
-}
-
-const usbdevfsControl = 3<<30 | unsafe.Sizeof(controlTransfer{})<<16 | 'U'<<8
+// hubPatience is how long a hub may take. It answers within microseconds, or is stuck.
+const hubPatience = 5 * time.Second
 
 // usbHub returns how to switch a port by asking its hub.
 func usbHub(tree inventory.Tree, port string) (func(on bool) error, error) {
@@ -42,13 +33,10 @@ func usbHub(tree inventory.Tree, port string) (func(on bool) error, error) {
 	if !ok || err != nil {
 		return nil, fmt.Errorf("%s is no hub port", name)
 	}
-	dir := filepath.Join(tree.Devices(), hub)
-	bus, err1 := readNumber(filepath.Join(dir, "busnum"))
-	device, err2 := readNumber(filepath.Join(dir, "devnum"))
-	if err := errors.Join(err1, err2); err != nil {
+	node, err := usbfs.Node(tree, hub)
+	if err != nil {
 		return nil, fmt.Errorf("there is no hub %s: %w", hub, err)
 	}
-	node := filepath.Join(tree.Dev, "bus", "usb", fmt.Sprintf("%03d", bus), fmt.Sprintf("%03d", device))
 	return func(on bool) error {
 		request := uint8(clearFeature)
 		if on {
@@ -66,12 +54,10 @@ func askHub(node string, request uint8, port uint16) error {
 	if err != nil {
 		return fmt.Errorf("asking the hub: %w", err)
 	}
-	t := controlTransfer{kind: hubToPort, request: request, value: portPower, index: port, timeout: 5000}
-	_, _, errno := unix.Syscall(unix.SYS_IOCTL, file.Fd(), usbdevfsControl, uintptr(unsafe.Pointer(&t)))
-	runtime.KeepAlive(file)
+	_, asked := usbfs.Control(file, usbfs.Setup{Type: hubToPort, Request: request, Value: portPower, Index: port}, nil, hubPatience)
 	err = file.Close()
-	if errno != 0 {
-		return fmt.Errorf("the hub refuses to switch port %d: %w", port, errno)
+	if asked != nil {
+		return fmt.Errorf("the hub refuses to switch port %d: %w", port, asked)
 	}
 	return err
 }
@@ -82,12 +68,4 @@ func cutLast(s, sep string) (before, after string, ok bool) {
 		return s, "", false
 	}
 	return s[:at], s[at+len(sep):], true
-}
-
-func readNumber(path string) (int, error) {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return 0, err
-	}
-	return strconv.Atoi(strings.TrimSpace(string(b)))
 }
