@@ -13,6 +13,7 @@ import (
 	"github.com/muster/muster/sim/fleet"
 	"github.com/muster/muster/sim/fleetcompare"
 	"github.com/muster/muster/sim/fleetreport"
+	"github.com/muster/muster/sim/profile"
 	"github.com/muster/muster/sim/workers"
 )
 
@@ -94,9 +95,18 @@ func Command(more ...*cobra.Command) *cobra.Command {
 	f.DurationVar(&s.duration, "duration", time.Minute, "how long to run; 0: until interrupted")
 	f.DurationVar(&s.publish, "publish", 0, "how often each device publishes an event; 0: never")
 	cmd.MarkFlagsMutuallyExclusive("profile", "mix")
+	_ = cmd.RegisterFlagCompletionFunc("profile", profileNames)
 	cmd.AddCommand(runCommand(), checkCommand(), keysCommand(), workers.WorkerCommand(), fleetreport.Command(), fleetcompare.Command())
 	cmd.AddCommand(more...)
 	return cmd
+}
+
+// profileNames completes the name of a kind of device.
+func profileNames(*cobra.Command, []string, string) (names []string, _ cobra.ShellCompDirective) {
+	for _, p := range profile.All() {
+		names = append(names, p.String())
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
 // withSignals does something until it is interrupted; a second signal ends the

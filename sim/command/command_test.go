@@ -7,12 +7,15 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/spf13/cobra"
 
 	"github.com/muster/muster/fixtures"
 	"github.com/muster/muster/protocol/dtls"
@@ -301,5 +304,29 @@ func TestRedacted(t *testing.T) {
 	}
 	if !strings.Contains(got, "--out x") || !strings.Contains(got, "a=b") {
 		t.Error(got)
+	}
+}
+
+// Shells complete kinds of devices, files of scenarios and folders of runs.
+func TestCompletion(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"--profile", "boron@6"}, "boron@6.2.0\n"},
+		{[]string{"run", ""}, "yaml\n"},
+		{[]string{"run", "--view", ""}, "screen\n"},
+		{[]string{"report", ""}, fmt.Sprintf(":%d\n", cobra.ShellCompDirectiveFilterDirs)},
+		{[]string{"compare", ""}, fmt.Sprintf(":%d\n", cobra.ShellCompDirectiveFilterDirs)},
+	} {
+		root := &cobra.Command{Use: "muster"}
+		root.AddCommand(Command())
+		var out strings.Builder
+		root.SetOut(&out)
+		root.SetErr(io.Discard)
+		root.SetArgs(append([]string{cobra.ShellCompRequestCmd, "fleet"}, c.args...))
+		if err := root.Execute(); err != nil || !strings.Contains(out.String(), c.want) {
+			t.Errorf("%v: %v, %q", c.args, err, out.String())
+		}
 	}
 }

@@ -18,6 +18,7 @@ func Command() *cobra.Command {
 	percent := 5.0
 	cmd := &cobra.Command{
 		Use: "compare A B", Short: "Say what changed between two runs, and what is noise", Args: cobra.ExactArgs(2), SilenceUsage: true,
+		ValidArgsFunction: cobra.FixedCompletions(nil, cobra.ShellCompDirectiveFilterDirs),
 		Long: `Put two runs beside each other, A before and B after: rates, percentiles, failures and
 bytes of each phase and group, thresholds, and what was not the same.
 

@@ -15,6 +15,7 @@ func Command() *cobra.Command {
 	var out string
 	cmd := &cobra.Command{
 		Use: "report DIR", Short: "Make the HTML report of a run again from its folder", Args: cobra.ExactArgs(1), SilenceUsage: true,
+		ValidArgsFunction: cobra.FixedCompletions(nil, cobra.ShellCompDirectiveFilterDirs),
 		Long: `Make the report of a run again from its folder: run.json and samples.jsonl.
 
 A run that was killed has a report too, of what it measured until then.
