@@ -38,7 +38,8 @@ func TestMarksWhileAnAnswerLiesUnread(t *testing.T) {
 		}, false},
 		"kept behind that":                    {[]*trace.Packet{marked(5*time.Second, up, moved, 1, 1), marked(6*time.Second, up, moved, 4, 0)}, true},
 		"kept":                                {[]*trace.Packet{marked(3*time.Second, up, moved, 3, 0)}, true},
-		"repeated without being acknowledged": {[]*trace.Packet{marked(5*time.Second, up, moved, 2, 1)}, true},
+		"repeated without being acknowledged": {[]*trace.Packet{marked(8*time.Second, up, moved, 2, 1)}, true},
+		"repeated late":                       {[]*trace.Packet{marked(5*time.Second, up, moved, 2, 1)}, false},
 		"kept for long":                       {[]*trace.Packet{marked(9*time.Second, up, moved, 1, 1)}, true},
 	} {
 		r := &Recorder{}

@@ -50,7 +50,7 @@ func judgeProgram(t *testing.T, profile string, edit func(*Options, *target.Proc
 	command := append([]string{"env", beDevice + "=1", "'" + self + "'"}, args...)
 	p := &target.ProcessSpec{Command: strings.Join(command, " "), Dir: t.TempDir()}
 	o := Options{
-		Seed: 7, Patience: 30 * time.Second, plain: true, Timeout: 15 * time.Minute,
+		Seed: 7, Patience: time.Minute, plain: true, Timeout: 15 * time.Minute,
 		Spec: &target.Spec{Device: &target.DeviceSpec{Profile: profile, Process: p}},
 		Log:  func(source, line string) { t.Log(source, line) },
 	}
