@@ -82,6 +82,10 @@ type Stream struct {
 
 	stop func()
 	err  func() error
+
+	// answered is closed when a cloud that is not ours has said that the stream is open,
+	// nil for others.
+	answered <-chan struct{}
 }
 
 // Close ends the stream.

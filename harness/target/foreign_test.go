@@ -1,6 +1,7 @@
 package target
 
 import (
+	"bytes"
 	"context"
 	"crypto/x509"
 	"encoding/pem"
@@ -14,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -339,6 +341,103 @@ func TestAPIWithoutRoutes(t *testing.T) {
 	usage := new(Usage)
 	if _, err := e.View(e.Groups()[0], usage).Call(t.Context(), e.Devices()[0], FunctionSum, ""); err == nil || len(usage.Missing()) != 1 {
 		t.Errorf("%v, %v", err, usage.Missing())
+	}
+}
+
+// lateHeader sends the header of an event stream with the first thing that is told, not
+// before.
+type lateHeader struct {
+	http.ResponseWriter
+	mu     sync.Mutex
+	status int
+	told   bool
+}
+
+func (l *lateHeader) WriteHeader(status int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.status = status; status != http.StatusOK {
+		l.told = true
+		l.ResponseWriter.WriteHeader(status)
+	}
+}
+
+func (l *lateHeader) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.told = l.told || bytes.Contains(b, []byte("event:")); !l.told {
+		return len(b), nil
+	}
+	return l.ResponseWriter.Write(b)
+}
+
+// FlushError is what http.ResponseController asks for.
+func (l *lateHeader) FlushError() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.told {
+		return nil
+	}
+	return http.NewResponseController(l.ResponseWriter).Flush()
+}
+
+func (l *lateHeader) Unwrap() http.ResponseWriter { return l.ResponseWriter }
+
+// breathe is the first sign of life.
+func (l *lateHeader) breathe() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.told = true
+	_, _ = l.ResponseWriter.Write([]byte("\n"))
+	_ = http.NewResponseController(l.ResponseWriter).Flush()
+}
+
+// TestStreamWithLateHeader has an API whose event streams begin to say something when
+// there is something to say, or after some seconds. Nothing waits for that.
+func TestStreamWithLateHeader(t *testing.T) {
+	t.Parallel()
+	breathe := make(chan struct{})
+	e := aForeignCloud(t, nil, func(all http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if !strings.Contains(r.URL.Path, "/events") || r.Method != http.MethodGet {
+				all.ServeHTTP(w, r)
+				return
+			}
+			late, over := &lateHeader{ResponseWriter: w}, make(chan struct{})
+			breathes := breathe
+			if strings.Contains(r.URL.Path, "late") {
+				breathes = nil // never
+			}
+			var done sync.WaitGroup
+			done.Go(func() {
+				select {
+				case <-breathes:
+					late.breathe()
+				case <-over:
+				}
+			})
+			all.ServeHTTP(late, r)
+			close(over)
+			done.Wait()
+		})
+	}, "photon@1.4.4").start(t)
+	time.AfterFunc(3*time.Second, func() { close(breathe) })
+	e.Probe(t.Context(), patient)
+	if why := e.Lacks(EventStream); why != "" {
+		t.Fatal(why)
+	}
+	s := e.Subscribe(0, "late/")
+	defer s.Close()
+	if err := e.Publish(t.Context(), 0, "late/one", []byte("1")); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case ev, open := <-s.C:
+		if !open || ev.Name != "late/one" {
+			t.Errorf("open %v, %+v, %v", open, ev, s.Err())
+		}
+	case <-time.After(patient):
+		t.Error("the event did not come")
 	}
 }
 

@@ -266,16 +266,25 @@ func (e *Env) streams(ctx context.Context) error {
 		return ctx.Err()
 	}
 	defer s.Close()
-	select {
-	case _, open := <-s.C:
-		if !open {
-			return s.Err()
+	answered := s.answered
+	for {
+		select {
+		case _, open := <-s.C:
+			if !open {
+				return s.Err()
+			}
+			return nil
+		case <-answered:
+			answered = nil // from now on it has to stay
+			time.AfterFunc(streamStays, s.stop)
+		case <-ctx.Done():
+			return ctx.Err()
 		}
-	case <-time.After(time.Second):
-	case <-ctx.Done():
 	}
-	return nil
 }
+
+// streamStays is how long a stream has to stay open that counts as one.
+const streamStays = time.Second
 
 // nonsense names what no device and no cloud has.
 const nonsense = "muster-canary-no-such-thing"

@@ -11,9 +11,11 @@ import (
 	"io"
 	"mime/multipart"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/muster/muster/cloudref/store"
@@ -298,25 +300,37 @@ func awaitFlash(ctx context.Context, status *Stream, d *Device) error {
 	}
 }
 
-// subscribe opens an event stream, and returns when the cloud has answered.
+// streamGrace is when a stream counts as open whose request was sent, and to which the
+// cloud has said nothing yet: some send no header before there is an event, or before the
+// first sign of life, which may take nine seconds.
+const streamGrace = time.Second
+
+// subscribe opens an event stream, and returns when the cloud has answered or
+// streamGrace after it was asked.
 func (r *rest) subscribe(account int, prefix string) *Stream {
 	ctx, cancel := context.WithCancel(r.alive)
 	s := &apiStream{events: make(chan StreamEvent, 1024)}
-	opened := make(chan struct{})
+	answered, asked, ended := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(s.events)
-		err := r.stream(ctx, account, prefix, s, func() { close(opened) })
+		defer close(ended)
+		once := sync.OnceFunc(func() { close(asked) })
+		traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteRequest: func(httptrace.WroteRequestInfo) { once() }})
+		err := r.stream(traced, account, prefix, s, func() { close(answered) })
 		if ctx.Err() == nil {
 			s.err = err
 		}
-		select {
-		case <-opened:
-		default:
-			close(opened)
-		}
 	}()
-	<-opened
-	return &Stream{C: s.events, stop: cancel, err: func() error { return s.err }}
+	select {
+	case <-asked:
+		select {
+		case <-answered:
+		case <-ended:
+		case <-time.After(streamGrace):
+		}
+	case <-ended: // it was not reached
+	}
+	return &Stream{C: s.events, stop: cancel, err: func() error { return s.err }, answered: answered}
 }
 
 // An apiStream is one open event stream. err is set before the channel is closed.
