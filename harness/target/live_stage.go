@@ -132,19 +132,29 @@ func (e *Env) pace() time.Duration {
 	return min(max(time.Duration(e.answersIn.Load()), paceMin), paceMax)
 }
 
-// answersMeasured is how many answers of one device tell how fast a cloud is: those of a
-// handshake and a Hello. What a cloud says later it may say of its own accord.
-var answersMeasured = map[bool]int{true: 3, false: 2}
+// answersMeasured is how many answers of one device tell how fast a cloud is: over UDP
+// those of a handshake and a Hello, over TCP that of the Hello alone, the second: RSA takes
+// some clouds seconds when many devices come at once, and no script waits for it
+// blindly. What a cloud says later it may say of its own accord.
+func answersMeasured(udp bool) (skip, count int) {
+	if udp {
+		return 0, 3
+	}
+	return 1, 1
+}
 
 // measurePace finds out what the cloud takes to answer, from devices that have connected.
 func (e *Env) measurePace(online []*Device) {
 	for _, d := range online {
 		var asked *trace.Packet
-		left := answersMeasured[d.Profile.Board.UDP]
+		skip, left := answersMeasured(d.Profile.Board.UDP)
 		for _, p := range d.Packets(Mark{}) {
 			switch {
 			case p.Direction == trace.Up:
 				asked = p
+			case asked != nil && skip > 0:
+				asked = nil
+				skip--
 			case asked != nil && left > 0:
 				e.answersIn.Store(max(e.answersIn.Load(), int64(p.At.Sub(asked.At))))
 				asked = nil

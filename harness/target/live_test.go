@@ -102,3 +102,53 @@ func TestPuppetWithoutTime(t *testing.T) {
 	}
 	d.Run(time.Hour) // returns at once
 }
+
+// TestPuppetSaysHelloAtOnce plays a device before a cloud that takes long to answer: some
+// drop devices that are secured and say nothing, after ten seconds.
+func TestPuppetSaysHelloAtOnce(t *testing.T) {
+	t.Parallel()
+	whole := aForeignCloud(t, nil, nil, "photon@1.4.4").start(t)
+	whole.answersIn.Store(int64(paceMax))
+	e, _ := view(t, whole, patient)
+	d, err := e.NewPuppetDevice(whole.Devices()[0].Profile, 1, Puppetry{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Handshake(); err != nil {
+		t.Fatal(err)
+	}
+	secured := d.Packets(0)
+	if wait := d.Now().Sub(secured[len(secured)-1].At); wait >= answerPaces*paceMax {
+		t.Errorf("it waited %v for what does not come", wait)
+	}
+	if err := d.Greet(d.Hello()); err != nil {
+		t.Error(err)
+	}
+}
+
+// The answer to a key is none to a message.
+func TestPaceOfTCP(t *testing.T) {
+	t.Parallel()
+	e := aForeignCloud(t, nil, nil, "photon@1.4.4").start(t)
+	d := e.Devices()[0]
+	d.Bring(t.Context())
+	var at []*trace.Packet
+	if err := e.Until(t.Context(), func() bool { at = d.Packets(Mark{}); return len(at) >= 5 }); err != nil {
+		t.Fatal(err)
+	}
+	e.measurePace([]*Device{d})
+	var hello, answer *trace.Packet
+	for _, p := range at {
+		switch {
+		case hello == nil && p.Direction == trace.Up && len(p.Messages()) > 0:
+			hello = p
+		case hello != nil && answer == nil && p.Direction == trace.Down:
+			answer = p
+		case hello != nil && answer == nil && p.Direction == trace.Up:
+			hello = p // the last before the answer
+		}
+	}
+	if answer == nil || e.answersIn.Load() != int64(answer.At.Sub(hello.At)) {
+		t.Errorf("measured %v", time.Duration(e.answersIn.Load()))
+	}
+}

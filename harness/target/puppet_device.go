@@ -262,7 +262,11 @@ func (d *PuppetDevice) Handshake() error {
 	if !d.Await(handshakeTime, d.Peer.Secured) {
 		return fmt.Errorf("target: the cloud does not let the puppet in within %v", handshakeTime)
 	}
-	d.Settle(time.Second)
+	if d.foreign == nil {
+		d.Settle(time.Second)
+	}
+	// Behind a handshake a good cloud says nothing before it has heard a Hello, and some
+	// drop a device that is secured and says none within ten seconds of its connecting.
 	return nil
 }
 

@@ -94,6 +94,7 @@ func Command(more ...*cobra.Command) *cobra.Command {
 	f.Float64Var(&s.rate, "rate", 50, "devices per second that are switched on; 0: all at once")
 	f.DurationVar(&s.duration, "duration", time.Minute, "how long to run; 0: until interrupted")
 	f.DurationVar(&s.publish, "publish", 0, "how often each device publishes an event; 0: never")
+	f.BoolVar(&s.noAck, "no-ack", false, "publish events that ask for no acknowledgement (NO_ACK), which over TCP not every cloud gives")
 	cmd.MarkFlagsMutuallyExclusive("profile", "mix")
 	_ = cmd.RegisterFlagCompletionFunc("profile", profileNames)
 	cmd.AddCommand(runCommand(), checkCommand(), keysCommand(), workers.WorkerCommand(), fleetreport.Command(), fleetcompare.Command())

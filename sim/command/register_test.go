@@ -110,3 +110,13 @@ func TestRegisterByAPIRefused(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Errors that nearly always mean one thing say what to do.
+func TestHints(t *testing.T) {
+	if list := hints(map[string]uint64{"no key": 3, "ping timeout": 2}); len(list) != 1 || !strings.Contains(list[0], "--register") {
+		t.Errorf("got %q", list)
+	}
+	if list := hints(map[string]uint64{"ping timeout": 2}); len(list) != 0 {
+		t.Errorf("got %q", list)
+	}
+}

@@ -34,6 +34,7 @@ type settings struct {
 	mix               bool
 	rate              float64
 	duration, publish time.Duration
+	noAck             bool
 
 	// What was loaded from a folder of keys.
 	loadedKeys *fleet.Keys
@@ -83,7 +84,7 @@ const endless = 30 * 24 * time.Hour
 
 // quick makes the scenario of a run without one.
 func (s *settings) quick() (*scenario.Scenario, error) {
-	q := scenario.Quick{Devices: s.devices, Rate: s.rate, Duration: s.duration, Publish: s.publish}
+	q := scenario.Quick{Devices: s.devices, Rate: s.rate, Duration: s.duration, Publish: s.publish, NoAck: s.noAck}
 	if q.Duration == 0 {
 		q.Duration = endless
 	}

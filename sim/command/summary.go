@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/muster/muster/sim/device"
 	"github.com/muster/muster/sim/loadtest"
 	"github.com/muster/muster/sim/record"
 	"github.com/muster/muster/sim/show"
@@ -44,10 +45,16 @@ func summarize(w io.Writer, r *record.Run) {
 	lost, refused := apart(sum.Errors)
 	if len(lost) > 0 {
 		t.row("connections ended", "%d, by errors: %s", n(record.Offline), loadtest.Summary(lost))
+		for _, hint := range hints(lost) {
+			t.row("", "%s", hint)
+		}
 	} else {
 		t.row("connections ended", "%d, none by an error", n(record.Offline))
 	}
 	t.row("events published", "%d of %d due, %d failed, %d refused by devices", n(record.Published), n(record.Publishes)+n(record.PublishRefused), n(record.PublishFailed), n(record.PublishRefused))
+	if n(record.PublishFailed) > 0 && n(record.Published) == 0 {
+		t.row("", "the cloud acknowledged none of them; over TCP not every cloud does: publish without (--no-ack, or ack: false in a scenario)")
+	}
 	t.times("time to publish", sum.Times[record.PublishTime])
 	t.times("time to deliver", sum.Times[record.DeliveryTime])
 	t.row("from the cloud", "%d events, %d functions, %d variables, %d updates", n(record.EventsReceived), n(record.FunctionsCalled), n(record.VariablesRead), n(record.UpdatesApplied))
@@ -70,6 +77,23 @@ func summarize(w io.Writer, r *record.Run) {
 		t.row("refused", "%d datagrams: nobody listens at %s", refused, r.Cloud)
 	}
 	verdicts(w, r)
+}
+
+// hints say what to do about errors of connections that nearly always mean one thing.
+func hints(lost map[string]uint64) (list []string) {
+	for _, h := range []struct {
+		is   device.Error
+		text string
+	}{
+		{device.KeyTimeout, "no key: the cloud hung up when it saw the key of a device. Does it know these devices (--register), and is --cloud-key its own?"},
+		{device.BadSignature, "bad signature: the cloud has another key than --cloud-key"},
+		{device.NonceTimeout, "no nonce: what listens at the TCP port takes connections and says nothing: is it the cloud?"},
+	} {
+		if lost[h.is.String()] > 0 {
+			list = append(list, h.text)
+		}
+	}
+	return list
 }
 
 // apart tells errors of connections from those of calls.

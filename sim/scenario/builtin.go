@@ -16,6 +16,8 @@ type Quick struct {
 	Duration time.Duration
 	// Publish is how often each device publishes an event; 0: never.
 	Publish time.Duration
+	// NoAck has events published that ask for no acknowledgement.
+	NoAck bool
 }
 
 // Scenario returns it: one group and one phase, devices with a function length, a
@@ -30,6 +32,9 @@ func (q Quick) Scenario() *Scenario {
 	}
 	if q.Publish > 0 {
 		g.Publish = []Publish{{Event: "muster/fleet", Every: workload.Always(q.Publish.Seconds()), Size: workload.Always(32)}}
+		if q.NoAck {
+			g.Publish[0].Ack = new(bool)
+		}
 	}
 	arrive := &Arrive{Rate: q.Rate}
 	if q.Rate == 0 {
