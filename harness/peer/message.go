@@ -41,6 +41,7 @@ func Reply(m Message, code coap.Code, payload []byte) []byte {
 type mouth struct {
 	heard  []Message
 	answer Answer
+	habit  Answer
 	lastID uint16
 }
 
@@ -58,6 +59,10 @@ func (p *mouth) Heard(since clock.Instant) []Message {
 // SetAnswer makes the puppet ask f before it answers with courtesy; nil ends
 // that.
 func (p *mouth) SetAnswer(f Answer) { p.answer = f }
+
+// SetHabit makes the puppet ask f about what the answer leaves to it, before its courtesy:
+// what a device does all the time, whatever a check is about.
+func (p *mouth) SetHabit(f Answer) { p.habit = f }
 
 // Answered returns what SetAnswer was given, or an Answer that leaves everything
 // to the puppet's courtesy.
@@ -81,8 +86,11 @@ func (p *mouth) SetLastID(id uint16) { p.lastID = id }
 func (p *mouth) hear(now clock.Instant, wire []byte, courtesy Answer) [][]byte {
 	m := newMessage(now, wire)
 	p.heard = append(p.heard, m)
-	if p.answer != nil {
-		if replies, handled := p.answer(m); handled {
+	for _, f := range []Answer{p.answer, p.habit} {
+		if f == nil {
+			continue
+		}
+		if replies, handled := f(m); handled {
 			return replies
 		}
 	}

@@ -297,6 +297,9 @@ func (d *PuppetDevice) OnlineWith(h pdc.Hello) error {
 // Greet says Hello and describes the application in the way of the release.
 func (d *PuppetDevice) Greet(h pdc.Hello) error {
 	d.Peer.SetAnswer(d.describes)
+	if d.foreign != nil {
+		d.Peer.SetHabit(d.describes) // somebody else's cloud asks when it likes, and waits for it
+	}
 	mark := d.Now()
 	id := d.Tell(h.Message(d.Dialect))
 	if !d.greeted(mark, id) {
