@@ -99,10 +99,16 @@ func (c *forgedStream) signed(credentials []byte) bool {
 	return bytes.Equal(rawPublic(c.w.CloudRSA()).Public(c.answer()[c2Size:]), gen.SignatureBlock(c1Size, mac))
 }
 
-// shake sends C1 in pieces and takes the answer.
-func (c *forgedStream) shake(pieces ...[]byte) error {
+// offer sends C1 in pieces and waits for the answer, or for the end: RSA takes some clouds
+// long.
+func (c *forgedStream) offer(pieces ...[]byte) {
 	c.w.Write(c.s, pieces...)
 	c.w.Patient(func() bool { return len(c.answer()) == answerSize || !c.s.IsOpen() })
+}
+
+// shake sends C1 in pieces and takes the answer.
+func (c *forgedStream) shake(pieces ...[]byte) error {
+	c.offer(pieces...)
 	credentials := c.credentials()
 	if credentials == nil {
 		return errors.New("the cloud does not answer C1")

@@ -121,12 +121,12 @@ func checkNonce(_ context.Context, e *target.Env, g *target.Group, r *Recorder) 
 func checkAnswer(_ context.Context, e *target.Env, g *target.Group, r *Recorder) error {
 	return withForgery(e, g, r, func(w *forgery) error {
 		whole, pieces := w.dial(), w.dial()
-		w.Write(whole.s, whole.c1(true))
+		whole.offer(whole.c1(true))
 		var bytewise [][]byte
 		for _, b := range pieces.c1(true) {
 			bytewise = append(bytewise, []byte{b})
 		}
-		w.Write(pieces.s, bytewise...)
+		pieces.offer(bytewise...)
 		Equal(r, "R-2", w.name, "bytes of the answer to C1 byte by byte", len(pieces.answer()), answerSize)
 		Equal(r, "R-3", w.name, "bytes of the answer to C1", len(whole.s.Bytes())-nonceSize, answerSize)
 		credentials := whole.credentials()
@@ -152,7 +152,7 @@ func checkRefusals(_ context.Context, e *target.Env, g *target.Group, r *Recorde
 			"another key":           func(c *forgedStream) []byte { return c.c1Of(c.nonce(), rawRSA(otherKeys().device).SPKI()) },
 		}) {
 			c := w.dial()
-			w.Write(c.s, forge(c))
+			c.offer(forge(c))
 			w.expect("R-4", what+": the connection ends without a byte", c.closed(nonceSize))
 		}
 		return nil
@@ -165,7 +165,7 @@ func ones(n int) []byte { return bytes.Repeat([]byte{1}, n) }
 func checkCoreForm(_ context.Context, e *target.Env, g *target.Group, r *Recorder) error {
 	return withForgery(e, g, r, func(w *forgery) error {
 		c := w.dial()
-		w.Write(c.s, c.c1(false))
+		c.offer(c.c1(false))
 		if !Equal(r, "R-5", w.name, "bytes of the answer to the short C1", len(c.answer()), answerSize) {
 			return nil
 		}
@@ -179,11 +179,11 @@ func checkRegisteredKey(_ context.Context, e *target.Env, g *target.Group, r *Re
 	return withForgery(e, g, r, func(w *forgery) error {
 		for _, when := range []string{"once", "twice"} {
 			c := w.dial()
-			w.Write(c.s, c.c1Of(c.nonce(), rawRSA(otherKeys().device).SPKI()))
+			c.offer(c.c1Of(c.nonce(), rawRSA(otherKeys().device).SPKI()))
 			w.expect("R-6", "another key, offered "+when+", gets nothing", c.closed(nonceSize))
 		}
 		c := w.dial()
-		w.Write(c.s, c.c1(true))
+		c.offer(c.c1(true))
 		w.expect("R-6", "the registered key is still the one", c.credentials() != nil)
 		return nil
 	})

@@ -16,6 +16,7 @@ const operatorClient = "muster"
 var publicClients = map[string]string{
 	"particle":     "particle",
 	"spark":        "spark", // before 2015
+	"Spark":        "Spark", // the library of before particle-api-js
 	"particle-api": "particle-api",
 	"particle-cli": "particle-cli",
 	"CLI2":         "client_secret_here",
