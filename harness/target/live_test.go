@@ -1,11 +1,13 @@
 package target
 
 import (
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/muster/muster/harness/peer"
 	"github.com/muster/muster/protocol/coap"
+	"github.com/muster/muster/protocol/pdc"
 	"github.com/muster/muster/protocol/trace"
 )
 
@@ -150,5 +152,40 @@ func TestPaceOfTCP(t *testing.T) {
 	}
 	if answer == nil || e.answersIn.Load() != int64(answer.At.Sub(hello.At)) {
 		t.Errorf("measured %v", time.Duration(e.answersIn.Load()))
+	}
+}
+
+// TestPuppetDescribesItself asks a puppet before a foreign cloud what such clouds ask, long
+// behind the Hello.
+func TestPuppetDescribesItself(t *testing.T) {
+	t.Parallel()
+	whole := aForeignCloud(t, nil, nil, "photon@1.4.4").start(t)
+	e, _ := view(t, whole, patient)
+	d, err := e.NewPuppetDevice(whole.Devices()[0].Profile, 1, Puppetry{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Online(); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name            string
+		request         pdc.DescribeRequest
+		functions, more bool
+	}{
+		{"all", pdc.DescribeRequest{Token: []byte{1}, NoFlags: true}, true, true},
+		{"the application", pdc.DescribeRequest{Token: []byte{1}, Flags: pdc.DescribeApplication}, true, false},
+		{"the modules", pdc.DescribeRequest{Token: []byte{1}, Flags: pdc.DescribeSystem}, false, true},
+	} {
+		m := c.request.Message(d.Dialect)
+		m.ID = 7
+		replies, handled := d.describesAll(peer.Message{CoAP: m})
+		if !handled || len(replies) != 1 {
+			t.Fatalf("%s: %d replies", c.name, len(replies))
+		}
+		text := string(replies[0])
+		if strings.Contains(text, `"f":["sum"`) != c.functions || strings.Contains(text, `"m":[{`) != c.more {
+			t.Errorf("%s: %q", c.name, text)
+		}
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/muster/muster/protocol/coap"
 	"github.com/muster/muster/protocol/pdc"
 	"github.com/muster/muster/protocol/seed"
+	"github.com/muster/muster/sim/device"
 	"github.com/muster/muster/sim/profile"
 	"github.com/muster/muster/transport"
 )
@@ -298,7 +299,10 @@ func (d *PuppetDevice) OnlineWith(h pdc.Hello) error {
 func (d *PuppetDevice) Greet(h pdc.Hello) error {
 	d.Peer.SetAnswer(d.describes)
 	if d.foreign != nil {
-		d.Peer.SetHabit(d.describes) // somebody else's cloud asks when it likes, and waits for it
+		// Somebody else's cloud asks when it likes and what it likes, and may do nothing
+		// before it has heard it.
+		d.Peer.SetAnswer(d.describesAll)
+		d.Peer.SetHabit(d.describesAll)
 	}
 	mark := d.Now()
 	id := d.Tell(h.Message(d.Dialect))
@@ -351,14 +355,39 @@ func (d *PuppetDevice) DescribePost(flags pdc.DescribeFlags, payload []byte) coa
 
 // describes answers a describe request with the application's.
 func (d *PuppetDevice) describes(m peer.Message) ([][]byte, bool) {
+	return d.describesWith(m, d.Application())
+}
+
+func (d *PuppetDevice) describesWith(m peer.Message, description []byte) ([][]byte, bool) {
 	if m.Err != nil || m.CoAP.Code != coap.GET || !strings.HasPrefix(m.CoAP.Path(), "d") {
 		return nil, false
 	}
 	if d.Dialect.System < pdc.OS2_0 {
-		return [][]byte{peer.Reply(m, coap.Content, d.Application())}, true
+		return [][]byte{peer.Reply(m, coap.Content, description)}, true
 	}
-	response := coap.Message{Type: coap.Confirmable, Code: coap.Content, ID: d.Peer.NextID(), Token: m.CoAP.Token, Payload: d.Application()}
+	response := coap.Message{Type: coap.Confirmable, Code: coap.Content, ID: d.Peer.NextID(), Token: m.CoAP.Token, Payload: description}
 	return [][]byte{peer.Ack(m), response.Append(nil)}, true
+}
+
+// describesAll answers a describe request with what it asks for: without flags that is the
+// application and the modules, in one document.
+func (d *PuppetDevice) describesAll(m peer.Message) ([][]byte, bool) {
+	r, err := pdc.ParseDescribeRequest(m.CoAP)
+	if m.Err != nil || err != nil {
+		return d.describes(m)
+	}
+	system := pdc.SystemDescribe{Platform: d.Profile.Board.Platform, HasPlatform: true, Modules: device.Factory(d.Profile)}
+	switch {
+	case r.Flags&pdc.DescribeDefault == pdc.DescribeDefault:
+		application, err := pdc.ParseApplicationDescribe(d.Application())
+		if err != nil {
+			return d.describes(m)
+		}
+		return d.describesWith(m, pdc.AppendCombined(nil, application, system))
+	case r.Flags == pdc.DescribeSystem && d.Dialect.System < pdc.OS5_5:
+		return d.describesWith(m, system.AppendJSON(nil))
+	}
+	return d.describes(m)
 }
 
 // Heard returns what the puppet heard from an instant on.
