@@ -35,6 +35,8 @@ type shell struct {
 
 	mu      sync.Mutex
 	lacking map[string]string // why checks are unsupported, by their names and generations
+	// gone says that the cloud that is judged has ended, "" if not.
+	gone string
 }
 
 // A plain type that Ginkgo takes for a *testing.T: verdicts come from the
@@ -179,6 +181,9 @@ func (s *shell) judge(ctx context.Context, suite Suite, check Check, group *targ
 		missing := target.Missing{Capability: target.Capability(group.Transport), Why: group.Absent}
 		result.Verdict, result.Reason = report.Unsupported, missing.Error()
 		return result
+	case s.stillGone():
+		result.Verdict, result.Reason = report.Inconclusive, s.gone
+		return result
 	case s.failed[suite.Name] != nil:
 		result.Verdict, result.Reason = report.Inconclusive, s.failed[suite.Name].Error()
 		if missing := new(target.Missing); errors.As(s.failed[suite.Name], &missing) {
@@ -218,9 +223,37 @@ func (s *shell) judge(ctx context.Context, suite Suite, check Check, group *targ
 		recorder.weigh(func(f *report.Finding) report.Verdict { return s.options.weigh(s.catalogue, f) })
 		result = recorder.result(result)
 	}
+	s.mourn(&result)
 	s.fate(suite, check, group, recorder, &result)
 	result.Duration = time.Since(began)
 	return result
+}
+
+// mourn notes that the cloud that is judged has ended: a failure of the checks that ran
+// then. What they saw besides may be that.
+func (s *shell) mourn(result *report.Result) {
+	if result.Verdict != report.Fail && result.Verdict != report.Inconclusive {
+		return
+	}
+	why := s.env.Gone()
+	if why == "" {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.gone = fmt.Sprintf("%s: the cloud ended while %s/%s ran, or a check beside it", why, result.Suite, result.Check)
+	result.Verdict = report.Fail
+	result.Findings = append([]report.Finding{{Verdict: report.Fail, Text: s.gone}}, result.Findings...)
+}
+
+// stillGone reports whether the cloud has ended and did not come back.
+func (s *shell) stillGone() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.gone != "" && s.env.Gone() == "" {
+		s.gone = ""
+	}
+	return s.gone != ""
 }
 
 // fate notes why a check is unsupported. What judges the traffic of such a check, and saw

@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -56,9 +57,14 @@ func asked(d *target.PuppetDevice, fits func(m peer.Message) bool, do func() *ta
 	mark := d.Now()
 	outcome = do()
 	d.Settle(time.Second)
+	d.Patient(func() bool { return outcome.Done || len(answersTo(d, mark, 1, fits)) > 0 })
 	requests := answersTo(d, mark, 1, fits)
-	if len(requests) == 0 {
+	switch {
+	case len(requests) > 0:
+	case outcome.Err != nil:
 		return m, outcome, fmt.Errorf("the cloud sends no request: %w", outcome.Err)
+	default:
+		return m, outcome, errors.New("the cloud sends no request")
 	}
 	return requests[0], outcome, nil
 }

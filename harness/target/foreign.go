@@ -9,6 +9,8 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
+	"time"
 
 	"github.com/muster/muster/harness/capture"
 	"github.com/muster/muster/protocol/dtls"
@@ -41,6 +43,29 @@ func (e *Env) startForeign(ctx context.Context, c *CloudSpec) error {
 	defer cancel()
 	e.shareOut(ctx)
 	return nil
+}
+
+// goneTime bounds the look at whether a cloud still listens.
+const goneTime = 3 * time.Second
+
+// Gone says that a cloud that is not ours listens no more, "" if it does or nobody knows:
+// only a TCP port tells.
+func (e *Env) Gone() string {
+	if e.options.Spec.Judged() != CloudRole || !e.address.TCP.IsValid() {
+		return ""
+	}
+	return gone(e.address.TCP)
+}
+
+func gone(at netip.AddrPort) string {
+	conn, err := net.DialTimeout("tcp", at.String(), goneTime)
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Sprintf("nobody listens at %v any more", at)
+	case err == nil:
+		_ = conn.Close()
+	}
+	return ""
 }
 
 // find finds out where the cloud is.

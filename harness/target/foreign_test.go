@@ -344,6 +344,25 @@ func TestAPIWithoutRoutes(t *testing.T) {
 	}
 }
 
+// TestCloudThatEnds has a cloud that stops while it is judged.
+func TestCloudThatEnds(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := listener.Addr().(*net.TCPAddr).AddrPort()
+	if why := gone(at); why != "" {
+		t.Error(why)
+	}
+	if err := listener.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if why := gone(at); !strings.Contains(why, "nobody listens at 127.0.0.1") {
+		t.Errorf("got %q", why)
+	}
+}
+
 // lateHeader sends the header of an event stream with the first thing that is told, not
 // before.
 type lateHeader struct {
