@@ -24,6 +24,7 @@ Check that the cable carries data and not only power, that the board is powered
 (a lit LED), and that a virtual machine or container is given the USB device.
 If a board is listed later but does not open, it is permissions: install
 Particle's udev rules, or join the group of the port (dialout or plugdev).
+Without a board, "muster rig fake" plugs in fake ones.
 `
 
 // Command returns "muster rig".
