@@ -327,7 +327,7 @@ func (c *Client) fail(d AlertDescription, cause error, out *Out) {
 		alert := []byte{byte(AlertFatal), byte(d)}
 		out.send(func(b []byte) []byte {
 			if c.session != nil {
-				b, _ = c.session.SealWith(out.Ciphers, b, TypeAlert, alert)
+				b, _ = c.session.SealWith(out.Ciphers, b, TypeAlert, alert) // without a sequence it is left out
 				return b
 			}
 			b = appendRecord(b, TypeAlert, c.tx.sequence, alert)

@@ -1,5 +1,6 @@
 // Package labtap gives the recordings of real firmware as a tap sees packets, for tests
-// of whatever reads taps.
+// of whatever reads taps. It is no part of labfile, which imports package capture:
+// capture's own tests need it.
 package labtap
 
 import (
