@@ -29,7 +29,7 @@ type PuppetCloud struct {
 	env     *Env
 	place   place
 	actor   actor
-	secured clock.Instant // when the session was, last
+	secured int // how many messages were heard before the session was
 }
 
 // A Stagecraft is what a PuppetCloud has besides the faults of the run. Zero
@@ -138,7 +138,7 @@ func (c *PuppetCloud) observe(e peer.Event) {
 	if e.Kind != peer.Secured {
 		return
 	}
-	c.secured = c.Now()
+	c.secured = len(c.Heard(0))
 	c.unlock(e)
 }
 
@@ -212,8 +212,8 @@ func (c *PuppetCloud) Connected() bool {
 	if a, ok := c.actor.(*simulation); ok {
 		return a.fleet.Online(0)
 	}
-	_, began := c.BeganAnew(c.secured)
-	return c.Peer.Secured() && began
+	isHello := func(m Heard) bool { return m.Err == nil && m.CoAP.Code == coap.POST && m.CoAP.Path() == "h" }
+	return c.Peer.Secured() && slices.ContainsFunc(c.Heard(0)[c.secured:], isHello)
 }
 
 // Device lets f act for the application of the device.

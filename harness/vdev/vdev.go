@@ -53,12 +53,12 @@ func died(times int) bool {
 
 func run(c *config, app *device.App, edit func(*device.Config), stdin io.Reader, stdout io.Writer) error {
 	at := netip.AddrPortFrom(c.cloud, fleet.PortUDP)
+	drain := func() error { return nil }
 	if c.profile.Board.UDP {
-		local, err := bindPort(at)
-		if err != nil {
+		var err error
+		if at, drain, err = bindPort(at); err != nil {
 			return err
 		}
-		at = local
 	}
 	again := make(chan struct{}, 1)
 	f, err := fleet.NewReal(fleet.Options{
@@ -101,7 +101,7 @@ func run(c *config, app *device.App, edit func(*device.Config), stdin io.Reader,
 	case err := <-ended:
 		return err
 	case <-again:
-		return reExecute(f)
+		return reExecute(f, drain)
 	}
 }
 
@@ -125,10 +125,10 @@ func remembered() (*device.NVRAM, error) {
 }
 
 // reExecute replaces the process by itself, as the virtual device does to restart.
-func reExecute(f *fleet.Real) error {
+func reExecute(f *fleet.Real, drain func() error) error {
 	// What it said last leaves first: its answer to the end of the update.
 	err := f.Call(context.Background(), 0, func(clock.Instant, *device.Device, *device.Out) {})
-	if err != nil {
+	if err = errors.Join(err, drain()); err != nil {
 		return err
 	}
 	b, err := f.Memory(context.Background(), 0)
