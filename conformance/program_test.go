@@ -169,3 +169,35 @@ func TestProgramThatIsNone(t *testing.T) {
 	expect(t, run, report.Fail, "target/capabilities")
 	expect(t, run, report.Unsupported, "handshake/connects")
 }
+
+// TestPuppetsBeforePrograms judges this program by what puppet clouds say to it: in order it
+// passes, and each mutant fails the check that names it, as in virtual time.
+func TestPuppetsBeforePrograms(t *testing.T) {
+	checks := []string{"dispatch/unknown", "dispatch/signal", "dtls/client-hello-bytes", "dtls/pinned-key", "records/noise", "asking/variables"}
+	t.Run("in order", func(t *testing.T) {
+		run := judgeProgram(t, "gcc-udp@6.2.0", func(o *Options, _ *target.ProcessSpec) { o.Select, o.Patience = checks, 2*time.Minute })
+		expect(t, run, report.Pass, checks...)
+	})
+	for mutant, check := range map[string]string{
+		"device/answers-unknown": "dispatch/unknown", "device/any-key-exchange": "dtls/pinned-key", "device/takes-replays": "records/noise",
+		"device/ignores-pings": "dispatch/signal", "device/other-suites": "dtls/client-hello-bytes", "device/double-values": "asking/variables",
+	} {
+		t.Run(mutant, func(t *testing.T) {
+			run := judgeProgram(t, "gcc-udp@6.2.0", func(o *Options, p *target.ProcessSpec) {
+				o.Select, o.Patience = []string{check}, 2*time.Minute
+				p.Command = "env " + beMutant + "=" + mutant + " " + p.Command
+			})
+			expect(t, run, report.Fail, check)
+		})
+	}
+}
+
+// TestPuppetsOverTCP plays before a program over TCP, and before one that registers nothing.
+func TestPuppetsOverTCP(t *testing.T) {
+	checks := []string{"dispatch/unknown", "dispatch/signal", "tcp/cloud-proof"}
+	run := judgeProgram(t, "gcc@3.1.0", func(o *Options, p *target.ProcessSpec) {
+		p.Pipe = true
+		o.Select, o.Patience = checks, 2*time.Minute
+	}, "--release", "3.1.0", "--bare")
+	expect(t, run, report.Pass, checks...)
+}

@@ -69,7 +69,10 @@ func withPuppetHandshake(e *target.Env, g *target.Group, bend func(*peer.CloudCo
 		return err
 	}
 	c.PowerOn()
-	c.Within(30*time.Second, func() bool { return handshakesBegun(c.Packets(0)) > 1 })
+	c.Within(30*time.Second, func() bool {
+		packets := c.Packets(0)
+		return handshakesBegun(packets) > 1 || len(messages(packets)) > 0 // it begins anew, or has taken it
+	})
 	judge(c.Profile.String(), c, c.Packets(0))
 	return nil
 }
