@@ -85,7 +85,7 @@ func hints(lost map[string]uint64) (list []string) {
 		is   device.Error
 		text string
 	}{
-		{device.KeyTimeout, "no key: the cloud hung up when it saw the key of a device. Does it know these devices (--register), and is --cloud-key its own?"},
+		{device.KeyTimeout, "no key: the cloud hung up when it saw the key of a device. Does it know these devices (--register), and is --cloud-key its own? A cloud that lets some in is too slow for --rate."},
 		{device.BadSignature, "bad signature: the cloud has another key than --cloud-key"},
 		{device.NonceTimeout, "no nonce: what listens at the TCP port takes connections and says nothing: is it the cloud?"},
 	} {
