@@ -253,8 +253,11 @@ func (l *line) judge(r *Recorder, c *target.PuppetCloud, name string) bool {
 		_, again := c.BeganAnew(mark)
 		return again
 	}
-	if l.then == gone || l.then == dead {
-		c.Within(5*time.Second, back) // a device connects again after a second at the latest
+	switch l.then {
+	case gone:
+		c.Return(mark, 5*time.Second) // a device connects again after a second at the latest
+	case dead:
+		c.Within(5*time.Second, back)
 	}
 	before := func(all []peer.Message) []peer.Message {
 		first, again := c.BeganAnew(mark)

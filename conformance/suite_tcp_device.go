@@ -61,7 +61,10 @@ func checkCloudProof(_ context.Context, e *target.Env, g *target.Group, r *Recor
 		err := withForgedTCP(e, g, r, func(c *forgedCloud) error {
 			c.answer = func([]byte) []byte { return bend.answer(c) }
 			c.PowerOn()
-			c.Within(2*time.Second, func() bool { return len(c.conns) > 0 && !c.conns[0].s.IsOpen() && c.conns[0].s.Closed != clock.Never })
+			closed := func() bool { return c.conn0().s.Closed != clock.Never }
+			if !c.Within(2*time.Second, closed) {
+				c.Patient(closed)
+			}
 			k := c.conn0()
 			c.expect(bend.requirement, what+": the device closes", !k.s.IsOpen())
 			c.expect(bend.requirement, what+": the device sends no frame", !k.spoke())

@@ -101,7 +101,10 @@ func run(c *config, app *device.App, edit func(*device.Config), stdin io.Reader,
 	case err := <-ended:
 		return err
 	case <-again:
-		return reExecute(f, drain)
+		return reExecute(f, func() error {
+			stop()
+			return errors.Join(<-ended, drain())
+		})
 	}
 }
 
@@ -126,13 +129,12 @@ func remembered() (*device.NVRAM, error) {
 
 // reExecute replaces the process by itself, as the virtual device does to restart.
 func reExecute(f *fleet.Real, drain func() error) error {
-	// What it said last leaves first: its answer to the end of the update.
-	err := f.Call(context.Background(), 0, func(clock.Instant, *device.Device, *device.Out) {})
-	if err = errors.Join(err, drain()); err != nil {
-		return err
-	}
 	b, err := f.Memory(context.Background(), 0)
 	if err != nil {
+		return err
+	}
+	// What it said last leaves first: its answer to the end of the update.
+	if err := drain(); err != nil {
 		return err
 	}
 	if err := os.WriteFile(memoryFile, b, 0o600); err != nil {
