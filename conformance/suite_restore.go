@@ -282,11 +282,16 @@ func lastUp(packets []*trace.Packet) (rec *trace.Record, id uint16) {
 }
 
 // nextLife returns the packets of a device that was rebooted, from where it begins to talk
-// again on: before or behind the end of the reboot itself, as that takes time.
+// again on: before or behind the end of the reboot itself, as that takes time. Where
+// neither a mark nor another address tells a resume, its ping or Hello does.
 func nextLife(c *target.PuppetCloud, since clock.Instant) []*trace.Packet {
 	packets := c.Packets(since)
+	greets := func(r trace.Record) bool {
+		return r.Message != nil && (r.Message.Kind == pdc.KindPing || r.Message.Kind == pdc.KindHello)
+	}
 	i := slices.IndexFunc(packets, func(p *trace.Packet) bool {
-		return p.Direction == trace.Up && (p.Resume || sent([]*trace.Packet{p}, trace.Up, trace.ClientHello))
+		return p.Direction == trace.Up &&
+			(p.Resume || slices.ContainsFunc(p.Records, greets) || sent([]*trace.Packet{p}, trace.Up, trace.ClientHello))
 	})
 	if i < 0 {
 		return nil
