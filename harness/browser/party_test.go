@@ -18,7 +18,7 @@ import (
 )
 
 // patience bounds everything that is waited for.
-const patience = 2 * time.Minute
+const patience = 5 * time.Minute
 
 // A party is the reference cloud and a fleet, run by their commands as a user does.
 type party struct {

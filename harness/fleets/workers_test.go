@@ -25,7 +25,7 @@ import (
 // Of "make fleet-workers"; the defaults are for a test.
 var (
 	workersDevices = flag.Int("workers-devices", 60, "devices of TestFleetWorkers")
-	workersLength  = flag.Duration("workers-length", 32*time.Second, "how long they publish")
+	workersLength  = flag.Duration("workers-length", time.Minute, "how long they publish")
 )
 
 // patience is for what must come in the end, on a machine that is busy.
