@@ -254,6 +254,7 @@ func (l *line) judge(r *Recorder, c *target.PuppetCloud, name string) bool {
 		return again
 	}
 	switch l.then {
+	case alive:
 	case gone:
 		c.Return(mark, 5*time.Second) // a device connects again after a second at the latest
 	case dead:

@@ -372,9 +372,15 @@ func readPending(r *reader, applied bool) *pendingImage {
 
 // runs reports whether the describe lists the image as running, and whether it
 // can tell.
+//
+// Device OS: the virtual device before 3.1 lists no modules, and no Hello of it says
+// that it was updated. It said that it would run the image, and it is back.
 func (p *pendingImage) runs(x *Describe) (running, known bool) {
 	if !x.hasSystem() {
 		return false, false
+	}
+	if len(x.System.Modules) == 0 {
+		return true, true
 	}
 	for _, m := range x.System.Modules {
 		if byte(m.Function) != p.function || m.Index != uint32(p.index) || m.Store != pdc.StoreMain {
