@@ -117,6 +117,25 @@ func TestFastTransfer(t *testing.T) {
 	}
 }
 
+// Device OS: the virtual device before 3.1 lists no modules, and its Hello never says
+// that it was updated. It is back, and that is all there will be.
+func TestUpdateOfOneWithoutModules(t *testing.T) {
+	x := newLegacyTest(t, pdc.NewDialect(2302, pdc.GCC), 5000)
+	x.ready(true)
+	x.done(x.drain(), `{"r":0}`)
+	x.wantStage(FlashRestarting)
+	x.run(func(out *Out) { x.d.Lost(x.now, out) })
+	x.hello(0)
+	if p, judged := effectOf[FlashProgress](x.cloudTest); judged {
+		t.Errorf("judged %+v by a Hello that says nothing", p)
+	}
+	x.receive(pdc.DescribePost{Token: []byte{1}, Flags: pdc.DescribeSystem, Payload: []byte(`{"p":3,"m":[]}`)}.Message(x.dia))
+	x.wantStage(FlashDone)
+	if x.d.profile.pending != nil {
+		t.Error("still pending")
+	}
+}
+
 // C-46: exactly the chunks that the device misses, then UpdateDone again,
 // whatever comes first: the ACK or the list.
 func TestMissedChunks(t *testing.T) {
