@@ -70,3 +70,39 @@ func TestBoardOnARig(t *testing.T) {
 		}
 	}
 }
+
+// TestPuppetsBeforeABoard plays before a fake board: its power is cut before each stage, and
+// it is reset where it goes on with its session.
+func TestPuppetsBeforeABoard(t *testing.T) {
+	bench, err := fakerig.Start(t.TempDir(), "boron@6.2.0")
+	if err != nil {
+		t.Skipf("no bench here: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := bench.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	rig, err := bench.Rig()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Parallel() // it waits most of the time
+	checks := []string{"dispatch/unknown", "dispatch/reset", "receiving/update", "receiving/cancel", "restore/resume", "records/cloud-closes", "publishing/reset"}
+	run, err := Run(t.Context(), Options{
+		Seed: 7, Patience: 3 * time.Minute, plain: true, Timeout: 20 * time.Minute,
+		Spec: &target.Spec{Device: &target.DeviceSpec{Rig: "board-1"}}, Select: append(checks, "receiving/acks"),
+		Target: func(o *target.Options) { o.Rig = rig },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range run.Results {
+		if r.Verdict == report.Fail || r.Verdict == report.Inconclusive {
+			t.Errorf("%s: %v %s %+v", r.Name(), r.Verdict, r.Reason, r.Findings)
+		}
+		t.Logf("%s: %v %s %v", r.Name(), r.Verdict, r.Reason, r.Duration)
+	}
+	expect(t, run, report.Pass, checks...)
+	expect(t, run, report.Unsupported, "receiving/acks") // is about milliseconds
+}

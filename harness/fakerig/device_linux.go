@@ -79,8 +79,14 @@ func (s *simulated) PowerOn(m fake.Memory) {
 // Reset implements fake.Device.
 func (s *simulated) Reset() { s.do(s.bench.fleet.Suspend) }
 
-// PowerOff implements fake.Device.
-func (s *simulated) PowerOff() { s.do(s.bench.fleet.PowerOff) }
+// PowerOff implements fake.Device. No battery keeps the memory that the session is in,
+// which survives a reset only.
+func (s *simulated) PowerOff() {
+	s.do(func(index int) {
+		s.bench.fleet.PowerOff(index)
+		s.bench.fleet.Do(index, func(clock.Instant, *device.Device, *device.Out) { s.nv.Session = nil })
+	})
+}
 
 func (s *simulated) do(f func(int)) {
 	s.mu.Lock()
