@@ -20,9 +20,16 @@ import (
 	"github.com/fxamacker/cbor/v2"
 )
 
+// How deep values may lie in one another, and how many may lie in one.
+const (
+	maxLevels   = 32
+	maxElements = 16384
+)
+
 var (
 	errObject = errors.New("the data is not an object")
 	errKey    = errors.New("a key is not text")
+	errLimits = fmt.Errorf("the data is nested deeper than %d levels, or has more than %d values in one", maxLevels, maxElements)
 )
 
 var encoding = func() cbor.EncMode {
@@ -36,7 +43,7 @@ var encoding = func() cbor.EncMode {
 
 var decoding = func() cbor.DecMode {
 	mode, err := cbor.DecOptions{
-		DupMapKey: cbor.DupMapKeyEnforcedAPF, MaxNestedLevels: 32, MaxArrayElements: 16384, MaxMapPairs: 16384,
+		DupMapKey: cbor.DupMapKeyEnforcedAPF, MaxNestedLevels: maxLevels, MaxArrayElements: maxElements, MaxMapPairs: maxElements,
 		IntDec: cbor.IntDecConvertNone, UTF8: cbor.UTF8RejectInvalid,
 	}.DecMode()
 	if err != nil {
@@ -45,7 +52,8 @@ var decoding = func() cbor.DecMode {
 	return mode
 }()
 
-// ToCBOR turns a JSON object into CBOR.
+// ToCBOR turns a JSON object into CBOR. The error says what is wrong with it: it is no
+// object, a number is too large, or it is nested deeper than [FromCBOR] reads.
 func ToCBOR(data json.RawMessage) ([]byte, error) {
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.UseNumber()
@@ -57,7 +65,14 @@ func ToCBOR(data json.RawMessage) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return encoding.Marshal(value)
+	b, err := encoding.Marshal(value)
+	if err != nil {
+		return nil, err
+	}
+	if err := decoding.Wellformed(b); err != nil { // nobody could read it back
+		return nil, errLimits
+	}
+	return b, nil
 }
 
 // plain replaces the numbers of encoding/json.

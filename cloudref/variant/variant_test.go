@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"strings"
 	"testing"
 )
 
@@ -81,4 +82,28 @@ func FuzzFromCBOR(f *testing.F) {
 			t.Errorf("%x becomes %s, and that nothing: %v", data, value, err)
 		}
 	})
+}
+
+// TestLimits: what is taken can be read back, whatever its depth and size.
+func TestLimits(t *testing.T) {
+	nested := func(levels int) string {
+		return strings.Repeat(`{"a":`, levels) + "1" + strings.Repeat("}", levels)
+	}
+	list := func(n int) string { return `{"a":[` + strings.Repeat("0,", n-1) + "0]}" }
+	for _, test := range []struct {
+		data  string
+		taken bool
+	}{
+		{nested(1), true}, {nested(30), true}, {nested(40), false}, {nested(5000), false}, {list(16384), true}, {list(16385), false},
+	} {
+		b, err := ToCBOR([]byte(test.data))
+		if (err == nil) != test.taken {
+			t.Errorf("%d bytes, %.20s: %v", len(test.data), test.data, err)
+		}
+		if err == nil {
+			if back, err := FromCBOR(b); err != nil || string(back) != test.data {
+				t.Errorf("%.20s: back %.40s, %v", test.data, back, err)
+			}
+		}
+	}
 }
