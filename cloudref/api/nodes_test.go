@@ -78,13 +78,18 @@ func (x *site) until(what string, is func() bool) {
 	}
 }
 
-// sees waits until a node knows that a device of the other is online.
+// sees waits until a node knows that a device of the other is online, by its id and by
+// its name: they are told separately.
 func (x *site) sees(p *puppet) {
 	x.t.Helper()
-	path := "/v1/devices/" + p.id.String()
 	x.until("the device is online", func() bool {
-		var o map[string]any
-		return json.Unmarshal(x.send("GET", path, jsonType, ""), &o) == nil && o["online"] == true && o["functions"] != nil
+		for _, called := range []string{p.id.String(), p.name} {
+			var o map[string]any
+			if json.Unmarshal(x.send("GET", "/v1/devices/"+called, jsonType, ""), &o) != nil || o["online"] != true || o["functions"] == nil {
+				return false
+			}
+		}
+		return true
 	})
 }
 

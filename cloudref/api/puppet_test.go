@@ -93,6 +93,7 @@ var dialect = pdc.NewDialect(6200, pdc.Boron)
 type puppet struct {
 	x      *site
 	id     store.DeviceID
+	name   string
 	key    *ecdsa.PrivateKey
 	conn   *net.UDPConn
 	client *dtls.Client
@@ -125,7 +126,7 @@ type puppet struct {
 func (x *site) puppet(n byte, name string, owner store.AccountID, edit ...func(*puppet)) *puppet {
 	x.t.Helper()
 	p := &puppet{
-		x: x, key: seed.P256(seed.Bytes(uint64(n), "device")), id: store.DeviceID{0xe0, 0x0f, 0xce, 0x68, 11: n},
+		x: x, name: name, key: seed.P256(seed.Bytes(uint64(n), "device")), id: store.DeviceID{0xe0, 0x0f, 0xce, 0x68, 11: n},
 		online: make(chan bool, 8), heard: make(chan pdc.EventDelivery, 64), lit: make(chan bool, 8), tasks: make(chan func(), 8),
 		answers: map[byte]chan coap.Message{}, noticed: make(chan pdc.LedgerCall, 8),
 	}
