@@ -13,19 +13,26 @@ import (
 	"github.com/muster/muster/rigs/fake"
 )
 
-// TestStatusOfTransfers: over USB/IP a board that refuses a request stalls, and
-// one that left in the middle of it is not heard any more. A host tells the two
-// apart.
-func TestStatusOfTransfers(t *testing.T) {
+// plugged returns a fake Boron on a bench of its own.
+func plugged(t *testing.T) *Firmware {
+	t.Helper()
 	bench, err := New()
 	if err != nil {
 		t.Skipf("no bench here: %v", err)
 	}
-	defer bench.Close() //nolint:errcheck // the test ends
+	t.Cleanup(func() { _ = bench.Close() })
 	board, err := bench.Plug(fake.Spec{Serial: "e00fce68aabbccddeeff0022", Platform: fake.Boron, Path: "1-2"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return board
+}
+
+// TestStatusOfTransfers: over USB/IP a board that refuses a request stalls, and
+// one that left in the middle of it is not heard any more. A host tells the two
+// apart.
+func TestStatusOfTransfers(t *testing.T) {
+	board := plugged(t)
 	ours, theirs := net.Pipe()
 	ended := make(chan error, 1)
 	go func() { ended <- newUSBDevice(board, false).serve(theirs) }()
@@ -61,15 +68,7 @@ func TestStatusOfTransfers(t *testing.T) {
 // TestDetachedInTheMiddle: a kernel that gives a device up takes no answer to what it
 // asked, and may be in the middle of asking.
 func TestDetachedInTheMiddle(t *testing.T) {
-	bench, err := New()
-	if err != nil {
-		t.Skipf("no bench here: %v", err)
-	}
-	defer bench.Close() //nolint:errcheck // the test ends
-	board, err := bench.Plug(fake.Spec{Serial: "e00fce68aabbccddeeff0022", Platform: fake.Boron, Path: "1-2"}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	board := plugged(t)
 	var submit [usbipHeader]byte
 	binary.BigEndian.PutUint32(submit[:], cmdSubmit)
 	for _, asked := range []int{0, usbipHeader / 2, usbipHeader} {
