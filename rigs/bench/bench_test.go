@@ -260,6 +260,32 @@ func TestLadder(t *testing.T) {
 	}
 }
 
+// A board that hangs has not answered when its time is over in the middle of a
+// request, nor while it is away.
+func TestHangsToTheEndOfItsTime(t *testing.T) {
+	w := newWorld(t)
+	board := w.add(t, "one", fake.Spec{Platform: fake.Boron}, "power: {person: false}")
+	w.open(t)
+	b := w.take(t, Wish{Which: "one"})[0]
+	ready(t, b)
+	if err := b.ask(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	board.Hang(fake.Nothing)
+	if err := b.ask(over); err == nil || !strings.Contains(err.Error(), "answers no control request") {
+		t.Errorf("it hangs: %v", err)
+	}
+	board.Unplug()
+	for p, changed := b.Look(); p.Present; p, changed = b.Look() {
+		<-changed
+	}
+	if err := b.ask(over); err == nil || !strings.Contains(err.Error(), "answers no control request") {
+		t.Errorf("it is away: %v", err)
+	}
+}
+
 // TestLyingHub holds that a port which only takes the board off the bus is found
 // out by the clock of a board that runs on.
 func TestLyingHub(t *testing.T) {

@@ -176,13 +176,21 @@ func (b *Board) Control() (control.Transport, error) {
 		return nil, err
 	}
 	if s.Board == nil {
-		return nil, errors.New(s.Reason())
+		return nil, absentError(s.Reason())
 	}
 	if b.bench.o.Control != nil {
 		return b.bench.o.Control(*s.Board)
 	}
 	return control.OpenUSB(s.Board.Path)
 }
+
+// An absentError says why a board is not where it could be asked. To callers it is
+// gone, as if it had left in the middle of a request.
+type absentError string
+
+func (e absentError) Error() string { return string(e) }
+
+func (absentError) Is(target error) bool { return target == control.ErrGone }
 
 // Look implements power.Witness.
 func (b *Board) Look() (power.Presence, <-chan struct{}) {
@@ -239,9 +247,10 @@ func (b *Board) ask(ctx context.Context) error {
 			_, err = d.DeviceID(ctx)
 			err = errors.Join(err, d.Close())
 		}
-		// Device OS: a board is on the bus a second before it takes requests.
-		again := errors.Is(err, control.ErrSilent) || errors.Is(err, control.ErrGone)
-		if !again {
+		// Device OS: a board is on the bus a second before it takes requests. One
+		// whose time is over in the middle of a request has not answered it.
+		unheard := errors.Is(err, control.ErrSilent) || errors.Is(err, control.ErrGone) || err != nil && ctx.Err() != nil
+		if !unheard {
 			return nil
 		}
 		select {
