@@ -35,13 +35,18 @@ func (a *acked) note(stream string, answer []byte) (Revision, error) {
 	if err != nil {
 		return r, err
 	}
+	a.stored(stream, r)
+	return r, nil
+}
+
+// stored notes that all of a stream up to r is acknowledged.
+func (a *acked) stored(stream string, r Revision) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.last == nil {
 		a.last = map[string]Revision{}
 	}
 	a.last[stream] = max(a.last[stream], r)
-	return r, nil
 }
 
 // newest returns a copy.

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"strings"
@@ -82,6 +83,66 @@ func TestServerIsReplaced(t *testing.T) {
 		}
 	case <-time.After(time.Minute):
 		t.Error("who takes calls does not go on")
+	}
+}
+
+// An image counts among what was acknowledged: one of which the new server knows
+// nothing is missed, and so is that one was removed.
+func TestServerThatForgotAnImageIsNotUsed(t *testing.T) {
+	for name, act := range map[string]func(ctx context.Context, s *Store) error{
+		"stored": func(ctx context.Context, s *Store) error {
+			_, err := s.PutImage(ctx, imageData(1))
+			return err
+		},
+		"removed": func(ctx context.Context, s *Store) error {
+			id, err := s.PutImage(ctx, imageData(1))
+			return errors.Join(err, s.RemoveImage(ctx, id))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, warned := openWarned(t)
+			j := s.backend.(*jet)
+			if err := act(t.Context(), s); err != nil {
+				t.Fatal(err)
+			}
+			stream, err := j.js.Stream(t.Context(), imageStream)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if last, noted := stream.CachedInfo().State.LastSeq, j.acked.newest()[imageStream]; noted != Revision(last) {
+				t.Errorf("noted up to %d, but %d were stored", noted, last)
+			}
+			broke(s)
+			j.acked.stored(imageStream, j.acked.newest()[imageStream]+1)
+			warned("the last 1 records of " + imageStream)
+			if _, err := s.PutImage(t.Context(), imageData(2)); !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "start the cloud again") {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+// Who stores an image again of which the disk lost a part repairs it.
+func TestDamagedImageIsRepaired(t *testing.T) {
+	s, _ := openWarned(t)
+	ctx := t.Context()
+	data := bytes.Repeat([]byte("firmware"), 50_000) // more than one chunk
+	id, err := s.PutImage(ctx, data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream, err := s.backend.(*jet).js.Stream(ctx, imageStream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.DeleteMsg(ctx, stream.CachedInfo().State.FirstSeq); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.PutImage(ctx, data); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.Image(ctx, id); err != nil || !bytes.Equal(got, data) {
+		t.Errorf("%d bytes, %v", len(got), err)
 	}
 }
 

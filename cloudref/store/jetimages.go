@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"slices"
@@ -31,15 +32,29 @@ func (j *jet) putImage(ctx context.Context, id ImageID, data []byte) error {
 			return err
 		}
 	}
-	info, err := j.objects.GetInfo(ctx, id.String())
-	if err == nil && info.Size == uint64(len(data)) {
+	// One that is there is read: if the disk lost a part of it, this is how it is repaired.
+	if have, err := j.objects.GetBytes(ctx, id.String()); err == nil && bytes.Equal(have, data) {
 		return nil
 	}
-	if err != nil && !errors.Is(err, jetstream.ErrObjectNotFound) {
+	if _, err := j.objects.Put(ctx, jetstream.ObjectMeta{Name: id.String()}, bytes.NewReader(data)); err != nil {
 		return imageError(id, err)
 	}
-	_, err = j.objects.Put(ctx, jetstream.ObjectMeta{Name: id.String()}, bytes.NewReader(data))
-	return imageError(id, err)
+	return imageError(id, j.noteImage(ctx, id))
+}
+
+// noteImage notes that an image was acknowledged, or that it is gone: its description
+// is the last of what is written of it.
+func (j *jet) noteImage(ctx context.Context, id ImageID) error {
+	stream, err := j.js.Stream(ctx, imageStream)
+	if err != nil {
+		return err
+	}
+	m, err := stream.GetLastMsgForSubject(ctx, imageAbout+base64.URLEncoding.EncodeToString([]byte(id.String())))
+	if err != nil {
+		return err
+	}
+	j.acked.stored(imageStream, Revision(m.Sequence))
+	return nil
 }
 
 func (j *jet) image(ctx context.Context, id ImageID) ([]byte, error) {
@@ -48,7 +63,10 @@ func (j *jet) image(ctx context.Context, id ImageID) ([]byte, error) {
 }
 
 func (j *jet) deleteImage(ctx context.Context, id ImageID) error {
-	return imageError(id, j.objects.Delete(ctx, id.String()))
+	if err := j.objects.Delete(ctx, id.String()); err != nil {
+		return imageError(id, err)
+	}
+	return imageError(id, j.noteImage(ctx, id))
 }
 
 func imageError(id ImageID, err error) error {
@@ -57,8 +75,10 @@ func imageError(id ImageID, err error) error {
 		return nil
 	case errors.Is(err, jetstream.ErrObjectNotFound):
 		return fmt.Errorf("image %s: %w", id, ErrNotFound)
+	case errors.Is(err, context.Canceled):
+		return fmt.Errorf("image %s: %w", id, err)
 	}
-	return fmt.Errorf("image %s: %w", id, err)
+	return fmt.Errorf("image %s: %w: %w", id, ErrUnavailable, err)
 }
 
 func (j *jet) images(ctx context.Context) ([]Image, error) {

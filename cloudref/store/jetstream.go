@@ -23,6 +23,7 @@ const (
 	imageBucket   = "muster_images"
 	imageStream   = "OBJ_" + imageBucket
 	imageChunks   = "$O." + imageBucket + ".C."
+	imageAbout    = "$O." + imageBucket + ".M." // and the name in base64
 )
 
 // duplicateWindow is the shortest that JetStream knows.
