@@ -402,3 +402,13 @@ func testBinary(platform pdc.Platform, size int) []byte {
 	m.Fill(size, bytes.NewReader(bytes.Repeat([]byte("firmware"), size)))
 	return m.Append(nil)
 }
+
+// hello makes a device say which product its firmware names.
+func (f *fakeCloud) hello(id string, product, version uint16) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.hellos == nil {
+		f.hellos = map[store.DeviceID]pdc.Hello{}
+	}
+	f.hellos[deviceID(id)] = pdc.Hello{ProductID: product, ProductVersion: version, Platform: pdc.Boron}
+}
