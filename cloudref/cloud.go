@@ -83,7 +83,7 @@ func Start(ctx context.Context, o Options) (*Cloud, error) {
 	c.hooks = hooks.NewRunner(c.o.Hooks, st, replier{c})
 	st.OnCallDropped(c.hooks.Dropped)
 	if o.Page {
-		c.traffic = traffic.NewRecorder(c.Time)
+		c.traffic = traffic.NewRecorder(c.Time, c.ownerOf)
 	}
 	c.refusals.init()
 	c.metrics = newMetrics(c)

@@ -66,6 +66,12 @@ func (c *Cloud) OwnerChanged(id store.DeviceID) {
 	c.resetLedgers(id) // the new owner has others
 }
 
+// ownerOf returns whose a device is, zero for nobody's.
+func (c *Cloud) ownerOf(id store.DeviceID) store.AccountID {
+	identity, _ := c.store.Identity(id)
+	return identity.Owner
+}
+
 // Time returns the time of day at an Instant of this run.
 func (c *Cloud) Time(at clock.Instant) time.Time { return c.o.Clock.Start().Add(time.Duration(at)) }
 

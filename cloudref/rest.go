@@ -30,6 +30,7 @@ func (c *Cloud) withPage(rest *api.Server) http.Handler {
 	}
 	return page.Handler(page.Config{
 		Account: rest.Account, Store: c.store, Status: c.Status, Time: c.Time, Traffic: c.traffic, Closing: rest.Closing(),
+		Reader: rest.Reader,
 	}, rest)
 }
 

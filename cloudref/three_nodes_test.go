@@ -37,11 +37,14 @@ const childEnv = "MUSTER_CLUSTER_CHILD"
 type childArgs struct {
 	Kind string   `json:"kind"`
 	Args []string `json:"args,omitempty"` // of "cloud"
-	Name string   `json:"name,omitempty"` // of "nats", with its ports
-	Port int      `json:"port,omitempty"`
-	Peer int      `json:"peer,omitempty"`
-	All  []int    `json:"all,omitempty"`
-	Dir  string   `json:"dir,omitempty"`
+	// Files is how many files and sockets the process may have open, 0 for as many as
+	// this one.
+	Files uint64 `json:"files,omitempty"`
+	Name  string `json:"name,omitempty"` // of "nats", with its ports
+	Port  int    `json:"port,omitempty"`
+	Peer  int    `json:"peer,omitempty"`
+	All   []int  `json:"all,omitempty"`
+	Dir   string `json:"dir,omitempty"`
 }
 
 // TestMain lets the test program be a node or a NATS server.
@@ -57,6 +60,12 @@ func runChild(text string) int {
 	if err := json.Unmarshal([]byte(text), &c); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 2
+	}
+	if c.Files > 0 {
+		if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: c.Files, Max: c.Files}); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 2
+		}
 	}
 	if c.Kind == "nats" {
 		runNATS(c)

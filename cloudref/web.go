@@ -11,6 +11,8 @@ import (
 	"net/netip"
 	"time"
 
+	"golang.org/x/net/netutil"
+
 	"github.com/muster/muster/cloudref/api"
 )
 
@@ -79,7 +81,8 @@ func openWeb(ctx context.Context, c *Cloud, o webOptions, log *slog.Logger) (*we
 	mux.Handle("GET /metrics", c.Metrics())
 	mux.Handle("/", handler)
 	handler = mux
-	w := &web{rest: rest, server: rest.HTTP(handler), listener: l}
+	// Who is one too many waits until there is room.
+	w := &web{rest: rest, server: rest.HTTP(handler), listener: netutil.LimitListener(l, doorsOf(descriptorsMax()).web)}
 	if secured != nil {
 		w.secure, w.server.TLSConfig = true, secured
 	}

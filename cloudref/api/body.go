@@ -129,19 +129,15 @@ func (s *Server) readParts(q *request, boundary string) error {
 	if boundary == "" {
 		return refuse(http.StatusBadRequest, "The multipart body has no boundary.")
 	}
-	limit, places := s.c.UploadMax, s.loads
-	switch {
-	case !q.authed:
+	limit := s.c.UploadMax
+	if !q.authed {
 		limit = s.c.BodyMax // there is nothing to upload
-	case q.token == nil:
-		// The token may be one of the parts. Strangers can hold up each other,
-		// but nobody else.
-		places = s.strangers
 	}
-	if err := acquire(q.Context(), places); err != nil {
+	done, err := s.uploading(q)
+	if err != nil {
 		return err
 	}
-	q.after = append(q.after, func() { release(places) })
+	q.after = append(q.after, done)
 	q.Body = http.MaxBytesReader(q.w, q.Body, limit)
 	parts, err := q.MultipartReader()
 	if err != nil {
@@ -166,6 +162,19 @@ func (s *Server) readParts(q *request, boundary string) error {
 		}
 	}
 	return refuse(http.StatusBadRequest, "The multipart body has more than %d parts.", partsMax)
+}
+
+// uploading takes a place among the uploads.
+func (s *Server) uploading(q *request) (done func(), err error) {
+	if q.token != nil {
+		return s.loads.acquire(q.Context(), q.account)
+	}
+	// The token may be one of the parts. Strangers can hold up each other, but nobody
+	// else.
+	if err := acquire(q.Context(), s.strangers); err != nil {
+		return nil, err
+	}
+	return func() { release(s.strangers) }, nil
 }
 
 // fileParts are the names of parts that are files even if they say no file name:

@@ -66,7 +66,8 @@ func (s *Server) unclaimDevice(q *request) (any, error) {
 		if d.Owner != q.account {
 			return unknownDevice(q.Method)
 		}
-		d.Owner = store.AccountID{}
+		// What people wrote about it is not for whoever claims it next.
+		d.Owner, d.Name, d.Notes = store.AccountID{}, "", ""
 		return nil
 	})
 	if err != nil {

@@ -26,13 +26,23 @@ func vitalsObject(d *store.Device, v store.Vitals) object {
 	return object{"updated_at": timestamp(v.At), "deviceID": d.ID.String(), "payload": v.Payload}
 }
 
+// vitals returns what a device reported since it is the caller's, the oldest first.
+// Below a product it is all of it.
+func (s *Server) vitals(q *request, d *store.Device) ([]store.Vitals, error) {
+	all, err := s.store.Vitals(q.Context(), d.ID)
+	if q.PathValue("product") != "" {
+		return all, err
+	}
+	return slices.DeleteFunc(all, func(v store.Vitals) bool { return v.At.Before(d.Claimed) }), err
+}
+
 // lastVitals answers GET /v1/diagnostics/:id/last.
 func (s *Server) lastVitals(q *request) (any, error) {
 	d, err := s.device(q)
 	if err != nil {
 		return nil, err
 	}
-	list, err := s.store.Vitals(q.Context(), d.ID)
+	list, err := s.vitals(q, d)
 	if err != nil {
 		return nil, err
 	}
@@ -54,7 +64,7 @@ func (s *Server) listVitals(q *request) (any, error) {
 	if err1 != nil || err2 != nil {
 		return nil, refuse(http.StatusBadRequest, "start_date and end_date are times such as 2026-01-02T03:04:05Z.")
 	}
-	all, err := s.store.Vitals(q.Context(), d.ID)
+	all, err := s.vitals(q, d)
 	if err != nil {
 		return nil, err
 	}

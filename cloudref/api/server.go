@@ -45,9 +45,11 @@ type Config struct {
 	BodyMax int64
 	// UploadMax bounds an upload, in bytes. 16 MiB, the largest firmware slot.
 	UploadMax int64
-	// UploadsMax bounds the uploads under way, which are held in memory. 16.
+	// UploadsMax bounds the uploads under way, which are held in memory. 16, of which
+	// an account has at most a quarter at a time.
 	UploadsMax int
-	// StreamsMax bounds the open event streams. 10,000.
+	// StreamsMax bounds the open event streams, those of the live page included. 10,000,
+	// of which an account has at most half at a time.
 	StreamsMax int
 
 	// CallOffline is the status of a function call to a device that is offline
@@ -117,10 +119,10 @@ type Server struct {
 	mux    *http.ServeMux
 	names  names
 	hashes chan struct{} // one entry for each password being hashed
-	loads  chan struct{} // one entry for each upload held in memory
+	loads  *shares       // of uploads held in memory
 	// strangers has one entry for each upload whose sender is not known yet.
 	strangers chan struct{}
-	opened    chan struct{} // one entry for each event stream
+	opened    *shares // of event streams
 
 	closing context.Context // over when Close was called
 	close   context.CancelFunc
@@ -136,9 +138,9 @@ func New(c Config) *Server {
 	s := &Server{
 		c: c, cloud: c.Cloud, store: c.Store, mux: http.NewServeMux(),
 		hashes:    make(chan struct{}, runtime.GOMAXPROCS(0)),
-		loads:     make(chan struct{}, c.UploadsMax),
+		loads:     newShares(c.UploadsMax, c.UploadsMax/4),
 		strangers: make(chan struct{}, strangersMax),
-		opened:    make(chan struct{}, c.StreamsMax),
+		opened:    newShares(c.StreamsMax, c.StreamsMax/2),
 	}
 	s.names.init()
 	s.closing, s.close = context.WithCancel(context.Background())

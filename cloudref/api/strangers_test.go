@@ -211,6 +211,30 @@ func (b *bench) everything(token string) string {
 	return all.String()
 }
 
+// Who claims a device that somebody gave up learns nothing of what was before.
+func TestClaimedDevicesTellNothingOfBefore(t *testing.T) {
+	b := newBench(t, nil)
+	b.json("PUT", "/v1/devices/"+kitchen, `{"name":"bedroom","notes":"the key is under the mat"}`).decode()
+	b.must(b.store.AddVitals(t.Context(), deviceID(kitchen), store.Vitals{At: b.now, Payload: json.RawMessage(`{"secret":1}`)}))
+	last := "/v1/diagnostics/" + kitchen + "/last"
+	b.do("GET", last, b.alice, "", "").decode()
+	b.now = b.now.Add(time.Minute)
+	b.json("DELETE", "/v1/devices/"+kitchen, "").decode()
+	b.do("POST", "/v1/devices", b.bob, "application/json", `{"id":"`+kitchen+`"}`).decode()
+	for _, path := range []string{"/v1/devices/" + kitchen, "/v1/devices", last, "/v1/diagnostics/" + kitchen} {
+		a := b.do("GET", path, b.bob, "", "")
+		for _, word := range []string{"bedroom", "under the", `"secret":1`} {
+			if strings.Contains(a.body, word) {
+				t.Errorf("%s: %s", path, a.body)
+			}
+		}
+	}
+	b.must(b.store.AddVitals(t.Context(), deviceID(kitchen), store.Vitals{At: b.now, Payload: json.RawMessage(`{"own":1}`)}))
+	if a := b.do("GET", last, b.bob, "", ""); !strings.Contains(a.body, "own") {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+}
+
 // Nothing that an account lists has a word of another's.
 func TestListsAreOnesOwn(t *testing.T) {
 	b := newBench(t, nil)

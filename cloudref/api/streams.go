@@ -69,12 +69,11 @@ func (s *Server) stream(q *request, which Selection) (any, error) {
 		streamHeader(q.w.Header())
 		return written{}, nil // and nobody would read the events
 	}
-	select {
-	case s.opened <- struct{}{}:
-	default:
+	leave, ok := s.opened.try(q.account)
+	if !ok {
 		return nil, errStreams
 	}
-	defer release(s.opened)
+	defer leave()
 	which.Everybody, which.Patient = s.c.Faults.AllEvents, s.c.Faults.PatientStreams
 	stream := s.cloud.Subscribe(which)
 	defer stream.Close()
@@ -115,6 +114,10 @@ func (s *Server) stream(q *request, which Selection) (any, error) {
 		}
 	}
 }
+
+// Reader takes a place among the event streams for an account, and false if it or all
+// have too many; leave gives it back. It is for streams beside this API.
+func (s *Server) Reader(a store.AccountID) (leave func(), ok bool) { return s.opened.try(a) }
 
 // still reports whether what a stream is about is still the caller's.
 func (s *Server) still(q *request, which Selection) bool {

@@ -3,6 +3,7 @@ package api
 import (
 	"bufio"
 	"context"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -163,6 +164,56 @@ func TestStreamsAreBounded(t *testing.T) {
 	}
 }
 
+// An account that opens all the streams it can leaves some to others.
+func TestStreamsOfAnAccountAreBounded(t *testing.T) {
+	b := newBench(t, func(c *Config) { c.StreamsMax = 4 })
+	url := b.serve()
+	for range 2 {
+		open(t, url+"/v1/devices/events", b.alice).want(":ok", "")
+	}
+	if a := open(t, url+"/v1/devices/events", b.alice).answer; a.StatusCode != http.StatusTooManyRequests {
+		t.Errorf("status %d, want 429", a.StatusCode)
+	}
+	r := open(t, url+"/v1/devices/events", b.bob)
+	r.want(":ok", "")
+	if got := len(b.server.opened.taken); got != 2 {
+		t.Errorf("%d accounts have streams, want 2", got)
+	}
+}
+
+// What an account uploads slowly keeps nobody else from uploading.
+func TestUploadsOfAnAccountAreBounded(t *testing.T) {
+	b := newBench(t, func(c *Config) { c.UploadsMax = 4 })
+	url := b.serve()
+	image := upload("file", "firmware.bin", testBinary(pdc.Boron, 1000))
+	var slow []*io.PipeWriter
+	for range 4 {
+		r, w := io.Pipe()
+		q, err := http.NewRequestWithContext(t.Context(), http.MethodPut, url+"/v1/devices/kitchen", r)
+		b.must(err)
+		q.Header.Set("Authorization", "Bearer "+b.alice)
+		q.Header.Set("Content-Type", image.kind)
+		go func() {
+			if a, err := http.DefaultClient.Do(q); err == nil {
+				_ = a.Body.Close()
+			}
+		}()
+		_, err = io.WriteString(w, image.content[:50]) // it was taken
+		b.must(err)
+		slow = append(slow, w)
+	}
+	for until := time.Now().Add(time.Minute); len(b.server.loads.places) == 0; {
+		if time.Now().After(until) {
+			t.Fatal("no upload is under way")
+		}
+		time.Sleep(time.Millisecond)
+	}
+	b.do("PUT", "/v1/devices/bobs", b.bob, image.kind, image.content).decode()
+	for _, w := range slow {
+		_ = w.CloseWithError(io.ErrUnexpectedEOF)
+	}
+}
+
 // A reader that does not read is cut, and holds nothing back.
 func TestSlowReaderIsCut(t *testing.T) {
 	b := newBench(t, func(c *Config) { c.WriteTimeout = time.Second })
@@ -208,7 +259,7 @@ func TestHeadOfAStream(t *testing.T) {
 		if kind := answer.Header.Get("Content-Type"); answer.StatusCode != http.StatusOK || kind != "text/event-stream" {
 			t.Errorf("%s: %d, %q", path, answer.StatusCode, kind)
 		}
-		if n := len(b.server.opened); n != 0 {
+		if n := len(b.server.opened.places); n != 0 {
 			t.Errorf("%s: %d streams are open", path, n)
 		}
 	}

@@ -27,6 +27,9 @@ type Config struct {
 	Time func(at clock.Instant) time.Time
 	// Traffic remembers what devices say.
 	Traffic *traffic.Recorder
+	// Reader takes a place among the streams for an account, and false if it or all have
+	// too many; leave gives it back.
+	Reader func(a store.AccountID) (leave func(), ok bool)
 	// Closing is closed when the server is shut down: streams end.
 	Closing <-chan struct{}
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -34,7 +35,11 @@ func newPage(t *testing.T) (*httptest.Server, *traffic.Recorder) {
 		}
 	}
 	wall := func(at clock.Instant) time.Time { return time.Unix(1_700_000_000, int64(at)) }
-	recorder := traffic.NewRecorder(wall)
+	recorder := traffic.NewRecorder(wall, func(id store.DeviceID) store.AccountID {
+		identity, _ := st.Identity(id)
+		return identity.Owner
+	})
+	var readers atomic.Int32
 	server := httptest.NewServer(Handler(Config{
 		Account: func(r *http.Request) (store.AccountID, bool) {
 			a, ok := map[string]store.AccountID{"Bearer alice": alice, "Bearer bob": bob}[r.Header.Get("Authorization")]
@@ -42,9 +47,30 @@ func newPage(t *testing.T) (*httptest.Server, *traffic.Recorder) {
 		},
 		Store: st, Status: func(id store.DeviceID) endpoint.Status { return endpoint.Status{Device: id, Heard: -1} },
 		Time: wall, Traffic: recorder, Closing: make(chan struct{}),
+		Reader: func(store.AccountID) (func(), bool) {
+			return func() { readers.Add(-1) }, readers.Add(1) <= readersMax
+		},
 	}, http.NotFoundHandler()))
 	t.Cleanup(server.Close)
 	return server, recorder
+}
+
+// readersMax is how many readers the page of a test lets in.
+const readersMax = 2
+
+// Who watches takes a place among the event streams.
+func TestWatchesAreBounded(t *testing.T) {
+	server, _ := newPage(t)
+	path := "/muster/devices/" + lamp.String() + "/watch"
+	for n := range readersMax + 1 {
+		want := http.StatusOK
+		if n == readersMax {
+			want = http.StatusTooManyRequests
+		}
+		if r := get(t, server, path, "alice"); r.StatusCode != want {
+			t.Errorf("reader %d: status %d, want %d", n+1, r.StatusCode, want)
+		}
+	}
 }
 
 func get(t *testing.T, server *httptest.Server, path, token string) *http.Response {

@@ -25,6 +25,12 @@ func (p *page) watch(w http.ResponseWriter, r *http.Request, a store.AccountID) 
 		fail(w, http.StatusNotFound, "no such device")
 		return
 	}
+	leave, ok := p.c.Reader(a)
+	if !ok {
+		fail(w, http.StatusTooManyRequests, "too many event streams are open")
+		return
+	}
+	defer leave()
 	past, watch := p.c.Traffic.Watch(id)
 	defer watch.Close()
 	w.Header().Set("Content-Type", "text/event-stream")

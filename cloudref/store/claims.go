@@ -130,6 +130,9 @@ func (s *Store) giveTo(a AccountID, id DeviceID, now time.Time, tries int, done 
 			done(a, nil)
 			return
 		}
+		if d.Owner != (AccountID{}) {
+			d.Name, d.Notes = "", "" // what its former owner wrote about it
+		}
 		d.Owner, d.Claimed = a, now
 		op := PutDevice(d).If(d.Revision)
 		s.putDevice(&op, func(_ Revision, err error) {

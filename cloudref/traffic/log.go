@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/muster/muster/cloudref/store"
 	"github.com/muster/muster/protocol/trace"
 )
 
@@ -21,6 +22,7 @@ type Row struct {
 
 // A log is what is remembered of one device.
 type log struct {
+	owner     store.AccountID // who may see it, zero for nobody yet
 	said      trace.Conversation
 	exchanges uint64
 	serial    uint64

@@ -34,7 +34,8 @@ const (
 // A Recorder remembers the traffic of the devices that were heard last. It is safe
 // for concurrent use.
 type Recorder struct {
-	wall func(clock.Instant) time.Time
+	wall  func(clock.Instant) time.Time
+	owner func(store.DeviceID) store.AccountID
 
 	mu        sync.Mutex
 	admitted  time.Time // when the last one of a crowd was taken in
@@ -50,9 +51,10 @@ type handshake struct {
 	bytes     [2]int
 }
 
-// NewRecorder returns a recorder; wall returns the time of day at an Instant.
-func NewRecorder(wall func(clock.Instant) time.Time) *Recorder {
-	r := &Recorder{wall: wall}
+// NewRecorder returns a recorder; wall returns the time of day at an Instant, owner
+// whose a device is, zero for nobody's.
+func NewRecorder(wall func(clock.Instant) time.Time, owner func(store.DeviceID) store.AccountID) *Recorder {
+	r := &Recorder{wall: wall, owner: owner}
 	// They fail for sizes below 1 only.
 	r.devices, _ = simplelru.NewLRU(devicesMax, func(_ store.DeviceID, l *log) {
 		for w := range l.watchers {
@@ -183,12 +185,24 @@ func (r *Recorder) admits(id store.DeviceID, at time.Time) bool {
 
 // log returns what is remembered of a device; r.mu is held.
 func (r *Recorder) log(id store.DeviceID) *log {
+	owner := r.owner(id)
 	l, known := r.devices.Get(id)
+	if known && !l.isOf(owner) {
+		r.devices.Remove(id) // and whoever watches it is cut off
+		known = false
+	}
 	if !known {
 		l = newLog()
 		r.devices.Add(id, l)
 	}
+	l.owner = owner
 	return l
+}
+
+// isOf reports whether an account may have what is remembered: what a device said while
+// it was somebody else's is none of its business.
+func (l *log) isOf(owner store.AccountID) bool {
+	return l.owner == owner || l.owner == (store.AccountID{})
 }
 
 // A Record is what is remembered of one device.
@@ -222,7 +236,7 @@ func (r *Recorder) Of(id store.DeviceID) Record {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	l, known := r.devices.Peek(id)
-	if !known {
+	if !known || !l.isOf(r.owner(id)) {
 		return Record{}
 	}
 	return l.record()

@@ -17,8 +17,38 @@ import (
 
 var lamp = store.DeviceID{0xe0, 0x0f}
 
-func newRecorder() *Recorder {
-	return NewRecorder(func(at clock.Instant) time.Time { return time.Unix(1_700_000_000, int64(at)) })
+func newRecorder() *Recorder { return newRecorderOf(new(store.AccountID)) }
+
+// newRecorderOf is a recorder of devices that one account has, which may change.
+func newRecorderOf(owner *store.AccountID) *Recorder {
+	return NewRecorder(func(at clock.Instant) time.Time { return time.Unix(1_700_000_000, int64(at)) },
+		func(store.DeviceID) store.AccountID { return *owner })
+}
+
+// What a device said while it was somebody else's is gone, and who watched it is cut
+// off; what it said before it was anybody's is its first owner's.
+func TestTrafficIsItsOwners(t *testing.T) {
+	var owner store.AccountID
+	r := newRecorderOf(&owner)
+	r.Traffic(up(57, publish(1, "first", "x")))
+	owner = store.AccountID{1}
+	r.Traffic(up(57, publish(2, "of-one", "x")))
+	past, watch := r.Watch(lamp)
+	if len(past.Lines) != 2 {
+		t.Errorf("the first owner sees %+v", past.Lines)
+	}
+	for _, owner = range []store.AccountID{{}, {2}} {
+		if got := r.Of(lamp); len(got.Lines)+len(got.Ledger) != 0 {
+			t.Errorf("account %v sees %+v", owner, got)
+		}
+	}
+	r.Traffic(up(57, publish(3, "of-two", "x")))
+	if u, open := <-watch.C; open {
+		t.Errorf("who watched is told %+v", u)
+	}
+	if got := r.Of(lamp); len(got.Lines) != 1 {
+		t.Errorf("the new owner sees %+v", got.Lines)
+	}
 }
 
 func publish(id uint16, name, data string) []byte {
