@@ -130,6 +130,8 @@ var tallies = []tally{
 	newTally("muster_cloud_hellos_total", "Hellos that were accepted.", func(c *endpoint.Counts) uint64 { return c.Hellos.Load() }),
 	newTally("muster_cloud_resumes_total", "Sessions that devices resumed.", func(c *endpoint.Counts) uint64 { return c.Resumed.Load() }),
 	newTally("muster_cloud_moves_total", "Sessions that changed their address.", func(c *endpoint.Counts) uint64 { return c.Moved.Load() }),
+	newTally("muster_cloud_adoptions_total", "Sessions taken over from other nodes.", func(c *endpoint.Counts) uint64 { return c.Adopted.Load() }),
+	newTally("muster_cloud_unmoved_total", "Records of sessions of other nodes that moved nothing: forged, or late.", func(c *endpoint.Counts) uint64 { return c.Unmoved.Load() }),
 	newTally("muster_cloud_deliveries_total", "Events given to devices that subscribed.", func(c *endpoint.Counts) uint64 { return c.Deliveries.Load() }),
 	newTally("muster_cloud_unstored_total", "Answers to devices that were held back because the storage failed.", func(c *endpoint.Counts) uint64 { return c.Unstored.Load() }),
 	newTally("muster_cloud_pool_full_total", "Datagrams of handshakes dropped because too many were under way.", func(c *endpoint.Counts) uint64 { return c.PoolFull.Load() + c.HalfOpenEvicted.Load() }),

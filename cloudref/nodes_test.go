@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 
 	"github.com/muster/muster/cloudref/app"
+	"github.com/muster/muster/cloudref/endpoint"
 	"github.com/muster/muster/cloudref/store"
 	"github.com/muster/muster/fixtures/natstest"
 	"github.com/muster/muster/protocol/coap"
@@ -24,7 +25,7 @@ import (
 
 // startNodes starts a cloud of several nodes, whose data directories have the same
 // keys.
-func startNodes(t *testing.T, n int, url string) []*Cloud {
+func startNodes(t *testing.T, n int, url string, edit ...func(*endpoint.Config)) []*Cloud {
 	t.Helper()
 	var all []*Cloud
 	first := t.TempDir()
@@ -34,7 +35,11 @@ func startNodes(t *testing.T, n int, url string) []*Cloud {
 			dir = t.TempDir()
 			copyKeys(t, first, dir)
 		}
-		all = append(all, startCloud(t, Options{Dir: dir, NATS: url, TCP: anyPort}))
+		all = append(all, startCloud(t, Options{Dir: dir, NATS: url, TCP: anyPort, Adjust: func(c *endpoint.Config) {
+			for _, f := range edit {
+				f(c)
+			}
+		}}))
 	}
 	eventually(t, "all nodes know one another", func() bool {
 		for _, c := range all {
@@ -333,6 +338,43 @@ func TestForgedRecordMovesNoSession(t *testing.T) {
 	eventually(t, "it has arrived", func() bool { return nodes[1].node.Counts().Datagrams.Load() > 0 })
 	if !p.say(p.publish("temp", "1"), patience) || !nodes[0].node.Holds(p.id) || nodes[1].node.Holds(p.id) {
 		t.Error("a forged record moved the session")
+	}
+}
+
+// What a device had sent to its old node, and the network delivers only when the
+// device has gone on, does not move the session back.
+func TestLateRecordMovesNoSession(t *testing.T) {
+	nats := natstest.Start(t)
+	nodes := startNodes(t, 2, nats.ClientURL(), func(c *endpoint.Config) { c.WindowsPerSecond = -1 })
+	a, b := nodes[0], nodes[1]
+	owner := must(a.Account(t.Context(), "alice"))
+	p := newPuppet(1, &a.o.ECKey.PublicKey)
+	register(t, a, owner, p)
+	if err := p.dial(a.UDP()); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.connect(); err != nil {
+		t.Fatal(err)
+	}
+	late := p.withhold(p.publish("late", "1"))
+	if err := p.resume(b.UDP()); err != nil {
+		t.Fatal(err)
+	}
+	if !p.say(coap.Message{Type: coap.Confirmable}, patience) {
+		t.Fatalf("no acknowledgement: %v", p.ended)
+	}
+	eventually(t, "the node that it left knows", func() bool { return !a.node.Holds(p.id) })
+	network := newPuppet(2, nil)
+	if err := network.dial(a.UDP()); err != nil {
+		t.Fatal(err)
+	}
+	network.send(late)
+	eventually(t, "the late record was looked at", func() bool {
+		c := a.node.Counts()
+		return c.Unmoved.Load()+c.Adopted.Load() > 0
+	})
+	if a.node.Holds(p.id) || !b.node.Holds(p.id) {
+		t.Error("a late record moved the session back")
 	}
 }
 

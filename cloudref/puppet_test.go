@@ -261,6 +261,17 @@ func (p *puppet) post(m coap.Message) uint16 {
 	return id
 }
 
+// withhold returns the datagrams of a message that the network keeps for now.
+func (p *puppet) withhold(m coap.Message) [][]byte {
+	var out link.Out
+	p.link.Send(p.clock.Now(), m, 0, &out)
+	var kept [][]byte
+	for _, d := range out.Packets {
+		kept = append(kept, append([]byte(nil), d...))
+	}
+	return kept
+}
+
 // connect makes a full handshake, and says what a device says then.
 func (p *puppet) connect() error {
 	if err := p.handshake(); err != nil {

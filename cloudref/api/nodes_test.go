@@ -229,8 +229,15 @@ func TestLedgersAtTheOtherNode(t *testing.T) {
 		b := far.send("GET", "/v1/ledgers/report/instances/"+p.id.String(), jsonType, "")
 		return json.Unmarshal(b, &o) == nil && o.Instance.Data["n"] == 7.0
 	})
+	// It goes to the other node, which tells it of changes from then on.
+	p.tasks <- func() { p.roam(far.cloud.UDP()) }
+	far.until("the device has gone to the other node", func() bool { return far.cloud.Node().Holds(p.id) && !near.cloud.Node().Holds(p.id) })
+	far.do("PUT", path, jsonType, `{"instance":{"data":{"rate":6}}}`)
+	if notice := p.notice(); notice.Method != pdc.LedgerNotifyUpdate || notice.Ledgers[0].Name != "config" {
+		t.Errorf("moved, it got %+v", notice)
+	}
 	// Archived at one, it is gone for the device at the other.
-	far.send("DELETE", "/v1/ledgers/config", jsonType, "")
+	near.send("DELETE", "/v1/ledgers/config", jsonType, "")
 	if notice := p.notice(); notice.Method != pdc.LedgerResetInfo {
 		t.Errorf("got %+v", notice)
 	}

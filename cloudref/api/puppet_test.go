@@ -165,7 +165,7 @@ func (p *puppet) wait(c <-chan bool) bool {
 }
 
 // roam lets the device go on from another address, to another node, as if the network
-// had chosen so: it does not notice.
+// had chosen so: it notices nothing, but pings, as devices do now and then.
 func (p *puppet) roam(to netip.AddrPort) {
 	conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(to))
 	if err != nil {
@@ -175,6 +175,7 @@ func (p *puppet) roam(to netip.AddrPort) {
 	_ = p.conn.Close()
 	p.conn = conn
 	go p.read(p.ctx, conn, p.arrived)
+	p.say(coap.Message{Type: coap.Confirmable}) // a ping, again and again until it arrives
 }
 
 func (p *puppet) read(ctx context.Context, conn *net.UDPConn, arrived chan<- []byte) {

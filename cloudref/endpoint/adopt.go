@@ -16,7 +16,7 @@ import (
 
 // How a session moves from one node to another:
 //
-//	record arrives -> its session is read, and opens the record
+//	record arrives -> its session is read, and opens the record: it is the newest
 //	  -> progress written, if it is still the one that was read
 //	  -> session written, if it is still the one that was read
 //	  -> application state read -> the session is here; the record goes to it
@@ -24,7 +24,8 @@ import (
 // The first write keeps the node that had the session from reserving more
 // sequence numbers, so no two nodes ever use one twice. The second tells that
 // node, and all others, whose the session is; it forgets its own without a word
-// to the device.
+// to the device. Both know of the record: what the device had sent to the old node
+// and comes late does not move the session back.
 
 // A place is what a node must know of a device that may be at another.
 type place struct {
@@ -134,7 +135,7 @@ func (d *device) load(s *session, e *coap.Event) {
 	}
 	d.place().loading = true
 	wire := append([]byte(nil), e.Wire...)
-	d.n.c.Store.ReadParts(d.id, []store.Part{partSession, partDescribe}, func(parts [][]byte, err error) {
+	d.n.c.Store.ReadParts(d.id, movingParts, func(parts [][]byte, err error) {
 		d.n.later(d, func(now clock.Instant, d *device, w *work) {
 			d.place().loading = false
 			m, parseErr := coap.Parse(wire)
@@ -155,7 +156,10 @@ func (d *device) load(s *session, e *coap.Event) {
 	})
 }
 
-// restoreApp takes over the application state as it was stored.
+// movingParts are the parts of the application state that a device takes along.
+var movingParts = []store.Part{partSession, partDescribe, partLedgers}
+
+// restoreApp takes over the application state as it was stored, by movingParts.
 func (d *device) restoreApp(parts [][]byte) {
 	if len(parts[0]) == 0 {
 		return
@@ -169,6 +173,9 @@ func (d *device) restoreApp(parts [][]byte) {
 		return
 	}
 	d.app = a
+	if len(parts[2]) > 0 && a.RestoreLedgers(parts[2]) != nil {
+		d.n.counts.Unrestored.Add(1)
+	}
 }
 
 // adopt takes over the session that a record is of, if another node has it. It
@@ -196,27 +203,43 @@ const adoptionTries = 5
 func (n *Node) readSession(now clock.Instant, a *adoption) {
 	a.tries++
 	n.c.Store.ReadSession(a.id, func(stored *store.Session, err error) {
-		if err != nil || !n.opens(now, stored, n.others.first(a).packet.Data) {
+		if err != nil {
 			n.others.end(now, a, true)
 			return
 		}
-		n.takeOver(now, a, stored)
+		seen, moves := n.opens(now, stored, n.others.waiting(a))
+		half := a.progress != 0 && a.progress == stored.Progress // its records are seen, by itself
+		if !moves && !half {
+			n.counts.Unmoved.Add(1)
+			n.others.end(now, a, true)
+			return
+		}
+		n.takeOver(now, a, stored, seen)
 	})
 }
 
-// opens reports whether a datagram is of a session. Otherwise anybody who saw a
-// connection id could move sessions from node to node.
-func (n *Node) opens(now clock.Instant, stored *store.Session, datagram []byte) bool {
+// opens reports whether a datagram moves a session: whether one of those is of it, and
+// newer than all that the store knows to have come. Otherwise anybody who saw a
+// connection id could move sessions from node to node, and so could what the network
+// delivers late (as with addresses, RFC 9146 Section 6). It returns the progress that
+// has seen them.
+func (n *Node) opens(now clock.Instant, stored *store.Session, datagrams [][]byte) (seen store.Progress, moves bool) {
 	s, err := n.newDevice(stored.Device).thaw(stored, false)
 	if err != nil {
-		return false
+		return seen, false
 	}
 	out := link.Out{Ciphers: dtls.NewCiphers(1)}
-	return s.link.Receive(now, append([]byte(nil), datagram...), &out).Authentic
+	for _, datagram := range datagrams {
+		if s.link.Receive(now, datagram, &out).Newest {
+			moves = true
+		}
+	}
+	state := s.link.DTLS().Export()
+	return store.Progress{Device: stored.Device, CID: stored.CID, Top: state.WindowTop, Window: state.Window}, moves
 }
 
 // takeOver writes that the session is this node's, and reserves sequence numbers.
-func (n *Node) takeOver(now clock.Instant, a *adoption, stored *store.Session) {
+func (n *Node) takeOver(now clock.Instant, a *adoption, stored *store.Session, seen store.Progress) {
 	d := n.device(a.id)
 	s, err := d.thaw(stored, n.c.Faults.RewindSequence)
 	if err != nil {
@@ -224,13 +247,15 @@ func (n *Node) takeOver(now clock.Instant, a *adoption, stored *store.Session) {
 		return
 	}
 	record := s.record(n.c.Reservation) // sets what is reserved, for the progress too
-	progress := []store.Op{n.progressOf(s).If(stored.Progress)}
+	seen.Reserved = s.reserved
+	progress := []store.Op{store.Reserve(seen).If(stored.Progress)}
 	n.c.Store.Write(progress, func(err error) {
 		if err != nil {
 			n.tryAgain(now, a, err)
 			return
 		}
-		s.ours().progress = progress[0].Revision
+		a.progress = progress[0].Revision
+		s.ours().progress = a.progress
 		ops := []store.Op{store.PutSession(record).If(stored.Revision)}
 		n.c.Store.Write(ops, func(err error) {
 			if err != nil {
@@ -238,7 +263,7 @@ func (n *Node) takeOver(now clock.Instant, a *adoption, stored *store.Session) {
 				return
 			}
 			s.ours().revision = ops[0].Revision
-			n.c.Store.ReadParts(a.id, []store.Part{partSession, partDescribe}, func(parts [][]byte, err error) {
+			n.c.Store.ReadParts(a.id, movingParts, func(parts [][]byte, err error) {
 				n.later(d, func(now clock.Instant, d *device, w *work) { d.arrive(now, s, a, parts, err, w) })
 			})
 		})

@@ -136,8 +136,8 @@ func (n *Node) Holds(id store.DeviceID) bool {
 // StoredStatus returns what the store knows of a device that this node does not
 // hold.
 func (n *Node) StoredStatus(ctx context.Context, id store.DeviceID) (Status, error) {
-	var parts [2][]byte
-	for i, part := range []store.Part{partSession, partDescribe} {
+	parts := make([][]byte, len(movingParts))
+	for i, part := range movingParts {
 		state, err := n.c.Store.App(ctx, id, part)
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return Status{Device: id, Heard: -1}, err
@@ -145,7 +145,7 @@ func (n *Node) StoredStatus(ctx context.Context, id store.DeviceID) (Status, err
 		parts[i] = state.Value
 	}
 	d := n.newDevice(id)
-	d.restoreApp(parts[:])
+	d.restoreApp(parts)
 	return d.status(), nil
 }
 

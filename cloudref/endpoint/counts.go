@@ -27,6 +27,7 @@ type Counts struct {
 	Moved              atomic.Uint64 // sessions that changed their address
 	Adopted            atomic.Uint64 // sessions taken over from other nodes
 	Left               atomic.Uint64 // sessions that other nodes took over
+	Unmoved            atomic.Uint64 // records of other nodes' sessions that moved nothing: forged, or late
 	Malformed          atomic.Uint64 // messages that are not CoAP
 	Rejected           atomic.Uint64 // Resets from devices
 	Unstored           atomic.Uint64 // answers held back because the store failed

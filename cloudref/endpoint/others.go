@@ -2,6 +2,7 @@ package endpoint
 
 import (
 	"net/netip"
+	"slices"
 	"sync"
 
 	"github.com/muster/muster/cloudref/store"
@@ -36,6 +37,8 @@ type adoption struct {
 	id    store.DeviceID
 	queue []arrived
 	tries int
+	// progress is what it has written already of it, zero: nothing.
+	progress store.Revision
 }
 
 // arrived is a datagram that waits for its session.
@@ -159,11 +162,14 @@ func (x *others) join(now clock.Instant, id store.DeviceID, a arrived) (begun *a
 	return begun
 }
 
-// first returns a copy of the datagram that began an adoption.
-func (x *others) first(a *adoption) arrived {
+// waiting returns copies of the datagrams that wait for an adoption.
+func (x *others) waiting(a *adoption) (datagrams [][]byte) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return a.queue[0]
+	for _, w := range a.queue {
+		datagrams = append(datagrams, slices.Clone(w.packet.Data))
+	}
+	return datagrams
 }
 
 // end ends an adoption and returns what has arrived meanwhile.
