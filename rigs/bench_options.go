@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 
@@ -28,10 +29,16 @@ func (b *benches) flags(cmd *cobra.Command) {
 // open opens the bench. Somebody is asked for help only at a terminal.
 func (b *benches) open(ctx context.Context, cmd *cobra.Command) (*bench.Bench, error) {
 	o := b.options
+	o.Tell = teller(cmd)
 	if in, ok := cmd.InOrStdin().(*os.File); ok && isTerminal(in) && !b.noPerson {
 		o.Person, o.Confirm = cmd.ErrOrStderr(), func(ctx context.Context) error { return enter(ctx, in) }
 	}
 	return bench.Open(ctx, o)
+}
+
+// teller tells a person what a command waits for.
+func teller(cmd *cobra.Command) func(string) {
+	return func(text string) { fmt.Fprintln(cmd.ErrOrStderr(), "muster:", text) }
 }
 
 // enter waits for the Enter key.

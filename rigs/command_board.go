@@ -44,38 +44,39 @@ const (
 
 // withBoard does something with a board that nobody else has meanwhile.
 func withBoard(ctx context.Context, host *handle.Host, name, reason string, do func(*handle.Board) error) (err error) {
-	b, err := host.Find(name)
+	b, err := host.FindSoon(ctx, name)
 	if err != nil {
 		return err
 	}
-	d, hangUp, err := desk(ctx)
+	d, hangUp, err := desk(ctx, host)
 	if err != nil {
 		return err
 	}
 	defer hangUp()
-	l, err := d.Acquire(ctx, request(b, name, reason))
+	l, err := d.AcquireAny(ctx, 1, 0, []lease.Request{request(b, name, reason)})
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, l.Release()) }()
+	defer func() { err = errors.Join(err, lease.ReleaseAll(l)) }()
+	b.Hold(l[0].File())
 	return do(b)
 }
 
 // withKeptBoard is withBoard for what runs other commands, which take the board
 // under its lease.
 func withKeptBoard(ctx context.Context, host *handle.Host, name, reason string, do func() error) (err error) {
-	b, err := host.Find(name)
+	b, err := host.FindSoon(ctx, name)
 	if err != nil {
 		return err
 	}
 	r := request(b, name, reason)
 	r.TTL, r.Keep, r.Bound = lease.MaxTTL, true, os.Getpid()
-	d, hangUp, err := desk(ctx)
+	d, hangUp, err := desk(ctx, host)
 	if err != nil {
 		return err
 	}
 	defer hangUp()
-	if _, err := d.Acquire(ctx, r); err != nil {
+	if _, err := d.AcquireAny(ctx, 1, 0, []lease.Request{r}); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.Release(context.WithoutCancel(ctx), r, false)) }()
@@ -83,8 +84,8 @@ func withKeptBoard(ctx context.Context, host *handle.Host, name, reason string, 
 }
 
 // desk is where this host's processes agree, and hosts where there is a server.
-func desk(ctx context.Context) (d *lease.Desk, hangUp func(), err error) {
-	d = &lease.Desk{Dir: lease.DefaultDir()}
+func desk(ctx context.Context, host *handle.Host) (d *lease.Desk, hangUp func(), err error) {
+	d = &lease.Desk{Dir: lease.DefaultDir(), Tell: host.Tell}
 	url := os.Getenv(bench.NATSVariable)
 	if url == "" {
 		return d, func() {}, nil

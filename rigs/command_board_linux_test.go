@@ -35,6 +35,7 @@ import (
 
 func TestMain(m *testing.M) {
 	fakedfu.MainIfAsked()
+	musterIfAsked()
 	os.Exit(m.Run())
 }
 

@@ -175,6 +175,9 @@ func writeList(w io.Writer, views []view) error {
 			if v.Holder.Kept {
 				who += " (kept)"
 			}
+			if v.Holder.Left != "" {
+				fmt.Fprintf(&remarks, "%s: taken by %s\n", v.Entry.Name, v.Holder)
+			}
 		}
 		t.AppendRow(table.Row{v.Entry.Name, v.Entry.Pool, platformOf(v), v.State, path, v.Port, who, healthWord(v.Health)})
 		if v.Remark != "" {

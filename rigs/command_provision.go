@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -169,7 +170,7 @@ func (p *provisioning) isLeased(ctx context.Context, host *handle.Host, name str
 	if err != nil {
 		return false
 	}
-	d, hangUp, err := desk(ctx)
+	d, hangUp, err := desk(ctx, host)
 	if err != nil {
 		return false
 	}
@@ -269,7 +270,7 @@ func restoreOne(ctx context.Context, host *handle.Host, pro *provision.Provision
 	if name == "" {
 		name = r.Path
 	}
-	err := withBoard(ctx, host, name, "restore", func(*handle.Board) error { return pro.Restore(ctx, host, r, tell) })
+	err := withBoard(ctx, host, name, "restore", func(b *handle.Board) error { return pro.Restore(ctx, b.Host(), r, tell) })
 	if errors.Is(err, handle.ErrNoBoard) {
 		// In DFU mode some boards have no serial number; the record knows its place.
 		err = pro.Restore(ctx, host, r, tell)
@@ -328,12 +329,17 @@ func recordOf(host *handle.Host, journal *provision.Journal, all []*provision.Re
 }
 
 // runCommand runs the command behind "--" and returns its exit code as an error.
-// A Ctrl-C reaches it from the terminal; it is waited for.
+// A Ctrl-C reaches it from the terminal; it is waited for. Where the system can
+// say so, it is told to end when this process is killed: the boards are free then.
 func runCommand(ctx context.Context, cmd *cobra.Command, command []string) error {
 	c := exec.CommandContext(ctx, command[0], command[1:]...)
 	c.Stdin, c.Stdout, c.Stderr = os.Stdin, cmd.OutOrStdout(), cmd.ErrOrStderr()
 	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
 	c.WaitDelay = time.Minute
+	c.SysProcAttr = mortal()
+	// Linux takes the end of the thread that started it for the parent's.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	err := c.Run()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) && exit.ExitCode() > 0 && ctx.Err() == nil {

@@ -98,12 +98,15 @@ var (
 // nothing itself.
 func seeToDebts(rig *cobra.Command, host *handle.Host) {
 	for _, cmd := range rig.Commands() {
-		if cmd.RunE == nil || slices.Contains(silentCommands, cmd.Name()) {
+		if cmd.RunE == nil {
 			continue
 		}
 		run := cmd.RunE
 		cmd.RunE = func(cmd *cobra.Command, args []string) error {
-			pay(cmd.Context(), cmd, host, !slices.Contains(onlyTelling, cmd.Name()))
+			host.Tell = teller(cmd)
+			if !slices.Contains(silentCommands, cmd.Name()) {
+				pay(cmd.Context(), cmd, host, !slices.Contains(onlyTelling, cmd.Name()))
+			}
 			return run(cmd, args)
 		}
 	}
@@ -113,7 +116,7 @@ func seeToDebts(rig *cobra.Command, host *handle.Host) {
 // the others. A board that nobody has a lease on, because it was pointed somewhere
 // without one, stays as it is.
 func pay(ctx context.Context, cmd *cobra.Command, host *handle.Host, may bool) {
-	d, hangUp, err := desk(ctx)
+	d, hangUp, err := desk(ctx, host)
 	if err != nil {
 		return // the command itself tells
 	}
@@ -124,8 +127,8 @@ func pay(ctx context.Context, cmd *cobra.Command, host *handle.Host, may bool) {
 		if found, err := host.Find(n.Serial); err == nil {
 			b = found
 		}
-		_, held, err := d.Holder(ctx, request(b, n.Serial, "").Key)
-		if held || err != nil {
+		h, held, err := d.Holder(ctx, request(b, n.Serial, "").Key)
+		if held && h.Left == "" || err != nil {
 			continue // whoever has it knows
 		}
 		record := leasedRecord(n)

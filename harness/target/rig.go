@@ -103,7 +103,9 @@ func openRig(ctx context.Context, name string, o *RigOptions, log BoardLog) ([]B
 		return nil, err
 	}
 	r.journal.Public(filepath.Join(firstOf(o.Bench.LockDir, lease.DefaultDir()), "owed"))
-	if r.Bench, err = bench.Open(ctx, o.Bench); err != nil {
+	options := o.Bench
+	options.Tell = func(text string) { log(RigSource, text) }
+	if r.Bench, err = bench.Open(ctx, options); err != nil {
 		return nil, err
 	}
 	taken, err := r.Take(ctx, bench.Wish{
@@ -210,7 +212,7 @@ func (b *rigBoard) handle(ctx context.Context) (*handle.Board, error) {
 			return nil, errors.New(s.Reason())
 		}
 	}
-	b.host = b.o.Host
+	b.host = *b.o.Host.Holding(b.board.Lease.File())
 	if b.host.Look == nil {
 		b.host.Look = inventory.Ports
 	}

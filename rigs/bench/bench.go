@@ -47,6 +47,8 @@ type Options struct {
 	Control func(inventory.Board) (control.Transport, error)
 	// Pin opens the reset pin of a board. The modem line that rigs.yaml names.
 	Pin func(inventory.Entry) (power.Pin, error)
+	// Tell hears what is waited for before a board is taken; nil: nobody.
+	Tell func(text string)
 	// Person is where to ask somebody, and Confirm reads the answer; nil: nobody is
 	// asked.
 	Person  io.Writer
@@ -104,7 +106,7 @@ func Open(ctx context.Context, o Options) (*Bench, error) {
 		return nil, err
 	}
 	b := &Bench{
-		o: o, File: file, Desk: &lease.Desk{Dir: o.LockDir},
+		o: o, File: file, Desk: &lease.Desk{Dir: o.LockDir, Tell: o.Tell},
 		Clinic: power.Clinic{Dir: filepath.Join(o.Dir, "health"), Now: time.Now},
 	}
 	if o.NATS != "" {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"time"
 
@@ -256,6 +257,12 @@ func (b *Board) Gone(ctx context.Context, s Seen) error {
 func (b *Board) Running(ctx context.Context) (Seen, error) {
 	return b.Await(ctx, "running", func(s Seen) bool { return s.Mode == inventory.Normal })
 }
+
+// Host returns the machine that the board is plugged into.
+func (b *Board) Host() *Host { return b.host }
+
+// Hold has the programs that work on the board keep a lock, see [Host.Holding].
+func (b *Board) Hold(lock *os.File) { b.host = b.host.Holding(lock) }
 
 // DFUTool returns how to run dfu-util.
 func (b *Board) DFUTool() dfu.Tool { return b.host.DFU }

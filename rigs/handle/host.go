@@ -1,8 +1,12 @@
 package handle
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,9 +28,21 @@ type Host struct {
 	// Name translates what a person calls a board to its USB path or serial number,
 	// and leaves alone what it does not know; nil: nothing.
 	Name   func(name string) string
+	Tell   func(string)  // hears what is waited for before a board is taken; nil: nobody
 	DFU    dfu.Tool      // how to run dfu-util
 	Within time.Duration // how long a board may take to come back; 0: a minute
+	Soon   time.Duration // how long to look for a board that is known and away; 0: 10 s
 	Pace   time.Duration // how often to look; 0: 100 ms
+}
+
+// Holding returns the host for work under a lock: the programs that it runs keep
+// the file open, see [dfu.Tool.Hold]. nil is no lock.
+func (h *Host) Holding(lock *os.File) *Host {
+	under := *h
+	if lock != nil {
+		under.DFU.Hold = append(slices.Clone(h.DFU.Hold), lock)
+	}
+	return &under
 }
 
 // A Console is a serial port that is open.
@@ -95,6 +111,34 @@ func (h *Host) Find(name string) (*Board, error) {
 func (h *Host) At(serial, path string, platform pdc.Platform) *Board {
 	return &Board{host: h, Serial: serial, Path: path, Platform: platform}
 }
+
+// FindSoon is Find that waits for a board which may be restarting: one that Name
+// knows, or a device id.
+func (h *Host) FindSoon(ctx context.Context, name string) (*Board, error) {
+	b, err := h.Find(name)
+	isKnown := deviceID.MatchString(name) || h.Name != nil && h.Name(name) != name
+	if !errors.Is(err, ErrNoBoard) || !isKnown {
+		return b, err
+	}
+	soon := h.Soon
+	if soon <= 0 {
+		soon = 10 * time.Second
+	}
+	if h.Tell != nil {
+		h.Tell(fmt.Sprintf("%s is not plugged in: waiting %s, as it may be restarting", name, soon))
+	}
+	wait, stop := context.WithTimeout(ctx, soon)
+	defer stop()
+	for errors.Is(err, ErrNoBoard) && pause(wait, h.pace()) {
+		b, err = h.Find(name)
+	}
+	if err != nil && ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	return b, err
+}
+
+var deviceID = regexp.MustCompile(`^[0-9A-Fa-f]{24}$`)
 
 func (h *Host) board(s Seen) *Board {
 	b := h.At(s.Serial, s.Path, platformOf(s))

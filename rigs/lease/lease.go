@@ -34,6 +34,9 @@ const (
 	MaxTTL = 7 * 24 * time.Hour
 	// again is how long one who waits for a board waits before asking again.
 	again = 500 * time.Millisecond
+	// leftTime is how long to wait for a program that a killed process left: as long
+	// as the slowest writes to a board take.
+	leftTime = 2 * time.Minute
 )
 
 // A Holder is who has a board.
@@ -52,6 +55,11 @@ type Holder struct {
 	// tells it from a later one with its number.
 	Bound      int    `json:"bound,omitempty"`
 	BoundSince string `json:"bound_since,omitempty"`
+	// Desk names the folder of lock files where it was taken, see [Desk.id].
+	Desk string `json:"desk,omitempty"`
+	// Left are the programs that a killed process has left at work on the board, as
+	// "dfu-util (process 12)". It is found out, and never stored.
+	Left string `json:"left,omitempty"`
 
 	TTL   time.Duration `json:"ttl_ns"`
 	Token string        `json:"token"` // tells leases of one owner apart
@@ -66,7 +74,10 @@ func (h Holder) String() string {
 	if h.Job != "" {
 		s += ", job " + h.Job
 	}
-	if h.Kept {
+	switch {
+	case h.Left != "":
+		return s + ", which was killed and left " + h.Left + " at work"
+	case h.Kept:
 		return s + ", kept until " + h.Until.Local().Format("2006-01-02 15:04")
 	}
 	return fmt.Sprintf("%s, process %d on %s, since %s", s, h.PID, h.Host, h.Since.Local().Format("2006-01-02 15:04"))
@@ -81,7 +92,10 @@ type HeldError struct {
 // Error says who has it and what to do.
 func (e *HeldError) Error() string {
 	what := "wait for it with --wait, or take another of its pool"
-	if e.Holder.Kept {
+	switch {
+	case e.Holder.Left != "":
+		what = "it is not done yet; if it never is, unplug the board, or end that process"
+	case e.Holder.Kept:
 		what = fmt.Sprintf("wait for it with --wait, ask %s, or end it with \"muster rig release %s --force\"", e.Holder.Owner, e.Board)
 	}
 	return fmt.Sprintf("board %s is taken by %s: %s", e.Board, e.Holder, what)
@@ -98,6 +112,8 @@ type Desk struct {
 	Remote *Remote
 	// Now is the time; nil: the system's.
 	Now func() time.Time
+	// Tell hears what is waited for, if not nil.
+	Tell func(text string)
 }
 
 // A Request is a wish for a lease.
@@ -153,6 +169,9 @@ func (d *Desk) now() time.Time {
 
 // Acquire takes a board or says at once why not, in a [*HeldError]. A lease that
 // the same owner keeps is used, and stays kept behind the end of this one.
+//
+// A board whose run was killed is held for as long as a program that inherited
+// the lock ([Lease.File]) is at work on it.
 func (d *Desk) Acquire(ctx context.Context, r Request) (*Lease, error) {
 	if r.TTL == 0 {
 		r.TTL = DefaultTTL
@@ -166,7 +185,7 @@ func (d *Desk) Acquire(ctx context.Context, r Request) (*Lease, error) {
 	now := d.now().UTC()
 	h := Holder{
 		Owner: r.Owner, Reason: r.Reason, Job: job(), Host: host(), PID: os.Getpid(), Since: now, Until: now.Add(r.TTL),
-		Kept: r.Keep, TTL: r.TTL, Token: token(),
+		Kept: r.Keep, TTL: r.TTL, Token: token(), Desk: d.id(),
 	}
 	if r.Keep && r.Bound != 0 {
 		h.Bound, h.BoundSince = r.Bound, startOf(r.Bound)
@@ -195,17 +214,29 @@ func (d *Desk) Acquire(ctx context.Context, r Request) (*Lease, error) {
 }
 
 // AcquireAny takes n of the boards, waiting for them at most so long. It takes
-// none if it does not get all.
+// none if it does not get all. For programs that killed runs have left at work it
+// waits in any case.
 func (d *Desk) AcquireAny(ctx context.Context, n int, wait time.Duration, from []Request) ([]*Lease, error) {
 	if n > len(from) {
 		return nil, fmt.Errorf("%d boards are wanted, and there are %d", n, len(from))
 	}
-	end := d.now().Add(wait)
+	began := d.now()
+	told := false
 	for turn := randomStart(); ; turn++ {
-		leases, err := d.tryAny(ctx, n, rotate(from, turn))
-		var held *HeldError
-		if err == nil || !errors.As(err, &held) || d.now().After(end) || wait <= 0 {
+		leases, held, err := d.tryAny(ctx, n, rotate(from, turn))
+		if err == nil || len(held) == 0 {
 			return leases, err
+		}
+		patience := wait
+		if left := slices.IndexFunc(held, func(e *HeldError) bool { return e.Holder.Left != "" }); left >= 0 {
+			patience = max(wait, leftTime)
+			if !told && d.Tell != nil {
+				d.Tell(fmt.Sprintf("%s: a run that was killed has left %s at work: waiting until it is done", held[left].Board, held[left].Holder.Left))
+			}
+			told = true
+		}
+		if patience <= 0 || d.now().Sub(began) > patience {
+			return nil, err
 		}
 		select {
 		case <-ctx.Done():
@@ -221,28 +252,29 @@ func rotate(from []Request, n int) []Request {
 	return slices.Concat(from[n:], from[:n])
 }
 
-func (d *Desk) tryAny(ctx context.Context, n int, from []Request) ([]*Lease, error) {
-	var got []*Lease
+// tryAny does not wait; held are those that others have.
+func (d *Desk) tryAny(ctx context.Context, n int, from []Request) (got []*Lease, held []*HeldError, err error) {
 	var refused []error
 	for _, r := range from {
 		if len(got) == n {
 			break
 		}
 		l, err := d.Acquire(ctx, r)
-		var held *HeldError
+		var other *HeldError
 		switch {
 		case err == nil:
 			got = append(got, l)
-		case errors.As(err, &held):
+		case errors.As(err, &other):
+			held = append(held, other)
 			refused = append(refused, err)
 		default:
-			return nil, errors.Join(err, ReleaseAll(got))
+			return nil, nil, errors.Join(err, ReleaseAll(got))
 		}
 	}
 	if len(got) == n {
-		return got, nil
+		return got, nil, nil
 	}
-	return nil, errors.Join(errors.Join(refused...), ReleaseAll(got))
+	return nil, held, errors.Join(errors.Join(refused...), ReleaseAll(got))
 }
 
 // ReleaseAll gives boards back.
@@ -276,6 +308,12 @@ func (l *Lease) Board() string { return l.request.Board }
 
 // Holder returns who holds it.
 func (l *Lease) Holder() Holder { return l.holder }
+
+// File is for programs that this process starts to inherit. When this process is
+// killed such a program holds the board until it has ended, so that what is half
+// written to a board is finished before somebody else has it. nil where files are
+// not locked that way, and for a lease that is kept.
+func (l *Lease) File() *os.File { return l.local.work }
 
 // Done is closed when the lease is lost. Err then says why.
 func (l *Lease) Done() <-chan struct{} { return l.done }
@@ -396,7 +434,7 @@ func (d *Desk) Holder(ctx context.Context, key string) (Holder, bool, error) {
 	if err != nil || held || d.Remote == nil {
 		return h, held, err
 	}
-	return d.Remote.holder(ctx, key)
+	return d.Remote.holder(ctx, key, d.id())
 }
 
 // name makes a key fit for a file name and for a bucket.

@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -114,7 +116,14 @@ func TestMain(m *testing.M) {
 	if strings.HasSuffix(dir, "-kept") {
 		r.Keep, r.Bound, r.TTL = true, os.Getpid(), time.Hour
 	}
-	if _, err := (&Desk{Dir: strings.TrimSuffix(dir, "-kept")}).Acquire(context.Background(), r); err != nil {
+	isLeft := strings.HasSuffix(dir, "-left")
+	l, err := (&Desk{Dir: strings.TrimSuffix(strings.TrimSuffix(dir, "-kept"), "-left")}).Acquire(context.Background(), r)
+	if err == nil && isLeft {
+		cat := exec.Command("cat")
+		cat.Stdin, cat.ExtraFiles = os.Stdin, []*os.File{l.File()}
+		err = cat.Start()
+	}
+	if err != nil {
 		fmt.Println(err)
 		os.Exit(1)
 	}
@@ -126,28 +135,73 @@ func TestMain(m *testing.M) {
 func TestKilled(t *testing.T) {
 	for _, suffix := range []string{"", "-kept"} {
 		d := &Desk{Dir: t.TempDir()}
-		cmd := exec.Command(os.Args[0])
-		cmd.Env = append(os.Environ(), holdVariable+"="+d.Dir+suffix)
-		out, err := cmd.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		if line, err := bufio.NewReader(out).ReadString('\n'); line != "held\n" {
-			t.Fatalf("%q, %v", line, err)
-		}
-		mustRefuse(t, d, request("next@here"), "killed@here")
-		if err := cmd.Process.Kill(); err != nil {
-			t.Fatal(err)
-		}
-		_ = cmd.Wait() // it says that it was killed
+		heldByAnother(t, d, suffix)
 		l := mustAcquire(t, d, request("next@here"))
 		if err := l.Release(); err != nil {
 			t.Error(err)
 		}
 	}
+}
+
+// heldByAnother has another process take the board, and kills it. What is returned
+// is the standard input of what it was.
+func heldByAnother(t *testing.T, d *Desk, suffix string) io.Closer {
+	t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), holdVariable+"="+d.Dir+suffix)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Not cmd.StdinPipe, which Wait closes.
+	theirs, ours, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = ours.Close() })
+	cmd.Stdin = theirs
+	if err := errors.Join(cmd.Start(), theirs.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if line, err := bufio.NewReader(out).ReadString('\n'); line != "held\n" {
+		t.Fatalf("%q, %v", line, err)
+	}
+	mustRefuse(t, d, request("next@here"), "killed@here")
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait() // it says that it was killed
+	return ours
+}
+
+// TestLeftAtWork holds that what a killed job has left at work on a board is
+// waited for, by who is next.
+func TestLeftAtWork(t *testing.T) {
+	d := &Desk{Dir: t.TempDir()}
+	input := heldByAnother(t, d, "-left")
+	if h, held, err := d.Holder(t.Context(), "e00fce68"); err != nil || !held || h.Owner != "killed@here" || h.Left == "" {
+		t.Fatalf("%+v, %v, %v", h, held, err)
+	}
+	mustRefuse(t, d, request("next@here"), "was killed and left")
+	kept := request("killed@here")
+	kept.Keep, kept.TTL = true, time.Hour
+	mustRefuse(t, d, kept, "was killed and left")
+	var told []string
+	d.Tell = func(text string) {
+		told = append(told, text)
+		_ = input.Close() // now it ends
+	}
+	leases, err := d.AcquireAny(t.Context(), 1, 0, []Request{request("next@here")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(told) != 1 || !strings.Contains(told[0], "boron-1: a run that was killed has left ") || runtime.GOOS == "linux" && !strings.Contains(told[0], "left cat (process") {
+		t.Errorf("%q", told)
+	}
+	if err := ReleaseAll(leases); err != nil {
+		t.Error(err)
+	}
+	mustAcquire(t, d, request("third@here"))
 }
 
 func TestKept(t *testing.T) {

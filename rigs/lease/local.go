@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -36,6 +37,7 @@ func DefaultDir() string {
 type lockFile struct {
 	path string
 	lock *flock.Flock
+	work *os.File // see [Lease.File]; nil where there is none
 }
 
 // open opens the lock file of a key, which everybody may use.
@@ -45,16 +47,56 @@ func (d *Desk) open(key string) (*lockFile, error) {
 	}
 	_ = os.Chmod(d.Dir, 0o777|os.ModeSticky) // not ours: then it is right already
 	path := filepath.Join(d.Dir, name(key)+".lock")
+	if err := create(path); err != nil {
+		return nil, err
+	}
+	return &lockFile{path: path, lock: flock.New(path, flock.SetFlag(os.O_RDWR), flock.SetPermissions(0o666))}, nil
+}
+
+// create makes a file that everybody may write, if there is none. Linux lets
+// nobody create what is another's in a sticky folder, so who opens it afterwards
+// must not try to.
+func create(path string) error {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o666)
 	if err == nil {
 		err = errors.Join(f.Chmod(0o666), f.Close()) // whatever the umask says
 	}
 	if err != nil && !errors.Is(err, fs.ErrExist) {
-		return nil, fmt.Errorf("the lock file of a board: %w", err)
+		return fmt.Errorf("the lock file of a board: %w", err)
 	}
-	// Linux lets nobody create what is another's in a sticky folder, so it must not
-	// try again.
-	return &lockFile{path, flock.New(path, flock.SetFlag(os.O_RDWR), flock.SetPermissions(0o666))}, nil
+	return nil
+}
+
+// toWork takes the lock that programs inherit. The error is a [*HeldError] when a
+// process that was killed has left one that has it still.
+func (f *lockFile) toWork(board string) (err error) {
+	path := strings.TrimSuffix(f.path, ".lock") + ".work"
+	if err := create(path); err != nil {
+		return err
+	}
+	f.work, err = lockToInherit(path)
+	if !errors.Is(err, errInherited) {
+		return err
+	}
+	h, ok := f.read()
+	if !ok {
+		h = Holder{Owner: "somebody", Host: host()}
+	}
+	h.Left = strings.Join(having(path), ", ")
+	if h.Left == "" {
+		h.Left = "a program"
+	}
+	return &HeldError{board, h}
+}
+
+// rest lets go of that lock; programs that have it keep it.
+func (f *lockFile) rest() error {
+	if f.work == nil {
+		return nil
+	}
+	err := f.work.Close()
+	f.work = nil
+	return err
 }
 
 // moment is how long one who looks at a lock may have it.
@@ -92,15 +134,18 @@ func (d *Desk) lock(r Request, h Holder) (f *lockFile, under *Holder, err error)
 	if f == nil {
 		return nil, nil, fmt.Errorf("locking board %s: something removes %s again and again", r.Board, d.Dir)
 	}
+	if err := f.toWork(r.Board); err != nil {
+		return nil, nil, errors.Join(err, f.lock.Close())
+	}
 	if old, ok := f.read(); ok && d.alive(old) {
 		if old.Owner != h.Owner {
-			return nil, nil, errors.Join(&HeldError{r.Board, old}, f.lock.Close())
+			return nil, nil, errors.Join(&HeldError{r.Board, old}, f.leave())
 		}
 		under = &old
 	}
 	if under == nil || h.Kept {
 		if err := f.write(h); err != nil {
-			return nil, nil, errors.Join(err, f.lock.Close())
+			return nil, nil, errors.Join(err, f.leave())
 		}
 	}
 	return f, under, nil
@@ -162,16 +207,16 @@ func (f *lockFile) release(under bool) error {
 	if !under && f.same() {
 		err = os.Truncate(f.path, 0)
 	}
-	return errors.Join(err, f.lock.Close())
+	return errors.Join(err, f.leave())
 }
 
 // leave gives the lock back and keeps the lease.
-func (f *lockFile) leave() error { return f.lock.Close() }
+func (f *lockFile) leave() error { return errors.Join(f.rest(), f.lock.Close()) }
 
 // abandon undoes a lock.
 func (f *lockFile) abandon(under *Holder) error {
 	if under != nil {
-		return errors.Join(f.write(*under), f.lock.Close())
+		return errors.Join(f.write(*under), f.leave())
 	}
 	return f.release(false)
 }
@@ -188,7 +233,12 @@ func (d *Desk) localHolder(key string) (h Holder, held bool, err error) {
 	}
 	h, ok := f.read()
 	if got {
-		return h, ok && d.alive(h), f.lock.Close()
+		err := f.toWork("")
+		var left *HeldError
+		if errors.As(err, &left) {
+			return left.Holder, true, f.lock.Close()
+		}
+		return h, ok && d.alive(h), errors.Join(err, f.leave())
 	}
 	h.Kept = false // somebody uses it right now
 	return h, true, f.lock.Close()
@@ -209,6 +259,30 @@ func (d *Desk) unkeep(r Request) error {
 		return errors.Join(fmt.Errorf("board %s is in use by %s: it is free when that process ends", r.Board, h), f.lock.Close())
 	}
 	return f.release(false)
+}
+
+// id names the folder of lock files among those of all hosts: a random word in a
+// file of it. Empty if it cannot be kept there.
+func (d *Desk) id() string {
+	path := filepath.Join(d.Dir, "desk")
+	if b, err := os.ReadFile(path); err == nil && len(b) > 0 {
+		return string(b)
+	}
+	mine, err := os.CreateTemp(d.Dir, "desk-")
+	if err != nil {
+		return ""
+	}
+	_, err = mine.WriteString(token())
+	err = errors.Join(err, mine.Chmod(0o644), mine.Close())
+	if err == nil {
+		_ = os.Link(mine.Name(), path) // fails if another was faster: theirs counts
+	}
+	_ = os.Remove(mine.Name())
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return ""
+	}
+	return string(b)
 }
 
 func token() string {

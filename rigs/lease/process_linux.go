@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
 )
 
 // startOf tells when a process began, as text; empty if there is none. Numbers of
@@ -22,4 +25,24 @@ func startOf(pid int) string {
 		return ""
 	}
 	return string(fields[start])
+}
+
+// having names the processes that have a file open, as far as this user may know.
+func having(path string) (all []string) {
+	want, err := os.Stat(path)
+	if err != nil {
+		return nil
+	}
+	files, _ := filepath.Glob("/proc/[0-9]*/fd/*") // the pattern is right
+	for _, file := range files {
+		process := filepath.Dir(filepath.Dir(file))
+		pid, _ := strconv.Atoi(filepath.Base(process))
+		info, err := os.Stat(file)
+		if err != nil || !os.SameFile(info, want) || pid == os.Getpid() {
+			continue
+		}
+		text, _ := os.ReadFile(filepath.Join(process, "comm"))
+		all = append(all, fmt.Sprintf("%s (process %d)", strings.TrimSpace(string(text)), pid))
+	}
+	return all
 }

@@ -16,3 +16,6 @@ func startOf(pid int) string {
 	}
 	return "alive"
 }
+
+// having names the processes that have a file open: not known here.
+func having(string) []string { return nil }

@@ -19,7 +19,8 @@ const answerTime = 10 * time.Second
 
 // A Remote is where hosts agree: a key-value bucket of NATS JetStream. An entry
 // is a lease; it is valid for its TTL from when the server stored it, on the
-// server's clock, so the clocks of hosts do not matter.
+// server's clock, so the clocks of hosts do not matter. That of a process which
+// was killed ends at once for its own host, which knows it by the lock file.
 type Remote struct {
 	conn *nats.Conn
 	kv   jetstream.KeyValue
@@ -81,7 +82,7 @@ func (r *Remote) clock(ctx context.Context) (time.Time, error) {
 func entryKey(key string) string { return "board." + name(key) }
 
 // valid returns the lease of an entry and whether it holds still.
-func (r *Remote) valid(ctx context.Context, e jetstream.KeyValueEntry) (h Holder, ok bool, err error) {
+func (r *Remote) valid(ctx context.Context, e jetstream.KeyValueEntry, desk string) (h Holder, ok bool, err error) {
 	if json.Unmarshal(e.Value(), &h) != nil {
 		return h, false, nil
 	}
@@ -91,6 +92,10 @@ func (r *Remote) valid(ctx context.Context, e jetstream.KeyValueEntry) (h Holder
 	}
 	if h.Kept && h.Bound != 0 && h.Host == host() && startOf(h.Bound) != h.BoundSince {
 		return h, false, nil
+	}
+	// Who asks has found the lock of this host free.
+	if !h.Kept && h.Desk == desk && desk != "" {
+		return h, false, nil // its process was killed
 	}
 	return h, now.Sub(e.Created()) <= h.TTL, nil
 }
@@ -120,7 +125,7 @@ func (r *Remote) acquire(ctx context.Context, l *Lease) error {
 		if err != nil {
 			return fmt.Errorf("leases among hosts: %w", err)
 		}
-		h, ok, err := r.valid(ctx, e)
+		h, ok, err := r.valid(ctx, e, l.holder.Desk)
 		if err != nil {
 			return err
 		}
@@ -200,7 +205,7 @@ func (r *Remote) unkeep(ctx context.Context, key string, h Holder) error {
 }
 
 // holder returns who has a board, on any host.
-func (r *Remote) holder(ctx context.Context, key string) (h Holder, held bool, err error) {
+func (r *Remote) holder(ctx context.Context, key, desk string) (h Holder, held bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
 	e, err := r.kv.Get(ctx, entryKey(key))
@@ -210,7 +215,7 @@ func (r *Remote) holder(ctx context.Context, key string) (h Holder, held bool, e
 	if err != nil {
 		return h, false, fmt.Errorf("leases among hosts: %w", err)
 	}
-	return r.valid(ctx, e)
+	return r.valid(ctx, e, desk)
 }
 
 // redactURL leaves out what may be a password.

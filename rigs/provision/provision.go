@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/muster/muster/protocol/keyblob"
@@ -94,7 +95,7 @@ func (p *Provisioner) locked(b *handle.Board, key string, lock *os.File, tell Te
 		return nil, errors.Join(fmt.Errorf("the journal: %w", err), lock.Close())
 	}
 	tool := b.DFUTool()
-	tool.Scratch, tool.Hold = scratch, []*os.File{lock}
+	tool.Scratch, tool.Hold = scratch, append(slices.Clone(tool.Hold), lock)
 	return &work{journal: p.Journal, key: key, board: b, tool: tool, lock: lock, tell: tell}, nil
 }
 

@@ -68,6 +68,7 @@ func NewIn(dir string) (_ *Bench, err error) {
 		Control: b.transport,
 		DFU:     dfu.Tool{Program: b.dfu.Program(), Scratch: dir},
 		Within:  30 * time.Second,
+		Soon:    20 * time.Millisecond,
 		Pace:    5 * time.Millisecond,
 	}
 	return b, nil
