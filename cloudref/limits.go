@@ -81,12 +81,13 @@ func (c *Cloud) Limited(rest *api.Server, now func() time.Time) http.Handler {
 // kindOf returns the kind of a request besides limitAll, limitAll if it has none.
 func kindOf(r *http.Request) limitKind {
 	switch path := r.URL.Path; {
-	case r.Method == http.MethodPost && path == "/oauth/token":
+	case r.Method == http.MethodPost && path == "/oauth/token",
+		// Who found a token must not guess the password with it.
+		path == "/v1/user" && (r.Method == http.MethodPut || r.Method == http.MethodDelete):
 		return limitLogin
 	case strings.HasPrefix(path, "/v1/access_tokens") && (r.Method == http.MethodDelete || path == "/v1/access_tokens"):
 		return limitTokens
-	case r.Method == http.MethodPost && (path == "/v1/users" || path == "/v1/user/password-reset"),
-		r.Method == http.MethodDelete && path == "/v1/user":
+	case r.Method == http.MethodPost && (path == "/v1/users" || path == "/v1/user/password-reset"):
 		return limitUsers
 	case r.Method == http.MethodGet && isStream(path):
 		return limitOpen
@@ -118,7 +119,12 @@ func (l *limits) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case limitLogin:
 		status := &statusWriter{ResponseWriter: w}
 		w = status
-		defer func() { l.loggedIn(host, status.status < http.StatusBadRequest) }()
+		defer func() {
+			// A change that needs no password does not prove that one is known.
+			if right := status.status < http.StatusBadRequest; !right || r.Method == http.MethodPost {
+				l.loggedIn(host, right)
+			}
+		}()
 	default:
 		// Nothing to note behind it.
 	}

@@ -69,6 +69,11 @@ func TestLimits(t *testing.T) {
 	if got := call(http.MethodGet, "/v1/devices", "guesser"); got != http.StatusOK {
 		t.Errorf("a block of logins blocks everything: %d", got)
 	}
+	for _, method := range []string{http.MethodPut, http.MethodDelete} {
+		if got := call(method, "/v1/user", "guesser"); got != http.StatusTooManyRequests {
+			t.Errorf("after ten wrong passwords, %s /v1/user: %d", method, got)
+		}
+	}
 	now = now.Add(limitBlock)
 	if got := call(http.MethodPost, "/oauth/token", "guesser"); got != http.StatusOK {
 		t.Errorf("half an hour later: %d", got)

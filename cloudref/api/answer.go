@@ -40,7 +40,6 @@ func refuseList(status int, text string) *failure {
 
 // The failures that many routes share.
 var (
-	errNoRoute     = refuse(http.StatusNotFound, "Not Found")
 	errBusy        = refuse(http.StatusServiceUnavailable, "The cloud is busy. Try again.")
 	errTokenAbsent = &failure{http.StatusBadRequest, object{
 		"error": "invalid_request", "error_description": "The access token was not found",

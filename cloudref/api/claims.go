@@ -21,6 +21,10 @@ var (
 
 // claimDevice answers POST /v1/devices.
 func (s *Server) claimDevice(q *request) (any, error) {
+	if q.body.has("product_id") && !q.body.has("id") {
+		return nil, sentence(http.StatusNotImplemented,
+			"This cloud gives out no device ids: boards have theirs. Register the key of one with POST /v1/provisioning/ID.")
+	}
 	id, err := store.ParseDeviceID(q.body.text("id"))
 	if err != nil {
 		return nil, errNoDevice

@@ -176,17 +176,8 @@ func (s *Server) dropCustomer(q *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, id := range s.store.DevicesOf(a.ID) {
-		_, err := s.update(q, id, func(d *store.Device) error {
-			if d.Owner == a.ID {
-				d.Owner = store.AccountID{}
-			}
-			return nil
-		})
-		if err != nil && !errors.Is(err, store.ErrNotFound) {
-			return nil, err
-		}
-		s.cloud.OwnerChanged(id)
+	if err := s.freeDevicesOf(q, a.ID); err != nil {
+		return nil, err
 	}
 	return noContent{}, s.store.RemoveAccount(q.Context(), a.ID)
 }

@@ -149,7 +149,7 @@ func (s *Server) belowDevice(q *request) (any, error) {
 		return s.streamDevice(q, strings.TrimPrefix(strings.TrimPrefix(rest, "events"), "/"))
 	}
 	if rest == "" || strings.Contains(rest, "/") {
-		return nil, errNoRoute
+		return nil, noRoute(q)
 	}
 	return s.readVariable(q, rest)
 }

@@ -1,5 +1,7 @@
 package api
 
+import "net/http"
+
 // A route is what the API answers to one method and path.
 type route struct {
 	pattern string // of http.ServeMux
@@ -21,6 +23,10 @@ const (
 // that the patterns of ServeMux would overlap ("/v1/devices/events/{prefix}" and
 // "/v1/devices/{device}/{variable}").
 func (s *Server) routes() []route {
+	return append(s.servedRoutes(), s.unservedRoutes()...)
+}
+
+func (s *Server) servedRoutes() []route {
 	return []route{
 		{"POST /oauth/token", anyone, s.grant},
 		{"GET /v1/access_tokens/current", withToken, s.currentToken},
@@ -30,11 +36,18 @@ func (s *Server) routes() []route {
 		{"DELETE /v1/access_tokens", withToken, s.dropTokens},
 
 		{"GET /v1/user", withToken, s.user},
+		{"PUT /v1/user", withToken, s.changeUser},
+		{"DELETE /v1/user", withToken, s.dropUser},
+		{"GET /v1/user/identify", withToken, s.identify},
 		{"POST /v1/users", anyone, s.signUp},
 		{"GET /v1/clients", withToken, s.listClients},
 		{"POST /v1/clients", withToken, s.addClient},
 		{"PUT /v1/clients/{client}", withToken, s.changeClient},
 		{"DELETE /v1/clients/{client}", withToken, s.dropClient},
+
+		{"GET /v1/orgs", withToken, s.listOrganizations},
+		{"/v1/orgs/{org}", withToken, s.belowOrganization},
+		{"/v1/orgs/{org}/{rest...}", withToken, s.belowOrganization},
 
 		{"GET /v1/devices", withToken, s.listDevices},
 		{"POST /v1/devices", withToken, s.claimDevice},
@@ -166,7 +179,15 @@ func (s *Server) routes() []route {
 	}
 }
 
-func (s *Server) unknownRoute(*request) (any, error) { return nil, errNoRoute }
+// unknownRoute answers for what is no route of the API, or has another method.
+func (s *Server) unknownRoute(q *request) (any, error) { return nil, noRoute(q) }
+
+func noRoute(q *request) *failure {
+	return &failure{http.StatusNotFound, object{
+		"ok": false, "error": "Not Found",
+		"error_description": q.Method + " " + q.URL.Path + " is no route of this cloud.",
+	}}
+}
 
 // belowProduct answers for routes below a product that do not exist: for a product
 // that is not the caller's as any of its routes.
@@ -174,5 +195,5 @@ func (s *Server) belowProduct(q *request) (any, error) {
 	if _, err := s.product(q); err != nil {
 		return nil, err
 	}
-	return nil, errNoRoute
+	return nil, noRoute(q)
 }

@@ -138,10 +138,7 @@ func (s *Server) signUp(q *request) (any, error) {
 
 // user answers GET /v1/user.
 func (s *Server) user(q *request) (any, error) {
-	u, err := s.store.User(q.Context(), q.account)
-	if errors.Is(err, store.ErrNotFound) {
-		u, err = &store.User{}, nil
-	}
+	u, err := s.userOf(q)
 	if err != nil {
 		return nil, err
 	}
@@ -157,11 +154,8 @@ func (s *Server) user(q *request) (any, error) {
 	}
 	return object{
 		"username": s.usernameOf(q.account), "subscription_ids": []string{},
-		"account_info": object{
-			"first_name": u.FirstName, "last_name": u.LastName,
-			"company_name": u.Company, "business_account": u.Business,
-		},
-		"mfa": object{"enabled": false}, "scim_provisioned": false, "no_password": u.PasswordHash == "",
+		"account_info": personObject(u),
+		"mfa":          object{"enabled": false}, "scim_provisioned": false, "no_password": u.PasswordHash == "",
 		"wifi_device_count": len(devices) - cellular, "cellular_device_count": cellular,
 	}, nil
 }
