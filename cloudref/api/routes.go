@@ -185,7 +185,7 @@ func (s *Server) unknownRoute(q *request) (any, error) { return nil, noRoute(q) 
 func noRoute(q *request) *failure {
 	return &failure{http.StatusNotFound, object{
 		"ok": false, "error": "Not Found",
-		"error_description": q.Method + " " + q.URL.Path + " is no route of this cloud.",
+		"error_description": "This cloud has no route of this path for " + q.Method + ".",
 	}}
 }
 

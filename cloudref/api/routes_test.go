@@ -19,7 +19,7 @@ const (
 	noDevice     = `{"error":"Permission Denied","info":"I didn't recognize that device name or ID, try GET /v1/devices for a list of yours"}`
 	timedOut     = `{"ok":false,"error":"Timed out."}`
 	putTimedOut  = `{"ok":false,"code":500,"errors":["Request Timed Out"]}`
-	notFound     = `{"ok":false,"error":"Not Found","error_description":"%s is no route of this cloud."}`
+	notFound     = `{"ok":false,"error":"Not Found","error_description":"This cloud has no route of this path for %s."}`
 	badGrant     = `{"error":"invalid_grant","error_description":"User credentials are invalid"}`
 	badClient    = `{"error":"invalid_client","error_description":"Client credentials are invalid"}`
 	badGrantType = `{"error":"unsupported_grant_type","error_description":"Invalid or missing grant_type parameter"}`
@@ -34,10 +34,10 @@ func TestErrorBodies(t *testing.T) {
 		status                      int
 		want                        string
 	}{
-		{"GET", "/v1/nothing", "", "", 404, fmt.Sprintf(notFound, "GET /v1/nothing")},
-		{"GET", "/", "", "", 404, fmt.Sprintf(notFound, "GET /")},
-		{"PATCH", "/v1/devices", "", "", 404, fmt.Sprintf(notFound, "PATCH /v1/devices")},
-		{"GET", "/v1/devices/kitchen/a/b", "", "", 404, fmt.Sprintf(notFound, "GET /v1/devices/kitchen/a/b")},
+		{"GET", "/v1/nothing", "", "", 404, fmt.Sprintf(notFound, "GET")},
+		{"GET", "/", "", "", 404, fmt.Sprintf(notFound, "GET")},
+		{"PATCH", "/v1/devices", "", "", 404, fmt.Sprintf(notFound, "PATCH")},
+		{"GET", "/v1/devices/kitchen/a/b", "", "", 404, fmt.Sprintf(notFound, "GET")},
 
 		{"GET", "/v1/devices/" + absent, "", "", 403, noDevice},
 		{"GET", "/v1/devices/" + bobs, "", "", 403, noDevice},

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -65,5 +66,5 @@ func TestOddPathsAreServed(t *testing.T) {
 		t.Errorf("got %d %s", a.status, a.body)
 	}
 	b.json("POST", "/v1//devices/events/", `{"name":"a"}`).want(200, `{"ok":true}`)
-	b.json("GET", "/v1/../devices", "").want(404, `{"ok":false,"error":"Not Found"}`)
+	b.json("GET", "/v1/../devices", "").want(404, fmt.Sprintf(notFound, "GET"))
 }

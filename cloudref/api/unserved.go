@@ -23,10 +23,8 @@ var unservedFeatures = []unservedFeature{
 		routes: []string{"/v1/libraries", "/v1/libraries/{rest...}"},
 	},
 	{
-		says: "This cloud has no Device OS binaries. Take them from the releases of Device OS, and flash the .bin.",
-		routes: []string{
-			"/v1/build_targets", "/v1/device-os/{rest...}",
-		},
+		says:   "This cloud has no Device OS binaries. Take them from the releases of Device OS, and flash the .bin.",
+		routes: []string{"/v1/build_targets", "/v1/device-os/{rest...}"},
 	},
 	{
 		says: "This cloud has no SIM cards: it sees the network behind them only.",
@@ -83,16 +81,14 @@ var unservedFeatures = []unservedFeature{
 	{
 		says: "This cloud sets up no Tachyon: it has no registration codes, documents or backups.",
 		routes: []string{
-			"/v1/products/{product}/registration_code",
-			"GET /v1/products/{product}/devices/{device}/docs/{document}",
-			"PATCH /v1/products/{product}/devices/{device}/docs/{document}",
+			"/v1/products/{product}/registration_code", "PUT /v1/devices/{device}/backup_files",
+			"GET /v1/products/{product}/devices/{device}/docs/{rest...}",
+			"PATCH /v1/products/{product}/devices/{device}/docs/{rest...}",
 		},
 	},
 	{
-		says: "This cloud has no login with a second factor.",
-		routes: []string{
-			"/v1/user/mfa-enable", "/v1/user/mfa-disable",
-		},
+		says:   "This cloud has no login with a second factor.",
+		routes: []string{"/v1/user/mfa-enable", "/v1/user/mfa-disable"},
 	},
 	{
 		says: "This cloud has no contracts: nothing is paid for, and nothing runs out.",

@@ -141,7 +141,7 @@ func TestUnserved(t *testing.T) {
 		if !found {
 			method, path = "GET", r.pattern
 		}
-		path = strings.NewReplacer("{product}", "1000", "{device}", kitchen, "{document}", "x", "{rest...}", "x/y").Replace(path)
+		path = strings.NewReplacer("{product}", "1000", "{device}", kitchen, "{rest...}", "x/y").Replace(path)
 		t.Run(method+" "+path, func(t *testing.T) {
 			b.t = t
 			a := b.do(method, path, b.alice, jsonKind, `{}`)
