@@ -129,7 +129,7 @@ func defaultData() string {
 func (s *settings) options() (Options, error) {
 	o := Options{Dir: s.data, NATS: s.nats, Memory: s.memory, SyncAlways: s.sync, Page: s.http != ""}
 	if s.hooksPublic {
-		o.Hooks.Deny = hooks.PrivateNetworks
+		o.Hooks.Deny, o.Hooks.DenyOwn = hooks.PrivateNetworks, true
 	}
 	var err error
 	if o.UDP, err = listenAddress("--udp", s.udp); err != nil {
@@ -212,7 +212,7 @@ func (s *settings) run(ctx context.Context, stdout, stderr io.Writer) error {
 	if _, err := addressFor(firstOf(s.host, ownAddress()), PortUDP); err != nil {
 		return &UsageError{err}
 	}
-	stopPprof, err := servePprof(s.pprof, log)
+	profiles, stopPprof, err := servePprof(s.pprof, log)
 	if err != nil {
 		return &UsageError{err}
 	}
@@ -225,6 +225,7 @@ func (s *settings) run(ctx context.Context, stdout, stderr io.Writer) error {
 	if err != nil {
 		return errors.Join(err, stopPprof())
 	}
+	c.Own(profiles)
 	err = s.serve(ctx, c, os.IsNotExist(statErr), log, stdout)
 	return errors.Join(err, c.Stop(), stopPprof())
 }

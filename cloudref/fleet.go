@@ -117,13 +117,14 @@ func (c *Cloud) greeted(id store.DeviceID, hello pdc.Hello) {
 	})
 }
 
-// named returns the product that a Hello names, nil for none.
-func (c *Cloud) named(hello pdc.Hello) *store.Product {
+// named returns the product that a Hello of a device names, nil for none, or for one
+// that is none of its owner's business.
+func (c *Cloud) named(id store.DeviceID, hello pdc.Hello) *store.Product {
 	if hello.ProductID == uint16(hello.Platform) {
 		return nil
 	}
 	p, err := c.store.Product(store.ProductID(hello.ProductID))
-	if err != nil {
+	if err != nil || !c.store.Admits(p, c.ownerOf(id)) {
 		return nil
 	}
 	return p
@@ -131,7 +132,7 @@ func (c *Cloud) named(hello pdc.Hello) *store.Product {
 
 // misplaced reports whether products must learn something from a Hello.
 func (c *Cloud) misplaced(m *store.Member, hello pdc.Hello) bool {
-	p := c.named(hello)
+	p := c.named(m.Device, hello)
 	if p == nil || p.ID == m.Product {
 		return m.Waiting != 0
 	}
@@ -144,7 +145,7 @@ func (c *Cloud) place(id store.DeviceID, hello pdc.Hello) error {
 	if !c.misplaced(c.store.Member(id), hello) {
 		return nil
 	}
-	p := c.named(hello)
+	p := c.named(id, hello)
 	_, err := c.store.UpdateMember(c.fleet.ctx, id, func(m *store.Member) error {
 		m.Waiting = 0
 		switch {

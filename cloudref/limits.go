@@ -6,6 +6,7 @@ import (
 	"math"
 	"net"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"strings"
 	"sync"
@@ -29,6 +30,8 @@ const (
 	// more, all are forgotten: the limits are then loose for a moment, never the
 	// memory.
 	limitAddresses = 1 << 16
+	// limitNetwork is how many bits of an IPv6 address count.
+	limitNetwork = 64
 )
 
 // A limitKind is a group of routes with a limit of their own.
@@ -38,6 +41,7 @@ const (
 	limitAll limitKind = iota
 	limitLogin
 	limitTokens
+	limitPassword // tokens are listed for who has the password
 	limitUsers
 	limitOpen // of event streams
 	numLimitKinds
@@ -85,6 +89,8 @@ func kindOf(r *http.Request) limitKind {
 		// Who found a token must not guess the password with it.
 		path == "/v1/user" && (r.Method == http.MethodPut || r.Method == http.MethodDelete):
 		return limitLogin
+	case r.Method == http.MethodGet && path == "/v1/access_tokens":
+		return limitPassword
 	case strings.HasPrefix(path, "/v1/access_tokens") && (r.Method == http.MethodDelete || path == "/v1/access_tokens"):
 		return limitTokens
 	case r.Method == http.MethodPost && (path == "/v1/users" || path == "/v1/user/password-reset"):
@@ -99,15 +105,13 @@ func kindOf(r *http.Request) limitKind {
 // isStream reports whether a path is that of an event stream: one of its elements
 // is "events", and it is not the name of a device.
 func isStream(path string) bool {
-	return strings.HasPrefix(path, "/v1/events") || strings.Contains(path, "/events/") || strings.HasSuffix(path, "/events")
+	return strings.HasPrefix(path, "/v1/events") || strings.Contains(path, "/events/") || strings.HasSuffix(path, "/events") ||
+		strings.HasPrefix(path, "/muster/devices/") && strings.HasSuffix(path, "/watch")
 }
 
 // ServeHTTP implements http.Handler.
 func (l *limits) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		host = r.RemoteAddr
-	}
+	host := addressOf(r)
 	kind := kindOf(r)
 	if wait := l.admit(host, kind); wait > 0 {
 		tooMany(w, wait)
@@ -116,7 +120,7 @@ func (l *limits) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch kind {
 	case limitOpen:
 		defer l.leave(host)
-	case limitLogin:
+	case limitLogin, limitPassword:
 		status := &statusWriter{ResponseWriter: w}
 		w = status
 		defer func() {
@@ -131,12 +135,34 @@ func (l *limits) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	l.next.ServeHTTP(w, r)
 }
 
+// addressOf is the address that a request counts for: of IPv6 the network, because one
+// machine has all the addresses of its own.
+func addressOf(r *http.Request) string {
+	a, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		host, _, err := net.SplitHostPort(r.RemoteAddr)
+		if err != nil {
+			return r.RemoteAddr
+		}
+		return host
+	}
+	addr := a.Addr().WithZone("").Unmap()
+	if addr.Is4() {
+		return addr.String()
+	}
+	network, err := addr.Prefix(limitNetwork)
+	if err != nil {
+		return addr.String()
+	}
+	return network.String()
+}
+
 // admit takes one call of an address, or says how long it must wait.
 func (l *limits) admit(host string, kind limitKind) (wait time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	a, now := l.address(host), l.now()
-	if kind == limitLogin && now.Before(a.blocked) {
+	if (kind == limitLogin || kind == limitPassword) && now.Before(a.blocked) {
 		return a.blocked.Sub(now)
 	}
 	if kind == limitOpen && a.streams >= limitStreams {
@@ -170,6 +196,7 @@ func (l *limits) address(host string) *limited {
 	for kind, n := range limitOf {
 		a.calls[kind] = rate.NewLimiter(rate.Limit(float64(n)/limitWindow.Seconds()), n)
 	}
+	a.calls[limitPassword] = a.calls[limitTokens] // one limit, in the real service's words
 	l.addresses[host] = a
 	return a
 }

@@ -1,6 +1,7 @@
 package cloudref
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -77,6 +78,30 @@ func TestLimits(t *testing.T) {
 	now = now.Add(limitBlock)
 	if got := call(http.MethodPost, "/oauth/token", "guesser"); got != http.StatusOK {
 		t.Errorf("half an hour later: %d", got)
+	}
+	// Passwords are guessed where tokens are listed, too.
+	status = http.StatusUnauthorized
+	for range limitPasswords {
+		call(http.MethodGet, "/v1/access_tokens", "lister")
+	}
+	status = http.StatusOK
+	for _, route := range [][2]string{{http.MethodGet, "/v1/access_tokens"}, {http.MethodPost, "/oauth/token"}} {
+		if got := call(route[0], route[1], "lister"); got != http.StatusTooManyRequests {
+			t.Errorf("%v after ten wrong passwords: %d", route, got)
+		}
+	}
+	if got := call(http.MethodDelete, "/v1/access_tokens/0123", "lister"); got != http.StatusOK {
+		t.Errorf("a block of logins keeps from revoking a token: %d", got)
+	}
+	// A machine with IPv6 has more addresses than anybody can count.
+	for n := range 100 {
+		call(http.MethodPost, "/v1/users", fmt.Sprintf("[2001:db8::%x]", n))
+	}
+	if got := call(http.MethodPost, "/v1/users", "[2001:db8::ffff:1]"); got != http.StatusTooManyRequests {
+		t.Errorf("from another address of the same network: %d", got)
+	}
+	if got := call(http.MethodPost, "/v1/users", "[2001:db8:0:1::1]"); got != http.StatusOK {
+		t.Errorf("from another network: %d", got)
 	}
 	// Streams open at once.
 	ended := make(chan int)

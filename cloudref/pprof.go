@@ -12,17 +12,21 @@ import (
 )
 
 // servePprof serves the profiles of this process until stop is called; "" for
-// nowhere. They tell what is in its memory, so only this machine may ask.
-func servePprof(address string, log *slog.Logger) (stop func() error, err error) {
+// nowhere. They tell what is in its memory, so only this machine may ask, and no
+// webhook: at is where they are.
+func servePprof(address string, log *slog.Logger) (at netip.AddrPort, stop func() error, err error) {
 	if address == "" {
-		return func() error { return nil }, nil
+		return at, func() error { return nil }, nil
 	}
 	if a, err := netip.ParseAddrPort(address); err != nil || !a.Addr().IsLoopback() {
-		return nil, fmt.Errorf("--pprof %s: want a loopback address and a port, such as 127.0.0.1:6060", address)
+		return at, nil, fmt.Errorf("--pprof %s: want a loopback address and a port, such as 127.0.0.1:6060", address)
 	}
 	l, err := net.Listen("tcp", address)
+	if err == nil {
+		at, err = netip.ParseAddrPort(l.Addr().String())
+	}
 	if err != nil {
-		return nil, fmt.Errorf("--pprof %s: %w", address, err)
+		return at, nil, fmt.Errorf("--pprof %s: %w", address, err)
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
@@ -36,5 +40,5 @@ func servePprof(address string, log *slog.Logger) (stop func() error, err error)
 		}
 	}()
 	log.Info("profiles", "url", "http://"+l.Addr().String()+"/debug/pprof/")
-	return s.Close, nil
+	return at, s.Close, nil
 }

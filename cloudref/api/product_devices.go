@@ -309,7 +309,7 @@ func (s *Server) firmwareOf(d *store.Device, st endpoint.Status) (named, version
 // that waits to be listed.
 func (s *Server) visible(p *store.Product, d *store.Device) bool {
 	named, _ := s.firmwareOf(d, s.cloud.Status(d.ID))
-	return s.store.ProductOf(d.ID, named) == p.ID || s.store.Member(d.ID).Waiting == p.ID
+	return s.store.ProductOf(d.ID, named) == p.ID || s.store.Member(d.ID).Waiting == p.ID && s.store.Admits(p, d.Owner)
 }
 
 // productDevice returns the device of a route below a product.
@@ -361,7 +361,7 @@ func (s *Server) join(q *request, p *store.Product, id store.DeviceID) (bool, er
 	_, err := s.store.UpdateMember(q.Context(), id, func(m *store.Member) error {
 		other, err := s.store.Product(m.Product)
 		free := err != nil || other.Owner == q.account // of somebody else's product
-		joined = m.Product == p.ID || free && (mine || m.Waiting == p.ID)
+		joined = m.Product == p.ID || free && (mine || m.Waiting == p.ID && s.store.Admits(p, identity.Owner))
 		if !joined || m.Product == p.ID {
 			return nil
 		}

@@ -20,6 +20,9 @@ const (
 	descriptionMax = 2048
 )
 
+// productsMax bounds the products of an account: numbers are few.
+const productsMax = 10_000
+
 // product returns the caller's product that the path names by number or by slug.
 func (s *Server) product(q *request) (*store.Product, error) {
 	p, err := s.anyProduct(q.PathValue("product"))
@@ -89,6 +92,9 @@ func (s *Server) addProduct(q *request) (any, error) {
 		return nil, refuse(http.StatusBadRequest, "platform_id is the number of a platform, such as 13 for a Boron.")
 	}
 	p.Platform = uint16(platform)
+	if len(s.store.ProductsOf(q.account)) >= productsMax {
+		return nil, refuse(http.StatusBadRequest, "There are at most %d products of one account.", productsMax)
+	}
 	// The number is not known before it is stored, and the slug begins the name;
 	// the service's slugs end with a version.
 	for n := 1; ; n++ {
@@ -101,6 +107,7 @@ func (s *Server) addProduct(q *request) (any, error) {
 		if p.ID, err = store.ParseProductID(id); err != nil || p.ID < store.FirstProduct {
 			return nil, refuse(http.StatusBadRequest, "The id of a product is a number from %d to 65535.", store.FirstProduct)
 		}
+		p.Chosen = true
 	}
 	err = s.store.CreateProduct(q.Context(), p)
 	if errors.Is(err, store.ErrConflict) {

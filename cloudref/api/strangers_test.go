@@ -235,6 +235,32 @@ func TestClaimedDevicesTellNothingOfBefore(t *testing.T) {
 	}
 }
 
+// Who chooses the number of a product gets no devices of strangers whose firmware names
+// it, whether they wait for it already or not.
+func TestAChosenNumberIsNoConsent(t *testing.T) {
+	b := newBench(t, nil)
+	b.json("POST", "/v1/products", `{"name":"Trap","platform_id":13,"id":12345,"settings":{"quarantine":false}}`).decode()
+	b.cloud.hello(bobs, 12345, 1)
+	_, err := b.store.UpdateMember(t.Context(), deviceID(bobs), func(m *store.Member) error { m.Waiting = 12345; return nil })
+	b.must(err)
+	if o := b.json("POST", "/v1/products/12345/devices", `{"id":"`+bobs+`"}`).decode(); o["updated"] != 0.0 {
+		t.Errorf("it is added: %v", o)
+	}
+	for _, path := range []string{"", "/temp", "/events"} {
+		b.json("GET", "/v1/products/12345/devices/"+bobs+path, "").want(404, `{"ok":false,"error":"Device not found for this product"}`)
+	}
+	if o := b.json("GET", "/v1/products/12345/devices?quarantined=true", "").decode(); len(o["devices"].([]any)) != 0 {
+		t.Errorf("it is listed: %v", o)
+	}
+	b.json("PUT", "/v1/products/12345/devices/"+bobs, `{"quarantined":false}`).want(404, `{"ok":false,"error":"Device not found for this product"}`)
+	// Its own devices it gets as ever.
+	b.cloud.hello(kitchen, 12345, 1)
+	_, err = b.store.UpdateMember(t.Context(), deviceID(kitchen), func(m *store.Member) error { m.Waiting = 12345; return nil })
+	b.must(err)
+	b.json("PUT", "/v1/products/12345/devices/"+kitchen, `{"quarantined":false}`).decode()
+	b.json("GET", "/v1/products/12345/devices/"+kitchen, "").decode()
+}
+
 // Nothing that an account lists has a word of another's.
 func TestListsAreOnesOwn(t *testing.T) {
 	b := newBench(t, nil)

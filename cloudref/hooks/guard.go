@@ -16,23 +16,28 @@ import (
 // a connection is about to be made to, after names were resolved, so that a name
 // that changes its mind does not get past it.
 type Guard struct {
-	// Deny are networks that webhooks must not reach.
-	Deny []netip.Prefix
+	// Deny are networks that webhooks must not reach. DenyOwn denies them every address
+	// of this machine besides, public ones too: from within, ports answer there that
+	// nobody reaches from without.
+	Deny    []netip.Prefix
+	DenyOwn bool
 
 	mu  sync.RWMutex
 	own map[uint16]bool // ports of this machine where the cloud listens
 }
 
-// PrivateNetworks are what a cloud that strangers use should deny its webhooks: this
-// machine, private networks and their neighbours.
+// PrivateNetworks are what a cloud that strangers use should deny its webhooks: private
+// networks and their neighbours, in the ranges that have IPv4 addresses within those of
+// IPv6 (NAT64, 6to4, Teredo, compatible ones) all of these.
 var PrivateNetworks = prefixes(
-	"0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16",
-	"224.0.0.0/3", "::/127", "64:ff9b::/96", "fc00::/7", "fe80::/10", "ff00::/8",
+	"0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24", "192.168.0.0/16",
+	"198.18.0.0/15", "224.0.0.0/3", "::/96", "64:ff9b::/96", "64:ff9b:1::/48", "2001::/32", "2002::/16", "fc00::/7", "fe80::/10",
+	"fec0::/10", "ff00::/8",
 )
 
-// never are networks where no webhook's server is: link-local addresses answer with
-// what virtual machines must keep to themselves.
-var never = prefixes("169.254.0.0/16", "224.0.0.0/3", "fe80::/10", "ff00::/8")
+// never are networks where no webhook's server is: link-local addresses, and some others
+// of the same use, answer with what virtual machines must keep to themselves.
+var never = prefixes("169.254.0.0/16", "100.100.100.200/32", "192.0.0.192/32", "224.0.0.0/3", "fd00:ec2::254/128", "fe80::/10", "ff00::/8")
 
 func prefixes(list ...string) []netip.Prefix {
 	all := make([]netip.Prefix, 0, len(list))
@@ -71,7 +76,10 @@ func (g *Guard) Check(a netip.AddrPort) error {
 	g.mu.RLock()
 	own := g.own[a.Port()]
 	g.mu.RUnlock()
-	if own && ofThisMachine(addr) {
+	if (own || g.DenyOwn) && ofThisMachine(addr) {
+		if !own {
+			return fmt.Errorf("%w (%v)", ErrDenied, addr)
+		}
 		return fmt.Errorf("%w: it is the cloud's own", ErrDenied)
 	}
 	return nil

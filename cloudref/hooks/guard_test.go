@@ -2,6 +2,7 @@ package hooks
 
 import (
 	"errors"
+	"net"
 	"net/netip"
 	"testing"
 )
@@ -24,6 +25,8 @@ func TestGuard(t *testing.T) {
 		"169.254.169.254:80":       true, // where virtual machines keep their secrets
 		"[::ffff:169.254.1.1]:80":  true,
 		"[fe80::1%eth0]:80":        true,
+		"[fd00:ec2::254]:80":       true,
+		"100.100.100.200:80":       true,
 		"[2606:2800:220:1::1]:443": false,
 	} {
 		if err := g.Check(netip.MustParseAddrPort(address)); errors.Is(err, ErrDenied) != denied {
@@ -31,9 +34,33 @@ func TestGuard(t *testing.T) {
 		}
 	}
 	g = Guard{Deny: PrivateNetworks}
-	for _, address := range []string{"127.0.0.1:80", "192.168.1.1:80", "[::1]:80", "[fd00::1]:80", "100.64.1.1:80", "[64:ff9b::a00:1]:80"} {
+	for _, address := range []string{
+		"127.0.0.1:80", "192.168.1.1:80", "[::1]:80", "[fd00::1]:80", "100.64.1.1:80", "[64:ff9b::a00:1]:80", "[::127.0.0.1]:80",
+		"[2002:7f00:1::]:80", "[fec0::1]:80",
+	} {
 		if g.Check(netip.MustParseAddrPort(address)) == nil {
 			t.Errorf("%s is no private address", address)
 		}
+	}
+}
+
+// A machine's own public address is as near as its loopback.
+func TestGuardDeniesThisMachine(t *testing.T) {
+	g := Guard{DenyOwn: true}
+	list, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range list {
+		prefix, err := netip.ParsePrefix(a.String())
+		if err != nil {
+			continue
+		}
+		if g.Check(netip.AddrPortFrom(prefix.Addr(), 22)) == nil {
+			t.Errorf("%v is this machine's", prefix.Addr())
+		}
+	}
+	if err := g.Check(netip.MustParseAddrPort("93.184.216.34:80")); err != nil {
+		t.Error(err)
 	}
 }

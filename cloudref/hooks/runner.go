@@ -34,6 +34,8 @@ type Config struct {
 	// Deny are networks that webhooks must not reach, beside link-local ones and
 	// this cloud itself: see [PrivateNetworks].
 	Deny []netip.Prefix
+	// DenyOwn denies them this machine, by whatever address.
+	DenyOwn bool
 
 	// Now returns the time of day. time.Now.
 	Now func() time.Time
@@ -115,7 +117,7 @@ func NewRunner(c Config, s *store.Store, cloud Cloud) *Runner {
 		hosts: throttle{after: c.ThrottleAfter, pause: c.ThrottlePause, perHost: c.AtOncePerHost},
 	}
 	r.history.store, r.history.log = s, c.Log
-	r.Guard.Deny = c.Deny
+	r.Guard.Deny, r.Guard.DenyOwn = c.Deny, c.DenyOwn
 	r.strict, r.lax = r.client(false), r.client(true)
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	return r

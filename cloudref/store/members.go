@@ -92,23 +92,40 @@ func (s *Store) UpdateMember(ctx context.Context, id DeviceID, change func(*Memb
 	})
 }
 
+// Admits reports whether a product may take in a device of an account because its
+// firmware names the product: one of the product's owner or customers, one of nobody,
+// and one of anybody if the number is one that the cloud gave to the product. It
+// answers from memory.
+func (s *Store) Admits(p *Product, owner AccountID) bool {
+	return !p.Chosen || s.related(p, owner)
+}
+
+// related reports whether an account is the owner or a customer of a product, or
+// nobody.
+func (s *Store) related(p *Product, owner AccountID) bool {
+	if owner == (AccountID{}) || owner == p.Owner {
+		return true
+	}
+	a, known := s.Account(owner)
+	return known && a.Customer == p.ID
+}
+
 // ProductOf returns the product that may see and change a device whose firmware
 // names the product named: the one that lists it, if that is the owner's own, or
-// its customer's, or nobody's, or named by the firmware. It takes more than to list
-// an id to get at the device of somebody else. It answers from memory.
+// its customer's, or nobody's, or named by the firmware and one that admits the
+// device. It takes more than to list an id, or to choose a number, to get at the device
+// of somebody else. It answers from memory.
 func (s *Store) ProductOf(id DeviceID, named uint16) ProductID {
 	m, err := s.members.get(id)
 	if err != nil || m.Product == 0 {
 		return 0
 	}
-	identity, known := s.Identity(id)
-	if !known || identity.Owner == (AccountID{}) || ProductID(named) == m.Product {
-		return m.Product
-	}
-	if p, err := s.Product(m.Product); err == nil && p.Owner == identity.Owner {
-		return m.Product
-	}
-	if a, known := s.Account(identity.Owner); known && a.Customer == m.Product {
+	identity, _ := s.Identity(id)
+	p, err := s.Product(m.Product)
+	switch {
+	case err != nil:
+		return 0
+	case s.related(p, identity.Owner), ProductID(named) == m.Product && s.Admits(p, identity.Owner):
 		return m.Product
 	}
 	return 0

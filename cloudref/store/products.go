@@ -41,10 +41,13 @@ type Product struct {
 	Platform    uint16    `json:"platform"`
 	// Quarantine keeps devices that name the product but are not on its list out
 	// until somebody approves them. Without it they are added.
-	Quarantine bool       `json:"quarantine"`
-	Groups     []Group    `json:"groups,omitempty"`
-	Firmware   []Firmware `json:"firmware,omitempty"` // in the order of versions
-	Created    time.Time  `json:"created"`
+	Quarantine bool `json:"quarantine"`
+	// Chosen is set where the owner chose the number. That firmware names it says
+	// nothing then: whoever knows a number could choose it. See [Store.Admits].
+	Chosen   bool       `json:"chosen,omitempty"`
+	Groups   []Group    `json:"groups,omitempty"`
+	Firmware []Firmware `json:"firmware,omitempty"` // in the order of versions
+	Created  time.Time  `json:"created"`
 }
 
 // A Group is a named set of a product's devices.
