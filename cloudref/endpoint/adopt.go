@@ -42,15 +42,26 @@ func (d *device) place() *place { return d.n.others.place(d) }
 type owned struct {
 	revision store.Revision // of the session
 	progress store.Revision // of its progress
+	// writer names the session as it is here: what it has written without being told
+	// that it was done is its own, and no sign that another node has the session.
+	writer string
 }
 
 // ours returns it, making it if need be.
 func (s *session) ours() *owned {
 	r := s.special()
 	if r.owned == nil {
-		r.owned = new(owned)
+		r.owned = &owned{writer: fmt.Sprintf("%s.%d", s.device.n.c.Node, s.device.n.writers.Add(1))}
 	}
 	return r.owned
+}
+
+// write is a write of a record that is this node's only.
+func (s *session) write(op store.Op) store.Op {
+	if s.device.n.clustered() {
+		op = op.By(s.ours().writer)
+	}
+	return op
 }
 
 // clustered reports whether there are other nodes.
@@ -248,7 +259,7 @@ func (n *Node) takeOver(now clock.Instant, a *adoption, stored *store.Session, s
 	}
 	record := s.record(n.c.Reservation) // sets what is reserved, for the progress too
 	seen.Reserved = s.reserved
-	progress := []store.Op{store.Reserve(seen).If(stored.Progress)}
+	progress := []store.Op{s.write(store.Reserve(seen).If(stored.Progress))}
 	n.c.Store.Write(progress, func(err error) {
 		if err != nil {
 			n.tryAgain(now, a, err)
@@ -256,7 +267,7 @@ func (n *Node) takeOver(now clock.Instant, a *adoption, stored *store.Session, s
 		}
 		a.progress = progress[0].Revision
 		s.ours().progress = a.progress
-		ops := []store.Op{store.PutSession(record).If(stored.Revision)}
+		ops := []store.Op{s.write(store.PutSession(record).If(stored.Revision))}
 		n.c.Store.Write(ops, func(err error) {
 			if err != nil {
 				n.tryAgain(now, a, err)
@@ -304,7 +315,7 @@ func (d *device) arrive(now clock.Instant, s *session, a *adoption, parts [][]by
 // progressOf is what this node has reserved of a session.
 func (n *Node) progressOf(s *session) store.Op {
 	state := s.link.DTLS().Export()
-	return store.Reserve(store.Progress{
+	return s.write(store.Reserve(store.Progress{
 		Device: s.device.id, CID: s.id, Reserved: s.reserved, Top: state.WindowTop, Window: state.Window,
-	})
+	}))
 }

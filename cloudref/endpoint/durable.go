@@ -188,9 +188,9 @@ func (d *device) sessionOps(h *heldOut) []store.Op {
 		if d.n.clustered() && s.stored {
 			op = op.If(s.ours().revision)
 		}
-		return []store.Op{op}
+		return []store.Op{s.write(op)}
 	}
-	ops := []store.Op{store.PutSession(s.record(d.n.c.Reservation))}
+	ops := []store.Op{s.write(store.PutSession(s.record(d.n.c.Reservation)))}
 	s.written, s.unstored = true, 0
 	if d.n.clustered() {
 		ops = append(ops, d.n.progressOf(s))

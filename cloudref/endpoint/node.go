@@ -32,6 +32,7 @@ type Node struct {
 	others  others
 	windows windowBudget
 	serial  atomic.Uint64 // of the last event that was published
+	writers atomic.Uint64 // sessions that were given a name, in a cloud of several nodes
 	scratch sync.Pool     // of *work
 
 	gateMu  sync.Mutex

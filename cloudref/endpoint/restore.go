@@ -118,7 +118,7 @@ func (d *device) thaw(stored *store.Session, rewind bool) (*session, error) {
 		written: true, stored: true, restored: true,
 	}
 	if d.n.clustered() {
-		s.special().owned = &owned{revision: stored.Revision, progress: stored.Progress}
+		s.ours().revision, s.ours().progress = stored.Revision, stored.Progress
 	}
 	s.local = d.n.index.localOf(local)
 	state.SendLimit = max(state.SendLimit, stored.Reserved)

@@ -64,7 +64,7 @@ func (d *device) progress(s *session, limit uint64) store.Op {
 		Device: d.id, CID: s.id, Reserved: max(limit, s.reserved), Top: state.WindowTop, Window: state.Window,
 	})
 	if d.n.clustered() {
-		op = op.If(s.ours().progress)
+		op = s.write(op.If(s.ours().progress))
 	}
 	return op
 }

@@ -72,6 +72,7 @@ type write struct {
 
 	cas    bool     // fail with ErrConflict unless the revision is expect
 	expect Revision // zero: there is no such key
+	by     string   // see Op.By
 }
 
 // A filter selects events. A nil field selects all.

@@ -47,6 +47,29 @@ func TestExternalServer(t *testing.T) {
 	x.want(nil, second.Do(x.ctx, PutSession(adopted).If(adopted.Revision)))
 	x.want(ErrConflict, x.Do(x.ctx, PutSession(session(1)).If(adopted.Revision)))
 
+	// Who was not told that a write was done finds it done, and goes on; others do not.
+	x.want(nil, x.Do(x.ctx, PutDevice(device(3))))
+	x.want(nil, x.Do(x.ctx, PutSession(session(3)).If(0).By("n.1")))
+	for range 2 {
+		again := []Op{PutSession(session(3)).If(0).By("n.1")}
+		x.want(nil, x.Do(x.ctx, again...))
+		read, err := second.Session(x.ctx, deviceID(3))
+		x.want(nil, err)
+		if read.Revision != again[0].Revision || again[0].Revision == 0 {
+			t.Errorf("revision %d, and it is told %d", read.Revision, again[0].Revision)
+		}
+	}
+	for err = ErrUnknownDevice; errors.Is(err, ErrUnknownDevice); {
+		err = second.Do(x.ctx, PutSession(session(3)).If(0).By("n.2")) // until it has heard of the device
+	}
+	x.want(ErrConflict, err)
+	x.want(ErrConflict, second.Do(x.ctx, PutSession(session(3)).If(0)))
+	x.want(nil, second.Do(x.ctx, DropSession(deviceID(3))))
+	x.want(nil, second.Do(x.ctx, PutSession(session(3)).If(0).By("n.2")))
+	x.want(ErrConflict, x.Do(x.ctx, PutSession(session(3)).If(1).By("n.1")))
+	x.want(nil, x.Do(x.ctx, DropSession(deviceID(3))))
+	x.want(ErrConflict, x.Do(x.ctx, PutSession(session(3)).If(1).By("n.1")))
+
 	// The server goes away and comes back.
 	port := nats.Addr().(*net.TCPAddr).Port
 	nats.Shutdown()
@@ -58,7 +81,7 @@ func TestExternalServer(t *testing.T) {
 	}
 	x.want(nil, err)
 	x.restart()
-	if len(x.sessions()) != 1 || x.Report().Devices != 2 {
+	if len(x.sessions()) != 1 || x.Report().Devices != 3 {
 		t.Errorf("got %+v", x.Report())
 	}
 }

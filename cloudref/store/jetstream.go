@@ -43,6 +43,7 @@ const (
 	headerNode      = "Muster-Node"
 	headerProduct   = "Muster-Product"
 	headerTo        = "Muster-To"
+	headerBy        = "Muster-By"
 )
 
 // A jet is the backend in JetStream, embedded or not.

@@ -23,11 +23,16 @@ func (j *jet) write(w write, done func(Revision, error)) {
 		}
 	}
 	j.publish(w, func(r Revision, err error) {
-		if w.cas && w.expect == 0 && errors.Is(err, ErrConflict) {
+		switch {
+		case !w.cas || !errors.Is(err, ErrConflict):
+			done(r, err)
+		case w.by != "":
+			j.writeOverOwn(w, done)
+		case w.expect == 0:
 			j.writeOverTombstone(w, done)
-			return
+		default:
+			done(r, err)
 		}
-		done(r, err)
 	})
 }
 
@@ -37,10 +42,13 @@ func (j *jet) publish(w write, done func(Revision, error)) {
 		msg.Data = nil
 		msg.Header = nats.Header{headerOperation: {operationDelete}, headerTTL: {tombstoneTTL}}
 	}
+	if msg.Header == nil && (w.cas || w.by != "") {
+		msg.Header = nats.Header{}
+	}
+	if w.by != "" {
+		msg.Header[headerBy] = []string{w.by}
+	}
 	if w.cas {
-		if msg.Header == nil {
-			msg.Header = nats.Header{}
-		}
 		msg.Header[headerExpect] = []string{strconv.FormatUint(uint64(w.expect), 10)}
 	}
 	j.requests.send(msg, func(m *nats.Msg, err error) {
@@ -66,6 +74,28 @@ func (j *jet) writeOverTombstone(w write, done func(Revision, error)) {
 			return
 		default:
 			w.expect = sequenceOf(m)
+		}
+		j.publish(w, done)
+	})
+}
+
+// writeOverOwn repeats a write whose condition does not hold, if what is there was
+// written by the same writer, who was not told; or is the mark of a deletion, where it
+// asked for a new key.
+func (j *jet) writeOverOwn(w write, done func(Revision, error)) {
+	j.lastOfLeader(w.bucket, w.key, func(m storedMessage, err error) {
+		own, deleted := m.header(headerBy) == w.by, m.header(headerOperation) == operationDelete
+		switch {
+		case errors.Is(err, ErrNotFound):
+			w.expect = 0 // the mark has just gone
+		case err != nil:
+			done(0, err)
+			return
+		case own || deleted && w.expect == 0:
+			w.expect = Revision(m.Sequence)
+		default:
+			done(0, ErrConflict)
+			return
 		}
 		j.publish(w, done)
 	})
@@ -116,43 +146,66 @@ func (j *jet) latest(b bucket, key string, done func(entry, error)) {
 		j.read(b, key, done)
 		return
 	}
+	j.lastOfLeader(b, key, func(m storedMessage, err error) {
+		if err == nil && m.header(headerOperation) == operationDelete {
+			err = ErrNotFound
+		}
+		if err != nil {
+			done(entry{}, err)
+			return
+		}
+		done(entry{key: key, value: m.Data, revision: Revision(m.Sequence)}, nil)
+	})
+}
+
+// lastOfLeader gets the last message of a key, which may be the mark of its deletion,
+// from the leader of its stream.
+func (j *jet) lastOfLeader(b bucket, key string, done func(storedMessage, error)) {
 	request, err := json.Marshal(map[string]string{"last_by_subj": j.subject(b, key)})
 	if err != nil {
-		done(entry{}, err)
+		done(storedMessage{}, err)
 		return
 	}
 	msg := &nats.Msg{Subject: "$JS.API.STREAM.MSG.GET." + bucketStream + b.String(), Data: request}
 	j.requests.send(msg, func(m *nats.Msg, err error) {
 		if err != nil {
-			done(entry{}, err)
+			done(storedMessage{}, err)
 			return
 		}
-		done(parseStored(key, m.Data))
+		done(parseStored(m.Data))
 	})
+}
+
+// A storedMessage is a message as the leader of a stream has it.
+type storedMessage struct {
+	Sequence uint64 `json:"seq"`
+	Header   []byte `json:"hdrs"`
+	Data     []byte `json:"data"`
+}
+
+// header returns a header's value, "" without.
+func (m *storedMessage) header(name string) string {
+	_, rest, _ := bytes.Cut(m.Header, []byte("\r\n"+name+": "))
+	value, _, _ := bytes.Cut(rest, []byte("\r\n"))
+	return string(value)
 }
 
 // codeNoMessage is JetStream's for a subject that nobody wrote to.
 const codeNoMessage = 10037
 
 // parseStored reads an answer of the leader.
-func parseStored(key string, b []byte) (entry, error) {
+func parseStored(b []byte) (storedMessage, error) {
 	var answer struct {
-		Error   *apiError `json:"error"`
-		Message struct {
-			Sequence uint64 `json:"seq"`
-			Header   []byte `json:"hdrs"`
-			Data     []byte `json:"data"`
-		} `json:"message"`
+		Error   *apiError     `json:"error"`
+		Message storedMessage `json:"message"`
 	}
 	switch err := json.Unmarshal(b, &answer); {
 	case err != nil:
-		return entry{}, fmt.Errorf("%w: it answered %.80q", ErrUnavailable, b)
+		return storedMessage{}, fmt.Errorf("%w: it answered %.80q", ErrUnavailable, b)
 	case answer.Error != nil && answer.Error.ErrCode == codeNoMessage:
-		return entry{}, ErrNotFound
+		return storedMessage{}, ErrNotFound
 	case answer.Error != nil:
-		return entry{}, fmt.Errorf("%w: %s", ErrUnavailable, answer.Error.Description)
-	case bytes.Contains(answer.Message.Header, []byte(headerOperation+": "+operationDelete)):
-		return entry{}, ErrNotFound
+		return storedMessage{}, fmt.Errorf("%w: %s", ErrUnavailable, answer.Error.Description)
 	}
-	return entry{key: key, value: answer.Message.Data, revision: Revision(answer.Message.Sequence)}, nil
+	return answer.Message, nil
 }

@@ -39,6 +39,7 @@ type Op struct {
 	value   []byte
 	event   Event
 	once    string
+	by      string
 
 	// Revision is set before the batch completes: the revision of the record
 	// written, the sequence number of the event appended.
@@ -85,6 +86,15 @@ func Append(e Event) Op { return Op{kind: opAppend, id: e.Device, event: e} }
 // conditional.
 func (op Op) If(r Revision) Op {
 	op.cas, op.expect = true, r
+	return op
+}
+
+// By names the one writer whom the record belongs to: letters, digits and full stops.
+// Then a conditional op does not fail because of an op of the same writer of which it
+// was never told that it was done ([ErrUnavailable]), and goes over it. A store in
+// memory answers always, and minds no writer.
+func (op Op) By(writer string) Op {
+	op.by = writer
 	return op
 }
 

@@ -191,7 +191,7 @@ func (s *Store) start(op *Op, done func(Revision, error)) {
 
 // write returns the plain write that op asks for.
 func (op *Op) write(b bucket, key string, value []byte) write {
-	return write{bucket: b, key: key, value: value, cas: op.cas, expect: op.expect}
+	return write{bucket: b, key: key, value: value, cas: op.cas, expect: op.expect, by: op.by}
 }
 
 // get reads one record and waits for it.
