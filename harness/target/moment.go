@@ -60,6 +60,7 @@ type moments struct {
 type moment struct {
 	Moment
 	device  trace.DeviceID
+	come    chan struct{} // closed when it has come
 	reached chan struct{} // closed when it is done
 	do      func()
 
@@ -69,7 +70,7 @@ type moment struct {
 
 // when does something when the moment comes, once.
 func (all *moments) when(id trace.DeviceID, m Moment, do func()) *moment {
-	w := &moment{Moment: m, device: id, reached: make(chan struct{}), free: make(chan struct{}), do: do}
+	w := &moment{Moment: m, device: id, come: make(chan struct{}), reached: make(chan struct{}), free: make(chan struct{}), do: do}
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	if all.wait == nil {
@@ -109,6 +110,7 @@ func (all *moments) come(p *trace.Packet) []*moment {
 			if m.Malformed == "" && w.fits(m) {
 				delete(all.wait, w)
 				all.running[w] = struct{}{}
+				close(w.come)
 				list = append(list, w)
 				break
 			}
@@ -183,9 +185,14 @@ func (d *Device) Release() {
 	}
 }
 
-// holdMax bounds how long a cloud is held up: less than after what devices repeat
-// what they said.
-const holdMax = 3 * time.Second
+// How long a cloud is held up: until what it has heard by then was decoded, and, once
+// the moment has come, until what is to be done then is done. That is as long as a PDU
+// may take for its command and the board's capacitors behind it; devices before Device
+// OS 3.0 reset themselves 30 s after their last chunk.
+const (
+	holdComing = 3 * time.Second
+	holdDone   = 25 * time.Second
+)
 
 // hold holds the cloud up when somebody waits for what an update has reached. It is
 // called by the cloud.
@@ -193,18 +200,26 @@ func (d *Device) hold(p app.FlashProgress) {
 	if p.Stage != app.FlashTransferring || p.Sent == 0 {
 		return
 	}
-	end := time.After(holdMax)
 	for _, w := range d.env.moments.due(trace.DeviceID(d.ID), p.Sent/d.chunkSize()) {
-		for held := true; held; {
-			// Nothing else tells the decoder that time passes.
-			d.env.wire.decoder.Advance(d.env.clock.Now())
-			select {
-			case <-w.free:
-				held = false
-			case <-end:
-				return
-			case <-time.After(reorder / 4):
-			}
+		// Nothing else tells the decoder that time passes.
+		w.hold(func() { d.env.wire.decoder.Advance(d.env.clock.Now()) })
+	}
+}
+
+// hold waits until what is to be done at the moment is done, or until the cloud may go
+// on. It does not wait for long for a moment that has not come.
+func (w *moment) hold(advance func()) {
+	come, end := w.come, time.After(holdComing)
+	for {
+		advance()
+		select {
+		case <-w.free:
+			return
+		case <-come:
+			come, end = nil, time.After(holdDone)
+		case <-end:
+			return
+		case <-time.After(reorder / 4):
 		}
 	}
 }
