@@ -32,7 +32,7 @@ const judgeLong = `Judge traffic that somebody else captured.
 
 It applies the passive checks: those that only read packets. FILE is a pcap or
 pcapng file, plain or gzipped, of Ethernet, loopback, Linux cooked or raw IP; IPv4
-or IPv6.
+or IPv6. A folder stands for the capture files in it.
 
 What is encrypted is judged as far as --keys open it:
   DTLS  a key log with lines of CLIENT_RANDOM (NSS form, as Wireshark has it).
@@ -67,6 +67,8 @@ func JudgeCommand() *cobra.Command {
 		Long:  judgeLong,
 		Example: `  muster judge field.pcapng --keys sslkeys.log
   muster judge photon.pcap --keys device.der --device-os 1.4.4
+  muster judge out/bundle                  what a run left
+  muster judge bench.pcap --keys fleet     the keys of muster fleet --keys-out
   muster judge any.pcap --cloud 203.0.113.7 --keys k.log --trace decoded.jsonl
   muster judge --list                      what is judged`,
 		SilenceUsage: true,
@@ -82,7 +84,7 @@ func JudgeCommand() *cobra.Command {
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringArrayVar(&o.keys, "keys", nil, "file of keys: a key log, or an RSA private key; may be given more than once")
+	flags.StringArrayVar(&o.keys, "keys", nil, "key log or RSA private key, or a folder of them, such as a bundle or the keys of a fleet; may be given more than once")
 	flags.StringArrayVar(&o.clouds, "cloud", nil, "address of the cloud, with a port or without, where it is not found by itself")
 	flags.StringVar(&o.deviceOS, "device-os", "", "release of the devices, such as 2.3.1, where the traffic does not tell")
 	flags.StringArrayVar(&o.only, "check", nil, "only these checks, with wildcards: 'handshake/*'")
@@ -293,13 +295,19 @@ func (h *hearing) open() error {
 		h.Peers.Named = append(h.Peers.Named, a)
 	}
 	for _, name := range h.options.keys {
-		if err := h.Keys.AddFile(name); err != nil {
+		if err := h.Keys.Add(name); err != nil {
 			return err
 		}
 	}
-	for _, name := range h.options.files {
-		if err := h.Open(name); err != nil {
+	for _, path := range h.options.files {
+		names, err := recording.Names(path)
+		if err != nil {
 			return err
+		}
+		for _, name := range names {
+			if err := h.Open(name); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/gopacket/gopacket"
@@ -21,6 +23,33 @@ var (
 	magicGzip = []byte{0x1f, 0x8b}
 	magicNG   = []byte{0x0a, 0x0d, 0x0d, 0x0a}
 )
+
+// Names returns the capture files that a path names: itself, or those in a folder, such
+// as a bundle, by their names; not those in folders in it.
+func Names(path string) ([]string, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("recording: %w", err)
+	}
+	if !info.IsDir() {
+		return []string{path}, nil
+	}
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return nil, fmt.Errorf("recording: %w", err)
+	}
+	var list []string
+	for _, e := range entries {
+		switch filepath.Ext(strings.TrimSuffix(e.Name(), ".gz")) {
+		case ".pcap", ".pcapng", ".cap":
+			list = append(list, filepath.Join(path, e.Name()))
+		}
+	}
+	if len(list) == 0 {
+		return nil, fmt.Errorf("recording: the folder %s has no capture file (.pcap, .pcapng, .cap, with .gz or without)", path)
+	}
+	return list, nil
+}
 
 // A File is one capture file, plain or compressed with gzip. It can be read more
 // than once.

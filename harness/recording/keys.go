@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 
 	"github.com/muster/muster/harness/capture"
 )
@@ -30,6 +31,55 @@ type Keys struct {
 	// Logs are key logs.
 	Logs [][]byte
 }
+
+// Add adds what a file or a folder holds, see AddFile and AddFolder.
+func (k *Keys) Add(path string) error {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return k.AddFolder(path)
+	}
+	return k.AddFile(path)
+}
+
+// folderMax bounds how many files of a folder are looked at.
+const folderMax = 1 << 20
+
+// AddFolder adds the key logs and RSA private keys in a folder, such as a bundle, the
+// data of a cloud, or the keys of a fleet; not those in folders in it. What else is
+// there is passed over. The error says so if nothing in it opens anything.
+func (k *Keys) AddFolder(path string) error {
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return fmt.Errorf("recording: keys: %w", err)
+	}
+	had := len(k.Logs) + len(k.Devices)
+	curves, cloud := 0, k.Cloud
+	for _, e := range entries[:min(len(entries), folderMax)] {
+		info, err := os.Stat(filepath.Join(path, e.Name())) // through links
+		if err != nil || !info.Mode().IsRegular() || info.Size() > keysMax {
+			continue
+		}
+		b, err := os.ReadFile(filepath.Join(path, e.Name()))
+		if err != nil {
+			return fmt.Errorf("recording: keys: %w", err)
+		}
+		if bytes.IndexByte(b, 0) >= 0 && parseKey(b) == nil {
+			continue // a recording may have a key log inside: it gives that itself
+		}
+		if err := k.add(b); errors.Is(err, errCurve) {
+			curves++
+		}
+	}
+	switch {
+	case len(k.Logs)+len(k.Devices) > had || k.Cloud != cloud:
+		return nil
+	case curves > 0:
+		return fmt.Errorf("recording: keys: %s: of the %d private keys in it: %w", path, curves, errCurve)
+	}
+	return fmt.Errorf("recording: keys: %s: no file in it is a key log or an RSA private key", path)
+}
+
+// errCurve is about a key that opens nothing.
+var errCurve = errors.New("an elliptic-curve key opens no DTLS session: its handshakes have forward secrecy; give a key log (muster conform leaves one in its bundle)")
 
 // AddFile adds what a file holds: a key log (CLIENT_RANDOM of DTLS sessions,
 // PARTICLE_NONCE or PARTICLE_CREDENTIALS of TCP connections), or RSA private keys in
@@ -102,7 +152,7 @@ func (k *Keys) addKey(key any) error {
 		}
 		return nil
 	case *ecdsa.PrivateKey, ed25519.PrivateKey:
-		return errors.New("an elliptic-curve key opens no DTLS session: its handshakes have forward secrecy; give a key log (muster conform leaves one in its bundle)")
+		return errCurve
 	default:
 		return errors.New("a private key of a kind that no device or cloud has")
 	}
