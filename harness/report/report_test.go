@@ -315,6 +315,19 @@ func TestTreeShowsPacketsOnce(t *testing.T) {
 	}
 }
 
+// TestTitlesAreNotCut: the table of one device is narrower than its title.
+func TestTitlesAreNotCut(t *testing.T) {
+	run := sample()
+	run.Results = run.Results[:1]
+	var buf bytes.Buffer
+	if err := run.WriteTerminal(&buf, false); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(buf.String(), "Verdicts by suite and Device OS generation") {
+		t.Errorf("the title is in pieces:\n%s", buf.String())
+	}
+}
+
 func TestSummaryIsTheLastThingOnTheScreen(t *testing.T) {
 	run := sample()
 	var buf bytes.Buffer

@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
@@ -68,6 +69,7 @@ func newTable(title string) table.Writer {
 	style.Format.Footer = text.FormatDefault
 	style.Options.SeparateColumns = false
 	style.Options.DrawBorder = false
+	style.Size.WidthMin = utf8.RuneCountInString(title) + 2 // a narrow table would cut it into pieces
 	t.SetStyle(style)
 	return t
 }
