@@ -68,7 +68,7 @@ func JudgeCommand() *cobra.Command {
 		Example: `  muster judge field.pcapng --keys sslkeys.log
   muster judge photon.pcap --keys device.der --device-os 1.4.4
   muster judge out/bundle                  what a run left
-  muster judge bench.pcap --keys fleet     the keys of muster fleet --keys-out
+  muster judge bench.pcap --keys fleet     a folder with the keys of a fleet
   muster judge any.pcap --cloud 203.0.113.7 --keys k.log --trace decoded.jsonl
   muster judge --list                      what is judged`,
 		SilenceUsage: true,

@@ -206,7 +206,7 @@ func Run(ctx context.Context, options Options) (*report.Run, error) {
 		run.Notes = append(run.Notes, fmt.Sprintf("The checks ran in an order drawn from the seed (--shuffle): report.json has it, and --seed %d repeats it.", o.Seed))
 	}
 	run.Shard, run.Capabilities = o.Shard, s.capabilities
-	run.Omissions = append(chosen.omissions, absences(results)...)
+	run.Omissions = append(chosen.omissions, absences(results, o.Spec.Judged() != "")...)
 	run.Requirements = cited(catalogue, results)
 	o.settleFlakes(run)
 	if o.Baseline != nil {

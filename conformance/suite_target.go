@@ -91,12 +91,13 @@ func (s *shell) excludeAll() {
 }
 
 // absences sums up what the target lacks, for the omissions of the report: each
-// reason once, with how many results it stands for.
-func absences(results []report.Result) []report.Omission {
+// reason once, with how many results it stands for. Where one target is judged they
+// have what does not apply to it, too, so that the numbers add up.
+func absences(results []report.Result, one bool) []report.Omission {
 	var list []report.Omission
 	index := make(map[string]int)
 	for _, r := range results {
-		if r.Verdict != report.Unsupported || !strings.HasPrefix(r.Reason, "the target lacks") {
+		if r.Verdict != report.Unsupported || !one && !strings.HasPrefix(r.Reason, "the target lacks") {
 			continue
 		}
 		i, known := index[r.Reason]

@@ -394,6 +394,13 @@ func (p *pendingImage) runs(x *Describe) (running, known bool) {
 	return false, false
 }
 
+// listed reports whether the describe lists this very image, to the last bit.
+func (p *pendingImage) listed(x *Describe) bool {
+	return x.hasSystem() && slices.ContainsFunc(x.System.Modules, func(m pdc.ModuleInfo) bool {
+		return byte(m.Function) == p.function && m.Index == uint32(p.index) && m.Store == pdc.StoreMain && bytes.Equal(m.Hash, p.hash[:])
+	})
+}
+
 // judgePending decides whether the device runs the image it was sent: the Hello
 // says so, or the modules that it describes afterwards (C-44).
 func (d *Device) judgePending(now clock.Instant, out *Out) {

@@ -101,7 +101,7 @@ func (d *Device) Resumed(now clock.Instant, out *Out) bool {
 		// before; it must not meet a new request.
 		d.token = byte(now / (1 << 20))
 	}
-	d.returned(now)
+	d.returned(now, out)
 	d.Heard(now)
 	return d.ready
 }

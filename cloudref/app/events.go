@@ -103,7 +103,7 @@ func (d *Device) understand(now clock.Instant, p pdc.Publish, out *Out) {
 			// it has connected anew.
 			d.restartFlash(now, out)
 		}
-		d.returned(now)
+		d.returned(now, out)
 		d.setUpdates(now, string(p.Data) == "true", d.profile.forced, out)
 	case pdc.EventUpdatesForced:
 		d.setUpdates(now, d.profile.enabled, string(p.Data) == "true", out)

@@ -338,14 +338,19 @@ func (d *Device) mayBeUnheard() bool {
 	return f != nil && f.stage == FlashRestarting && d.profile.dialect.OTA3 && !f.repeated
 }
 
-// returned says that the device is connected again, with the session it had. If it
-// ran the image it would say Hello now, because its modules have changed; without one
-// it lost its power, or was reset, before it applied the image (N-52).
-func (d *Device) returned(now clock.Instant) {
+// returned says that the device is connected again, with the session it had. If what
+// it runs had changed it would say Hello now. So it runs the image if it ran that very
+// image before; else it lost its power, or was reset, before it applied it (N-52).
+func (d *Device) returned(now clock.Instant, out *Out) {
 	if d.work == nil || d.work.flash == nil {
 		return
 	}
-	if f := d.work.flash; f.stage == FlashRestarting && !f.repeated && !f.greeted && f.unheard == 0 {
+	f, p := d.work.flash, d.profile.pending
+	switch {
+	case f.stage != FlashRestarting || f.greeted:
+	case p != nil && p.applied && p.listed(d.profile.describe):
+		d.endFlash(out)
+	case !f.repeated && f.unheard == 0:
 		f.unheard = now.Add(d.c.FlashResumeDelay)
 	}
 }

@@ -729,3 +729,34 @@ func TestBulkWaits(t *testing.T) {
 		t.Errorf("sent %v, want the ping that waited", x.sends)
 	}
 }
+
+// An update to what a device runs already: nothing has changed when it is back, so that
+// it says no Hello, and is done all the same. To anything else it is not (N-52).
+func TestUpdateToTheSameImage(t *testing.T) {
+	for _, same := range []bool{true, false} {
+		t.Run(fmt.Sprint(same), func(t *testing.T) {
+			x := brewer(t, boron62, nil)
+			data := testImage(t, x.dia, 3000, nil)
+			image := parseImage(t, data)
+			running := bytes.Repeat([]byte{7}, len(image.Hash))
+			if same {
+				running = image.Hash[:]
+			}
+			x.describe(brewing, systemDescribe(x.dia, running))
+			n := newNet(x, 1)
+			x.run(func(out *Out) { x.d.Flash(x.now, 1, image, out) })
+			n.collect()
+			flashV3(n, &receiver{}, data, nil)
+			if n.last().Stage != FlashRestarting {
+				t.Fatalf("ended with %+v", n.last())
+			}
+			x.run(func(out *Out) { x.d.Resumed(x.now, out) })
+			if p, told := effectOf[FlashProgress](x); told != same || same && p.Stage != FlashDone {
+				t.Errorf("told %v: %+v", told, p)
+			}
+			if again := x.d.Deadline() <= x.now.Add(x.d.c.FlashResumeDelay); again == same {
+				t.Errorf("it is offered again: %v", again)
+			}
+		})
+	}
+}
