@@ -268,7 +268,7 @@ func checkWithheldAck(_ context.Context, e *target.Env, g *target.Group, r *Reco
 		if dropped == clock.Never || after < 60*time.Second-slack || after > 90*time.Second+slack+c.Tolerance() {
 			r.Fail(report.Finding{
 				Requirement: "D-5", Device: p.String(), Text: "the device drops the connection at another time", Expected: "60 to 90 s after the message",
-				Actual: after.String(), Packets: last(c.Packets(first[0].At)),
+				Actual: howLate(dropped, first[0].At), Packets: last(c.Packets(first[0].At)),
 			})
 		}
 	}
@@ -297,6 +297,14 @@ func checkLostAcks(_ context.Context, e *target.Env, g *target.Group, r *Recorde
 		Equal(r, "N-22", name, "the device is connected in the end", c.Connected(), true, last(c.Packets(mark))...)
 		return nil
 	})
+}
+
+// howLate says how long after an instant something came, if it did.
+func howLate(at, since clock.Instant) string {
+	if at == clock.Never {
+		return "not at all"
+	}
+	return "after " + at.Sub(since).Round(time.Millisecond).String()
 }
 
 // beganAnew returns when a device began a handshake or resumed, clock.Never if it

@@ -114,7 +114,7 @@ const stall = 20 * time.Second
 func checkStalledCloud(_ context.Context, e *target.Env, g *target.Group, r *Recorder) error {
 	judge := func(c *forgedCloud, what string, k *cloudConn, since clock.Instant) {
 		took := k.s.Closed.Sub(since)
-		c.expect("R-19", fmt.Sprintf("%s: the device closes after 20 s (it did after %v)", what, took),
+		c.expect("R-19", fmt.Sprintf("%s: the device closes after 20 s (it did %s)", what, howLate(k.s.Closed, since)),
 			k.s.Closed != clock.Never && took >= stall-slack && took <= stall+slack+c.Tolerance())
 	}
 	err := withForgedTCP(e, g, r, func(c *forgedCloud) error {
@@ -180,7 +180,7 @@ func checkSilentTCPCloud(_ context.Context, e *target.Env, g *target.Group, r *R
 			return nil
 		}
 		took := k.s.Closed.Sub(k.messages[0].at)
-		c.expect("R-20", fmt.Sprintf("the device closes %v after a Hello without answer (it did after %v)", want, took),
+		c.expect("R-20", fmt.Sprintf("the device closes %v after a Hello without answer (it did %s)", want, howLate(k.s.Closed, k.messages[0].at)),
 			k.s.Closed != clock.Never && took >= want-100*time.Millisecond && took <= want+time.Second+c.Tolerance())
 		return nil
 	})
@@ -198,7 +198,7 @@ func checkSilentTCPCloud(_ context.Context, e *target.Env, g *target.Group, r *R
 		c.Act(func(_ clock.Instant, _ *peer.Raw, out *peer.Out) { k.say(ping, out) })
 		silent := c.Now()
 		c.Run(30 * time.Second)
-		var pinged clock.Instant
+		pinged := clock.Never
 		for _, m := range k.messages {
 			if m.at > silent && len(m.wire) == 4 && m.wire[0] == 0x40 {
 				pinged = m.at
@@ -206,9 +206,9 @@ func checkSilentTCPCloud(_ context.Context, e *target.Env, g *target.Group, r *R
 			}
 		}
 		after := pinged.Sub(silent)
-		c.expect("R-21", fmt.Sprintf("a ping comes 15 s after the last input (it did after %v)", after), after >= 15*time.Second-slack/4 && after <= 16*time.Second+c.Tolerance())
+		c.expect("R-21", fmt.Sprintf("a ping comes 15 s after the last input (it did %s)", howLate(pinged, silent)), after >= 15*time.Second-slack/4 && after <= 16*time.Second+c.Tolerance())
 		took := k.s.Closed.Sub(silent)
-		c.expect("R-21", fmt.Sprintf("the device closes 10 s after a ping without answer (25 s after the last input; it did after %v)", took),
+		c.expect("R-21", fmt.Sprintf("the device closes 10 s after a ping without answer (25 s after the last input; it did %s)", howLate(k.s.Closed, silent)),
 			k.s.Closed != clock.Never && took >= 25*time.Second-slack/4 && took <= 27*time.Second+c.Tolerance())
 		return nil
 	})
