@@ -37,12 +37,12 @@ func benchSuite() Suite {
 			},
 			{
 				Name: "reset-in-update", Text: "a reset in the middle of an update: the old firmware starts, the transfer goes on, the image runs in the end",
-				Provoke: "an image is flashed, and the device is reset after chunk 17 is acknowledged", Observe: "Hello, modules, the offset of the next transfer, and the end of the update",
+				Provoke: "an image is flashed, and the device is reset after chunk 17 is acknowledged, or when --cut-at says", Observe: "Hello, modules, the offset of the next transfer, and the end of the update",
 				Requirements: []string{"B-1", "B-2", "B-3"}, Run: checkBenchResetInUpdate,
 			},
 			{
 				Name: "power-cut-in-update", Text: "a loss of power in the middle of an update: the old firmware starts, at most 30 s of the transfer are lost, the image runs in the end",
-				Provoke: "an image is flashed, and the power is cut after chunk 17 is acknowledged", Observe: "Hello, modules, the offset of the next transfer, and the end of the update",
+				Provoke: "an image is flashed, and the power is cut after chunk 17 is acknowledged, or when --cut-at says", Observe: "Hello, modules, the offset of the next transfer, and the end of the update",
 				Requirements: []string{"B-1", "B-2", "B-3"}, Run: checkBenchCutInUpdate,
 			},
 			{
@@ -220,20 +220,25 @@ func judgeGoodnight(s target.Scene, began clock.Instant, r *Recorder) (asleep cl
 }
 
 func checkBenchResetInUpdate(ctx context.Context, e *target.Env, g *target.Group, r *Recorder) error {
-	return eachScene(ctx, e, g, r, func(s target.Scene) error {
-		return judgeCutOff(ctx, s, "reset", func() (clock.Instant, error) { return s.Reset(ctx) }, imageSizeLarge+4, r)
-	}, target.Resets, target.Flashable)
+	return eachCutOff(ctx, e, g, r, imageSizeLarge+4, "reset", target.Scene.Reset, target.Resets)
 }
 
 func checkBenchCutInUpdate(ctx context.Context, e *target.Env, g *target.Group, r *Recorder) error {
-	return eachScene(ctx, e, g, r, func(s target.Scene) error {
-		return judgeCutOff(ctx, s, "loss of power", func() (clock.Instant, error) { return s.Cut(ctx) }, imageSizeLarge+8, r)
-	}, target.PowerCut, target.Flashable)
+	return eachCutOff(ctx, e, g, r, imageSizeLarge+8, "loss of power", target.Scene.Cut, target.PowerCut)
 }
 
-// cutChunk is the chunk after whose acknowledgement updates are cut off, or half of
-// the image if it has fewer.
-const cutChunk = 17
+// eachCutOff cuts updates off at each of the moments that are wanted. No image is sent
+// twice, if they are made up.
+func eachCutOff(ctx context.Context, e *target.Env, g *target.Group, r *Recorder, size int, what string, do func(target.Scene, context.Context) (clock.Instant, error), needs target.Capability) error {
+	return eachScene(ctx, e, g, r, func(s target.Scene) error {
+		for i, at := range e.UpdateMoments() {
+			if err := judgeCutOff(ctx, s, what, at, func() (clock.Instant, error) { return do(s, ctx) }, size+8*i, r); err != nil {
+				return err
+			}
+		}
+		return nil
+	}, needs, target.Flashable)
+}
 
 // The stall of a transfer in virtual time: behind chunk 5 nothing comes through for
 // longer than the 30 s for which devices may keep what they have in memory.
@@ -254,7 +259,7 @@ type cutOff struct {
 
 // judgeCutOff flashes an image, does something to the device in the middle of it, and
 // judges what comes of that.
-func judgeCutOff(ctx context.Context, s target.Scene, what string, do func() (clock.Instant, error), size int, r *Recorder) error {
+func judgeCutOff(ctx context.Context, s target.Scene, what string, when target.UpdateMoment, do func() (clock.Instant, error), size int, r *Recorder) error {
 	image, err := s.Image(size)
 	if err != nil {
 		return err
@@ -266,7 +271,10 @@ func judgeCutOff(ctx context.Context, s target.Scene, what string, do func() (cl
 		chunk = 1024
 		defer s.When(target.AfterChunk(stallChunk), func() { s.Stall(stallTime) })()
 	}
-	at := target.AfterChunk(max(1, min(cutChunk, len(image)/chunk/2)))
+	at, err := when.In(len(image), chunk)
+	if err != nil {
+		return err
+	}
 	forget := s.When(at, func() {
 		c.came = true
 		c.gone = s.Now()

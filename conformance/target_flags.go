@@ -37,6 +37,7 @@ type targetFlags struct {
 	shared    bool
 	commands  bool
 	image     string
+	cutAt     []string
 
 	baseline string
 }
@@ -58,6 +59,7 @@ func (f *targetFlags) add(cmd *cobra.Command, o *Options) {
 	fs.StringVar(&f.deviceKey, "device-key", "", "private key of the program, DER or PEM (default: made)")
 	fs.BoolVar(&f.pipe, "pipe", false, "give the program a pipe as its console, instead of a terminal")
 	fs.StringVar(&f.image, "device-image", "", "application that the board can run: updates send it (boards on a rig get no other)")
+	fs.StringSliceVar(&f.cutAt, "cut-at", nil, "when bench cuts updates off: chunk:N when that chunk is acknowledged, N% when that much is; repeatable (default chunk:17)")
 	fs.BoolVar(&f.shared, "shared-network", false, "let the program see the network of this machine (else one over UDP reaches its cloud and nothing else)")
 	fs.BoolVar(&f.commands, "device-commands", false, "the program's application takes lines on its console, such as publish NAME DATA")
 	fs.StringVar(&o.Level, "level", "", "least binding level whose violation is a failure: MUST or SHOULD (default: every level)")
@@ -93,8 +95,8 @@ func (f *targetFlags) complete(cmd *cobra.Command, o *Options) (err error) {
 		o.Spec, err = f.deviceSpec()
 	case len(f.cloudKeys) > 0 || f.keys != "" || f.api != "":
 		err = errors.New("--cloud-key, --keys and --api are about a cloud: give --cloud HOST too")
-	case f.profile != "" || f.deviceID != "" || f.deviceKey != "" || f.image != "":
-		err = errors.New("--profile, --device-id, --device-key and --device-image are about a device: give --device too")
+	case f.profile != "" || f.deviceID != "" || f.deviceKey != "" || f.image != "" || len(f.cutAt) > 0:
+		err = errors.New("--profile, --device-id, --device-key, --device-image and --cut-at are about a device: give --device too")
 	}
 	if err != nil {
 		return err
@@ -214,7 +216,12 @@ func (f *targetFlags) deviceSpec() (*target.Spec, error) {
 	if f.image != "" && d.Process == nil && d.Rig == "" {
 		return nil, errors.New("--device-image is about a board on a rig or a program: simulated devices take what is made up")
 	}
-	d.Image = f.image
+	for _, text := range f.cutAt {
+		if _, err := target.ParseUpdateMoment(text); err != nil {
+			return nil, fmt.Errorf("--cut-at: %w", err)
+		}
+	}
+	d.Image, d.CutAt = f.image, f.cutAt
 	return &target.Spec{Device: d}, nil
 }
 

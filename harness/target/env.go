@@ -114,6 +114,7 @@ type Env struct {
 // A world is what all views of an Env share.
 type world struct {
 	options  Options
+	cutAt    []UpdateMoment // of Options.Spec
 	clock    *transport.Clock
 	dir      string          // of the cloud's data
 	cloud    *cloudref.Cloud // nil when a foreign one is judged
@@ -178,7 +179,7 @@ func Start(ctx context.Context, o Options) (*Env, error) {
 		options: o, clock: clk, ledger: ledger.New(),
 		byID: make(map[trace.DeviceID]*Device), lacking: make(map[Capability]string),
 	}}
-	if err := e.choose(); err != nil {
+	if err := errors.Join(e.choose(), e.readMoments()); err != nil {
 		return nil, &SpecError{err}
 	}
 	if err := e.start(ctx); err != nil {

@@ -62,6 +62,9 @@ type DeviceSpec struct {
 	// Image is a file with an application that the board can run: updates send it.
 	// A board on a rig gets no other; programs get one that is made up.
 	Image string `yaml:"image"`
+	// CutAt are the moments at which updates are cut off by a reset and by a loss of
+	// power, "chunk:17" or "50%", each in an update of its own; none: see UpdateMoment.
+	CutAt []string `yaml:"cut-at"`
 }
 
 // A ProcessSpec is a program that is a device. It runs in a folder of its own,

@@ -92,6 +92,7 @@ func TestWrongTargetFiles(t *testing.T) {
 		"name: nothing":         "missing property 'cloud'",
 		"cloud: {udp: a}":       "line 1: cloud: missing properties 'keys', 'devices'",
 		"device: {jugglers: 3}": "jugglers",
+		"device: {rig: boron-1, cut-at: [chunk:17, half]}":                          "device.cut-at.1",
 		"device: {}\ncapabilities:\n  juggling: true":                               "line 3",
 		"device: {}\ncloud: {udp: a, keys: [k], devices: d}":                        "oneOf",
 		"device: {rig: a, process: {command: b}}":                                   "exclude one another",
