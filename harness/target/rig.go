@@ -150,6 +150,7 @@ type rigBoard struct {
 	host    handle.Host
 	pointed bool // at our cloud
 	cut     bool // its power, unverified
+	off     bool // it was switched off
 }
 
 func (b *rigBoard) tell(stage string) { b.log(RigSource, b.board.Name()+": "+stage) }
@@ -284,7 +285,7 @@ func (b *rigBoard) PowerOn(ctx context.Context) error {
 		return nil
 	}
 	gone := b.board.Ladder().Gone(ctx)
-	b.cut = false
+	b.cut, b.off = false, false
 	err := b.board.Ladder().On(ctx)
 	if !gone {
 		err = errors.Join(power.ErrNoEffect, err)
@@ -295,8 +296,12 @@ func (b *rigBoard) PowerOn(ctx context.Context) error {
 // PowerOff implements Board. Where no means can keep the board off, or every one
 // lies, it is unsupported.
 func (b *rigBoard) PowerOff(ctx context.Context) error {
+	if s, _, err := b.board.Sighting(); err == nil && s.Board == nil && b.off {
+		return nil
+	}
 	l := b.board.Ladder()
 	err := l.Off(ctx)
+	b.off = err == nil
 	if errors.Is(err, power.ErrNoMeans) || errors.Is(err, power.ErrNoEffect) || errors.Is(err, power.ErrLied) || errors.Is(err, os.ErrPermission) {
 		return fmt.Errorf("%w: %w", errors.ErrUnsupported, err)
 	}

@@ -334,6 +334,47 @@ func TestHoldOffAndCut(t *testing.T) {
 	}
 }
 
+// TestOffWhileItRestarts takes the power of a board that is away for a moment: it must not
+// come back with what it had.
+func TestOffWhileItRestarts(t *testing.T) {
+	w := newWorld(t)
+	board := w.add(t, "one", fake.Spec{Platform: fake.Boron})
+	w.open(t)
+	b := w.take(t, Wish{Which: "one"})[0]
+	ready(t, b)
+	board.Pin(true)
+	for { // until the bus shows it
+		s, changed, err := b.Sighting()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.Board == nil {
+			break
+		}
+		<-changed
+	}
+	if err := b.Ladder().Off(t.Context()); err != nil {
+		t.Error(err)
+	}
+	ports, err := filepath.Glob(filepath.Join(w.fakes.Sys(), "bus/usb/devices/*/*-port*/disable"))
+	if err != nil || len(ports) == 0 {
+		t.Fatal(ports, err)
+	}
+	off := 0
+	for _, port := range ports {
+		if v, err := os.ReadFile(port); err == nil && strings.TrimSpace(string(v)) == "1" {
+			off++
+		}
+	}
+	if off != 1 {
+		t.Errorf("%d of the ports %v are off", off, ports)
+	}
+	board.Pin(false)
+	if err := b.Ladder().On(t.Context()); err != nil || !board.Present() {
+		t.Error(err)
+	}
+}
+
 // TestDozens restarts dozens of boards at the same time, with one bus and one
 // desk.
 func TestDozens(t *testing.T) {

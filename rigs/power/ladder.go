@@ -213,7 +213,7 @@ func (l *Ladder) Off(ctx context.Context) error {
 	t := l.Times.complete()
 	before, _ := l.Witness.Look()
 	if !before.Present {
-		return nil
+		return l.offUnseen(ctx, t)
 	}
 	var errs []error
 	for _, m := range l.switches() {
@@ -229,6 +229,29 @@ func (l *Ladder) Off(ctx context.Context) error {
 		return fmt.Errorf("board %s: %w that can keep it off: a hub port, a relay or a pdu in rigs.yaml", l.Board, ErrNoMeans)
 	}
 	return fmt.Errorf("board %s cannot be switched off: %w", l.Board, errors.Join(errs...))
+}
+
+// offUnseen takes the power of a board that is not on the bus: it may be off, or be
+// restarting and come back in a moment. Nothing can be verified, so that every means is
+// used; nobody is asked.
+func (l *Ladder) offUnseen(ctx context.Context, t Times) error {
+	var errs []error
+	used := false
+	for _, m := range l.switches() {
+		if m.Rung == Person {
+			continue
+		}
+		if err := l.do(ctx, m, m.Off, t); err != nil {
+			errs = append(errs, fmt.Errorf("%s (%s): %w", m.Rung, m.Text, err))
+			continue
+		}
+		used = true
+		l.note("power: off by %s (%s), while it was not on the bus", m.Rung, m.Text)
+	}
+	if used {
+		return nil
+	}
+	return errors.Join(errs...)
 }
 
 // Cut takes the power by the first means that can, and verifies nothing: for a
