@@ -79,6 +79,7 @@ func judgeUpdate(ctx context.Context, e *target.Env, d *target.Device, size int,
 		return // there is none that the board can run: the check is told
 	}
 	r.Judged(1)
+	same := e.Runs(d, image)
 	if err := e.Flash(ctx, d, image, progress); err != nil {
 		r.Fail(report.Finding{Requirement: "S13", Device: id(d), Text: "the update failed: " + err.Error(), Packets: last(d.Packets(mark))})
 		return
@@ -92,12 +93,29 @@ func judgeUpdate(ctx context.Context, e *target.Env, d *target.Device, size int,
 			says := err == nil && (hello.Flags&pdc.HelloUpdated != 0 || d.Profile.Board.Virtual)
 			applied = applied || says && s.packet.At <= done.At
 		}
-		return applied
+		// To what it runs already a device goes on with its session, and says nothing.
+		return applied || same && resumedBehindUpdate(d.Packets(mark))
 	})
+	applied = applied || same && resumedBehindUpdate(d.Packets(mark))
 	Equal(r, "C-44", id(d), "the device has said that it applied the image when the update is reported as done", applied, true)
 	if err := e.Until(ctx, d.Connected); err != nil {
 		r.Fail(report.Finding{Requirement: "D-16", Device: id(d), Text: "the device did not come back: " + err.Error()})
 	}
+}
+
+// resumedBehindUpdate reports whether a device went on with its session behind the end of
+// a transfer.
+func resumedBehindUpdate(packets []*trace.Packet) bool {
+	ended := false
+	for _, p := range packets {
+		for _, m := range p.Messages() {
+			ended = ended || m.Kind == pdc.KindUpdateFinishResponse
+		}
+		if ended && p.Resume {
+			return true
+		}
+	}
+	return false
 }
 
 // last shows the last packets, for a finding.

@@ -1,10 +1,13 @@
 package target
 
 import (
+	"bytes"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/muster/muster/cloudref/app"
+	"github.com/muster/muster/cloudref/store"
 	"github.com/muster/muster/protocol/module"
 	"github.com/muster/muster/protocol/pdc"
 	"github.com/muster/muster/protocol/seed"
@@ -38,17 +41,33 @@ func (e *Env) Image(d *Device, size int) ([]byte, error) {
 	return Image(d, size), nil
 }
 
+// Runs reports whether the device runs that very image already, as far as it has said
+// what it runs.
+func (e *Env) Runs(d *Device, data []byte) bool {
+	image, err := app.ParseImage(data)
+	if err != nil || e.cloud == nil {
+		return false
+	}
+	return slices.ContainsFunc(modulesOf(e.cloud.Node().Status(store.DeviceID(d.ID))), func(m pdc.ModuleInfo) bool {
+		return m.Store == pdc.StoreMain && bytes.Equal(m.Hash, image.Hash[:])
+	})
+}
+
 // takesAny reports whether devices take images that are made up.
 func (e *Env) takesAny() bool {
 	d := e.options.Spec.Device
-	return d == nil || d.Rig == "" || e.options.Rig != nil && e.options.Rig.AnyImage
+	return d == nil || d.Rig == "" || e.fakeBoards()
+}
+
+// fakeBoards reports whether the boards are fake ones, which start anything.
+func (e *Env) fakeBoards() bool {
+	return inventory.Root() != "" || e.options.Rig != nil && e.options.Rig.AnyImage
 }
 
 // findImage reads the image that the user has given.
 func (e *Env) findImage(d *DeviceSpec) error {
 	if d.Image == "" {
-		made := inventory.Root() != "" || e.options.Rig != nil && e.options.Rig.AnyImage // fake boards start anything
-		if d.Rig != "" && !made {
+		if d.Rig != "" && !e.fakeBoards() {
 			e.lack("no image was given that the board can run: name one of its application with --device-image", Flashable)
 		}
 		return nil
