@@ -26,9 +26,11 @@ func (g guide) boards(w io.Writer) {
      Electron, Argon, Boron, P2 and later (UDP port %[6]d):
        dfu-util -d 2b04 -a 1 -s %[3]d:%[8]d -U server-key.backup
        %[1]s
-     Core, Photon, P1 (TCP port %[7]d):
+     Photon, P1 (TCP port %[7]d):
        dfu-util -d 2b04 -a 1 -s %[4]d:%[9]d -U server-key.backup
        %[2]s
+     Core (TCP port %[7]d): the file for the Photon, with
+       -d 1d50:607f -a 1 -s 0x1000:2048 to save and -s 0x1000 to write
    The files hold the key and the address %[5]s; for another address start with --host.
 2. Register the board's public key, in one of these ways:
        muster cloud device add DEVICE_ID --key FILE

@@ -6,7 +6,11 @@ const fs = require('fs');
 const Particle = require('particle-api-js');
 
 const [url, username, password, device, binary] = process.argv.slice(2);
-const particle = new Particle({ baseUrl: url });
+let particle = new Particle({ baseUrl: url });
+// Before 6 options replace all defaults.
+if (!particle.clientId) {
+	particle = new Particle({ baseUrl: url, clientId: 'particle-api', clientSecret: 'particle-api', tokenDuration: 7776000 });
+}
 // Before 9 its functions for any route take arguments, and before 7 a file is a stream.
 const old = particle.get.length > 1;
 const get = (uri, auth) => old ? particle.get(uri, auth) : particle.get({ uri, auth });
@@ -60,17 +64,20 @@ async function main() {
 	say('flashed', flashed.coreid === device);
 	stream.abort();
 
-	const added = await particle.addDeviceToProduct({ deviceId: device, product: 1000, auth });
-	const members = await particle.listDevices({ product: 1000, auth });
-	const fleet = await particle.getEventStream({ product: 1000, name: 'orders', auth });
-	const heard = new Promise((resolve) => fleet.on('event', resolve));
-	await particle.publishEvent({ name: 'orders/product', data: 'tea', product: 1000, auth });
-	const product = await heard;
-	fleet.abort();
-	say('product', {
-		updated: added.body.updated, devices: members.body.devices.map((d) => [d.id, d.name, d.product_id]),
-		event: [product.name, product.productID],
-	});
+	// Version 5 knows nothing of products.
+	if (particle.addDeviceToProduct) {
+		const added = await particle.addDeviceToProduct({ deviceId: device, product: 1000, auth });
+		const members = await particle.listDevices({ product: 1000, auth });
+		const fleet = await particle.getEventStream({ product: 1000, name: 'orders', auth });
+		const heard = new Promise((resolve) => fleet.on('event', resolve));
+		await particle.publishEvent({ name: 'orders/product', data: 'tea', product: 1000, auth });
+		const product = await heard;
+		fleet.abort();
+		say('product', {
+			updated: added.body.updated, devices: members.body.devices.map((d) => [d.id, d.name, d.product_id]),
+			event: [product.name, product.productID],
+		});
+	}
 
 	const hook = await particle.createWebhook({ event: 'never', name: 'never', url: 'http://127.0.0.1:9/', auth });
 	const hooks = await particle.listWebhooks({ auth });
@@ -90,7 +97,11 @@ async function main() {
 	say('claim code', code.body.claim_code.length);
 	const created = await particle.createUser({ username: 'js@example.com', password: 'js' });
 	say('create user', created.body.ok);
-	await particle.deleteCurrentAccessToken({ auth });
+	if (particle.deleteCurrentAccessToken) {
+		await particle.deleteCurrentAccessToken({ auth });
+	} else {
+		await particle.removeAccessToken({ username, password, token: auth });
+	}
 	say('logged out', failure(await particle.listDevices({ auth }).catch((e) => e)));
 }
 
