@@ -9,11 +9,13 @@ import (
 	"github.com/muster/muster/protocol/pdc"
 )
 
-// polls are the pauses before CHECK, the last one over and over: what
-// particle-usb does.
+// polls are the pauses before CHECK, the last one over and over. particle-usb
+// begins with 50 ms, twice or thrice for every chunk of an image: most of the time
+// that flashing takes. A board answers CHECK from its interrupt handler and loses
+// nothing by being asked sooner.
 var polls = [...]time.Duration{
-	50 * time.Millisecond, 50 * time.Millisecond, 100 * time.Millisecond, 100 * time.Millisecond,
-	250 * time.Millisecond, 250 * time.Millisecond, 500 * time.Millisecond, 500 * time.Millisecond, time.Second,
+	2 * time.Millisecond, 5 * time.Millisecond, 10 * time.Millisecond, 25 * time.Millisecond, 50 * time.Millisecond,
+	100 * time.Millisecond, 250 * time.Millisecond, 500 * time.Millisecond, time.Second,
 }
 
 // A step is where an Exchange is.
