@@ -102,6 +102,15 @@ func (b *benches) complete(cmd *cobra.Command, args []string, _ string) ([]strin
 	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
+// wrong returns what is wrong with rigs.yaml; that there is none is not.
+func (b *benches) wrong() error {
+	_, err := inventory.Load(b.options.File)
+	if errors.Is(err, inventory.ErrNoFile) {
+		return nil
+	}
+	return err
+}
+
 // translate turns the name of a board in rigs.yaml into its USB path, or its
 // serial number; other names it leaves alone.
 func (b *benches) translate(name string) string {

@@ -51,7 +51,7 @@ func rigCommand(look func() ([]inventory.Port, error), host *handle.Host, o benc
 		consoleCommand(b), touchCommand(b), askCommand(b), powerCommand(b), healthCommand(b),
 		controlCommand(host), flashCommand(host), provisionCommand(host), restoreCommand(host),
 	)
-	seeToDebts(rig, host)
+	seeToDebts(rig, b, host)
 	return rig
 }
 

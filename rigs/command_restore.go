@@ -91,12 +91,15 @@ func restoreEverywhere(ctx context.Context, cmd *cobra.Command, host *handle.Hos
 var (
 	silentCommands = []string{"schema", "validate", "provision", "restore"}
 	onlyTelling    = []string{"scan", "list", "show"}
+	// namingCommands want to know a board by name and could do without: a rigs.yaml
+	// that is wrong must be told. What restores keys works whatever it says.
+	namingCommands = []string{"control", "flash", "provision"}
 )
 
 // seeToDebts has every command see to what boards are owed: what was owed until the
 // end of a lease is paid when that is over, the rest is told. A killed job pays
 // nothing itself.
-func seeToDebts(rig *cobra.Command, host *handle.Host) {
+func seeToDebts(rig *cobra.Command, b *benches, host *handle.Host) {
 	for _, cmd := range rig.Commands() {
 		if cmd.RunE == nil {
 			continue
@@ -104,6 +107,11 @@ func seeToDebts(rig *cobra.Command, host *handle.Host) {
 		run := cmd.RunE
 		cmd.RunE = func(cmd *cobra.Command, args []string) error {
 			host.Tell = teller(cmd)
+			if slices.Contains(namingCommands, cmd.Name()) {
+				if err := b.wrong(); err != nil {
+					return err
+				}
+			}
 			if !slices.Contains(silentCommands, cmd.Name()) {
 				pay(cmd.Context(), cmd, host, !slices.Contains(onlyTelling, cmd.Name()))
 			}

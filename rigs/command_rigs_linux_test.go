@@ -94,6 +94,22 @@ func (d *desktop) enrollRaw(t *testing.T, text string) {
 	}
 }
 
+// TestWrongFile: what needs names tells that the file of names is wrong, and what
+// restores keys works all the same.
+func TestWrongFile(t *testing.T) {
+	d := newDesktop(t)
+	d.enrollRaw(t, "version: 1\nboards:\n  boron-1: {serail: "+id+"}\n")
+	for _, args := range [][]string{
+		{"control", "boron-1", "info"}, {"control", id, "info"}, {"flash", id, "app.bin"}, {"provision", id, "--cloud", "127.0.0.1"},
+		{"list"}, {"console", id}, {"lease", id}, {"power", "reset", id}, {"health"}, {"show", id}, {"validate"}, {"scan"},
+	} {
+		out, err := d.run(args...)
+		mustFail(t, `line 3: boards.boron-1: there is no "serail"`, out, err)
+	}
+	out, err := d.run("restore")
+	has(t, must(t, out, err), "No board is owed anything")
+}
+
 func TestLeaseAndRelease(t *testing.T) {
 	d := newDesktop(t)
 	d.enroll(t, "")

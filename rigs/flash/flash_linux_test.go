@@ -193,6 +193,9 @@ func TestWrongFiles(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	if _, err := Load("/dev/zero"); err == nil || !strings.Contains(err.Error(), "/dev/zero has more than") {
+		t.Error(err)
+	}
 	if _, err := Load(filepath.Join(t.TempDir(), "none.bin")); !errors.Is(err, os.ErrNotExist) {
 		t.Error(err)
 	}

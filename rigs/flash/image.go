@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 
@@ -32,16 +33,17 @@ func moduleName(f module.Function, index uint8) string {
 // Load reads an image. The error of a file that is none says what is wrong with
 // it.
 func Load(name string) (*Image, error) {
-	info, err := os.Stat(name)
+	f, err := os.Open(name)
 	if err != nil {
 		return nil, err
 	}
-	if info.Size() > imageMax {
-		return nil, fmt.Errorf("%s has %d bytes: no board's firmware is that large", name, info.Size())
-	}
-	data, err := os.ReadFile(name)
-	if err != nil {
+	// What is a pipe or a device tells no size, and may never end.
+	data, err := io.ReadAll(io.LimitReader(f, imageMax+1))
+	if err := errors.Join(err, f.Close()); err != nil {
 		return nil, err
+	}
+	if len(data) > imageMax {
+		return nil, fmt.Errorf("%s has more than %d bytes: no board's firmware is that large", name, imageMax)
 	}
 	return Parse(name, data)
 }
@@ -53,7 +55,7 @@ func Parse(name string, data []byte) (*Image, error) {
 	}
 	all, err := module.ParseAll(data)
 	if err != nil {
-		return nil, fmt.Errorf("%s is no firmware image: %w", name, err)
+		return nil, fmt.Errorf("%s is no firmware image, or a part of one: %w: build or fetch it again", name, err)
 	}
 	for i := range all {
 		m := &all[i]

@@ -100,7 +100,10 @@ func (DFU) Flash(ctx context.Context, b *handle.Board, i *Image, tell Tell) erro
 			}
 			tell(Progress{stage, p.Bytes, int64(len(w.Data))})
 		})
-		if err != nil {
+		switch {
+		case errors.Is(err, dfu.ErrInterrupted):
+			return fmt.Errorf("%w; the image may be half written: the board may come back in safe mode, its keys are untouched: flash again", err)
+		case err != nil:
 			return fmt.Errorf("%w; the image may be half written: the board stays in DFU mode, its keys are untouched: flash again", err)
 		}
 	}

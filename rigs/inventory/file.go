@@ -151,7 +151,7 @@ func Parse(path string, text []byte) (*File, error) {
 	}
 	var doc yaml.Node
 	if err := yaml.Unmarshal(text, &doc); err != nil {
-		return fail(strings.Split(strings.TrimPrefix(err.Error(), "yaml: "), "\n")...)
+		return fail(lines(err)...)
 	}
 	if len(doc.Content) == 0 {
 		return fail(`it is empty: "muster rig scan --write" fills it`)
@@ -159,7 +159,7 @@ func Parse(path string, text []byte) (*File, error) {
 	root := doc.Content[0]
 	var plain any
 	if err := root.Decode(&plain); err != nil { // a key that is there twice, for one
-		return fail(strings.Split(strings.TrimPrefix(err.Error(), "yaml: "), "\n")...)
+		return fail(lines(err)...)
 	}
 	if problems := check(root, plain); len(problems) > 0 {
 		return fail(problems...)
@@ -168,7 +168,7 @@ func Parse(path string, text []byte) (*File, error) {
 	names, boards := value(root, "boards"), map[string]Entry{}
 	if names != nil && names.Kind == yaml.MappingNode {
 		if err := names.Decode(&boards); err != nil {
-			return fail(strings.TrimPrefix(err.Error(), "yaml: "))
+			return fail(lines(err)...)
 		}
 		for i := 0; i+1 < len(names.Content); i += 2 {
 			e := boards[names.Content[i].Value]
@@ -180,6 +180,16 @@ func Parse(path string, text []byte) (*File, error) {
 		return fail(problems...)
 	}
 	return f, nil
+}
+
+// lines are what the YAML library finds wrong.
+func lines(err error) (all []string) {
+	for _, l := range strings.Split(strings.TrimPrefix(err.Error(), "yaml: "), "\n") {
+		if l = strings.TrimSpace(l); l != "unmarshal errors:" {
+			all = append(all, l)
+		}
+	}
+	return all
 }
 
 // check holds the content against the schema and returns what is wrong, each
@@ -199,41 +209,7 @@ func check(root *yaml.Node, plain any) []string {
 	if !errors.As(err, &invalid) {
 		return nil
 	}
-	var problems []string
-	for _, leaf := range leaves(invalid) {
-		at := root
-		for _, token := range leaf.InstanceLocation {
-			if next := value(at, token); next != nil {
-				at = next
-			}
-		}
-		text := fmt.Sprintf("line %d: %s: %s", at.Line, strings.Join(leaf.InstanceLocation, "."), problem(leaf))
-		if !slices.Contains(problems, text) {
-			problems = append(problems, text)
-		}
-	}
-	return problems
-}
-
-// leaves returns the errors that have no other cause.
-func leaves(e *jsonschema.ValidationError) []*jsonschema.ValidationError {
-	if len(e.Causes) == 0 {
-		return []*jsonschema.ValidationError{e}
-	}
-	var all []*jsonschema.ValidationError
-	for _, c := range e.Causes {
-		all = append(all, leaves(c)...)
-	}
-	return all
-}
-
-// problem says what a leaf is about, without the addresses of the schema.
-func problem(e *jsonschema.ValidationError) string {
-	text := e.Error()
-	if _, rest, ok := strings.Cut(text, "': "); ok {
-		text = rest
-	}
-	return text
+	return problemsOf(root, invalid)
 }
 
 // value returns what a mapping or a sequence has under a key.
