@@ -82,7 +82,15 @@ func (e *Env) probeTransports(ctx context.Context, limit time.Duration, p *Probe
 	}
 	bound, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	Each(first, func(d *Device) { d.Bring(bound) })
+	began := time.Now()
+	Each(first, func(d *Device) {
+		its, stop := d.whileHopeful(bound)
+		defer stop()
+		d.Bring(its)
+	})
+	if len(first) > 0 && bound.Err() == nil { // none was waited for that long
+		limit = time.Since(began).Round(100 * time.Millisecond)
+	}
 	var online []*Device
 	for _, t := range []struct {
 		name string
@@ -131,6 +139,26 @@ func (e *Env) addressOf(d *Device) netip.AddrPort {
 		return e.address.UDP
 	}
 	return e.address.TCP
+}
+
+// whileHopeful ends when the device is a program that ends again and again and has
+// never sent anything.
+func (d *Device) whileHopeful(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	b, ok := d.board.(interface{ Hopeless() <-chan struct{} })
+	if !ok {
+		return ctx, cancel
+	}
+	go func() {
+		select {
+		case <-b.Hopeless():
+			if len(d.Packets(Mark{})) == 0 {
+				cancel()
+			}
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
 }
 
 // silence says why no device got in.

@@ -50,7 +50,14 @@ type program struct {
 	lastMu sync.Mutex
 	last   string // line of the console
 	ended  string // how it ended last, "" if it never did
+	times  int    // that it ended soon, in a row
+
+	hopeless chan struct{} // closed when that were too many
+	giveUp   sync.Once
 }
+
+// Hopeless is closed when the program has ended soon again and again.
+func (p *program) Hopeless() <-chan struct{} { return p.hopeless }
 
 // Trouble says how the program ended last and what it said, "" if it never ended.
 func (p *program) Trouble() string {
@@ -59,7 +66,14 @@ func (p *program) Trouble() string {
 	if p.ended == "" {
 		return ""
 	}
-	return fmt.Sprintf("it ended (%s), and the last that it said was %q", p.ended, p.last)
+	said := "and said nothing"
+	if p.last != "" {
+		said = fmt.Sprintf("and the last that it said was %q", p.last)
+	}
+	if p.times > 1 {
+		return fmt.Sprintf("it was started and ended %d times (%s), %s", p.times, p.ended, said)
+	}
+	return fmt.Sprintf("it ended (%s), %s", p.ended, said)
 }
 
 // A run is one time that a program is switched on: processes that follow one
@@ -75,6 +89,9 @@ type run struct {
 
 // openPrograms prepares the programs of a spec, none of which runs yet.
 func openPrograms(spec *ProcessSpec, p *profile.Profile, log BoardLog) ([]*program, error) {
+	if err := runnable(spec.Command); err != nil {
+		return nil, err
+	}
 	list := spec.Devices
 	if len(list) == 0 {
 		list = []ProgramSpec{{}}
@@ -94,7 +111,7 @@ func openPrograms(spec *ProcessSpec, p *profile.Profile, log BoardLog) ([]*progr
 }
 
 func openProgram(spec *ProcessSpec, one ProgramSpec, p *profile.Profile, n int, log BoardLog) (*program, error) {
-	prog := &program{spec: spec, profile: p, log: log}
+	prog := &program{spec: spec, profile: p, log: log, hopeless: make(chan struct{})}
 	prog.alone = p.Board.UDP && !spec.SharedNetwork
 	if err := prog.name(one.ID); err != nil {
 		return nil, err
@@ -296,6 +313,7 @@ const (
 	restartFirst = 100 * time.Millisecond
 	restartMost  = 5 * time.Second
 	livesLong    = 3 * time.Second
+	hopelessly   = 5 // ends in a row, that soon
 )
 
 // supervise runs the program again and again until ctx ends.
@@ -307,12 +325,19 @@ func (p *program) supervise(ctx context.Context, r *run) {
 		if ctx.Err() != nil {
 			return
 		}
-		if time.Since(began) > livesLong {
+		livedLong := time.Since(began) > livesLong
+		if livedLong {
 			pause = restartFirst
 		}
 		p.log("process", fmt.Sprintf("%s ended (%s); it is started again", p.id, outcome(err)))
 		p.lastMu.Lock()
 		p.ended = outcome(err)
+		if p.times++; livedLong {
+			p.times = 1
+		}
+		if p.times == hopelessly {
+			p.giveUp.Do(func() { close(p.hopeless) })
+		}
 		p.lastMu.Unlock()
 		select {
 		case <-time.After(pause):

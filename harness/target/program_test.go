@@ -154,3 +154,48 @@ func TestProgramKeepsItsKey(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// TestProgramsThatCannotRun are told before anything is started.
+func TestProgramsThatCannotRun(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for name, mode := range map[string]os.FileMode{"plain": 0o644, "program": 0o755} {
+		if err := os.WriteFile(name, []byte("#!/bin/sh\n"), mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for command, says := range map[string]string{
+		"":                       "names no program",
+		"./missing -v 70":        "there is no ./missing",
+		"/nowhere/vdev":          "there is no /nowhere/vdev",
+		"no-such-program-at-all": "process:./no-such-program-at-all",
+		"./plain {id}":           "chmod +x ./plain",
+		".//":                    "folder",
+		"program":                "process:./program",
+		"./program":              "",
+		"exec ./program":         "",
+		"sh -c true":             "",
+		"A=b ./missing":          "", // the shell will tell
+		"'./my program' -v":      "",
+	} {
+		err := runnable(command)
+		if (err == nil) != (says == "") || err != nil && !strings.Contains(err.Error(), says) {
+			t.Errorf("%q: %v, want %q", command, err, says)
+		}
+	}
+}
+
+// TestProgramThatEndsAtOnce is given up after a few times, and tells what it said.
+func TestProgramThatEndsAtOnce(t *testing.T) {
+	p, _ := aProgram(t, "echo no key; exit 3", false)
+	if err := p.PowerOn(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-p.Hopeless():
+	case <-time.After(patient):
+		t.Fatal("it is started for ever")
+	}
+	if text := p.Trouble(); !strings.Contains(text, "ended 5 times (exit status 3)") || !strings.Contains(text, `"no key"`) {
+		t.Error(text)
+	}
+}
