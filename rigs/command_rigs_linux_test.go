@@ -100,8 +100,18 @@ func TestWrongFile(t *testing.T) {
 	d := newDesktop(t)
 	d.enrollRaw(t, "version: 1\nboards:\n  boron-1: {serail: "+id+"}\n")
 	for _, args := range [][]string{
-		{"control", "boron-1", "info"}, {"control", id, "info"}, {"flash", id, "app.bin"}, {"provision", id, "--cloud", "127.0.0.1"},
-		{"list"}, {"console", id}, {"lease", id}, {"power", "reset", id}, {"health"}, {"show", id}, {"validate"}, {"scan"},
+		{"control", "boron-1", "info"},
+		{"control", id, "info"},
+		{"flash", id, "app.bin"},
+		{"provision", id, "--cloud", "127.0.0.1"},
+		{"list"},
+		{"console", id},
+		{"lease", id},
+		{"power", "reset", id},
+		{"health"},
+		{"show", id},
+		{"validate"},
+		{"scan"},
 	} {
 		out, err := d.run(args...)
 		mustFail(t, `line 3: boards.boron-1: there is no "serail"`, out, err)
