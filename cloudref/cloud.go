@@ -124,7 +124,7 @@ func openStore(ctx context.Context, o Options) (*store.Store, error) {
 
 // queueMax is how many messages may wait for one device: the pieces of the largest
 // answer of a webhook, and some.
-const queueMax = 256
+const queueMax = 240
 
 func (c *Cloud) startNode(ctx context.Context) error {
 	config := endpoint.Config{

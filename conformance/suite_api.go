@@ -32,6 +32,11 @@ func apiSuite() Suite {
 				Observe: "that the two answers are the same, and that no request reaches the device", Requirements: []string{"S14", "A-4", "A-5"}, Run: checkStrangers,
 			},
 			{
+				Name: "possessions", Text: "products, webhooks, clients and ledgers of another account look like ones that do not exist",
+				Provoke: "an account makes one of each, and each of their routes is asked with another account's token, and for ones that nobody has",
+				Observe: "that the two answers are the same, that lists name none of them, and that all are as they were", Requirements: []string{"S14", "A-15"}, Run: checkPossessions,
+			},
+			{
 				Name: "streams", Text: "an event stream tells the events of its account only",
 				Provoke: "a device and the API publish for one account while another listens", Observe: "the events on both streams",
 				Requirements: []string{"S9", "S14", "A-6"}, Run: checkStreams,
@@ -45,6 +50,11 @@ func apiSuite() Suite {
 				Name: "bounds", Text: "a body of 64 MiB is refused before it is read, and the API goes on",
 				Provoke: "64 MiB of a form are sent to publish an event", Observe: "the answer, how much was taken, and the answer to the next request",
 				Requirements: []string{"A-8"}, Run: checkBounds,
+			},
+			{
+				Name: "uploads", Text: "an upload of 64 MiB, or of 10,000 parts, is refused, and the API goes on",
+				Provoke: "64 MiB are uploaded as one file, and 10,000 small parts in one body", Observe: "the answers, how much was taken, and the answer to the next request",
+				Requirements: []string{"A-16"}, Run: checkUploads,
 			},
 			{
 				Name: "keep-alive", Text: "an event stream without events says within 15 s that it is there",

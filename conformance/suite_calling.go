@@ -48,6 +48,11 @@ func callingSuite() Suite {
 				Provoke: "a puppet device answers two calls in reverse order", Observe: "what the callers get",
 				Requirements: []string{"C-34", "N-20"}, Run: checkCrossedResults,
 			},
+			{
+				Name: "crowd", Text: "of very many calls to a device that does not answer, some wait and the others are refused at once",
+				Provoke: "a function is called 400 times while a puppet device acknowledges and answers nothing", Observe: "how many callers wait, what the others are told, and that the session lives on",
+				Requirements: []string{"A-17"}, Run: checkCrowd,
+			},
 		},
 	}
 }
@@ -270,6 +275,38 @@ func checkCrossedResults(_ context.Context, e *target.Env, g *target.Group, r *R
 		ended(d, one)
 		ended(d, two)
 		Equal(r, "N-20", name, "what the two calls returned", fmt.Sprint(one.Int, two.Int, one.Done, two.Done), fmt.Sprint(1, 2, true, true), lines(d.Packets(mark))...)
+		return nil
+	})
+}
+
+// crowd is how many call a device at once, and crowdWaits how many of them may wait.
+const (
+	crowd      = 400
+	crowdWaits = 300
+)
+
+func checkCrowd(_ context.Context, e *target.Env, g *target.Group, r *Recorder) error {
+	return withPuppetDevice(e, g, r, func(d *target.PuppetDevice, name string) error {
+		if err := d.Needs(target.Insight); err != nil {
+			return err // nor is a cloud of others to be asked so often
+		}
+		d.Peer.SetAnswer(peer.Silent)
+		calls := make([]*target.Outcome, 0, crowd)
+		for range crowd {
+			calls = append(calls, d.Call(target.FunctionSum, "1"))
+		}
+		waiting, wrong := 0, ""
+		for _, call := range calls {
+			switch reason, _ := target.Refusal(call.Err); {
+			case !call.Done:
+				waiting++
+			case reason != target.TooMany:
+				wrong = fmt.Sprint(call.Err)
+			}
+		}
+		Equal(r, "A-17", name, fmt.Sprintf("of %d callers at most %d wait (%d do)", crowd, crowdWaits, waiting), waiting > 0 && waiting <= crowdWaits, true)
+		Equal(r, "A-17", name, "what the others are told, but that too many wait", wrong, "")
+		Equal(r, "A-17", name, "the session lives on", d.Peer.Secured(), true)
 		return nil
 	})
 }

@@ -82,7 +82,7 @@ func (s *Server) hook(q *request) (*store.Hook, error) {
 		return nil, errHook
 	}
 	h, err := s.store.Hook(id)
-	if err != nil || h.Product != product || product == 0 && h.Account != q.account {
+	if err != nil || h.Product != product || product == 0 && h.Account != q.account && !s.c.Faults.OtherThings {
 		return nil, errHook
 	}
 	return h, nil

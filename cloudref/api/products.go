@@ -26,7 +26,7 @@ const productsMax = 10_000
 // product returns the caller's product that the path names by number or by slug.
 func (s *Server) product(q *request) (*store.Product, error) {
 	p, err := s.anyProduct(q.PathValue("product"))
-	if err != nil || p.Owner != q.account || q.token.Product != 0 && q.token.Product != p.ID {
+	if err != nil || p.Owner != q.account && !s.c.Faults.OtherThings || q.token.Product != 0 && q.token.Product != p.ID {
 		return nil, errProduct
 	}
 	return p, nil

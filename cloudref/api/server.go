@@ -87,6 +87,9 @@ func (c Config) withDefaults() Config {
 	if c.Faults.Unbounded {
 		c.BodyMax = 1 << 40
 	}
+	if c.Faults.UnboundedUploads {
+		c.UploadMax = 1 << 40
+	}
 	if c.BodyMax == 0 {
 		c.BodyMax = 256 << 10
 	}

@@ -214,6 +214,25 @@ func TestQueueIsBounded(t *testing.T) {
 	x.wantFailure(4, TooMany)
 }
 
+// However many are allowed to wait, there are tokens for those who do.
+func TestQueueLeavesTokens(t *testing.T) {
+	x := brewer(t, boron62, func(c *Config) { c.QueueMax = 1 << 20 })
+	for ref := range uint64(600) {
+		x.call(ref+1, "")
+	}
+	x.wantFailure(600, TooMany)
+	if waiting := len(x.d.work.requests); waiting < 200 || waiting >= 256 {
+		t.Errorf("%d wait", waiting)
+	}
+	used := map[string]bool{}
+	for _, r := range x.d.work.requests {
+		if used[string(r.message.Token)] {
+			t.Errorf("two requests with the token %x", r.message.Token)
+		}
+		used[string(r.message.Token)] = true
+	}
+}
+
 // A function that does not answer ends with the time it may take.
 func TestNoAnswer(t *testing.T) {
 	x := brewer(t, boron62, nil)

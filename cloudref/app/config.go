@@ -20,7 +20,9 @@ type Config struct {
 	// signal may take, from the command on. 30 s.
 	AnswerTimeout time.Duration
 
-	// QueueMax bounds how many commands and deliveries wait for one device. 64.
+	// QueueMax bounds how many commands and deliveries wait for one device. 64, and
+	// 240 at most: each command that waits has a token of one byte, and an update needs
+	// some besides.
 	QueueMax int
 
 	// SubscriptionsMax bounds the subscriptions of one session. 64: a device
@@ -60,6 +62,9 @@ type Config struct {
 	Faults Faults
 }
 
+// queueMost keeps some of the 256 tokens of one byte free.
+const queueMost = 240
+
 // Defaults returns c with every zero field set to its default.
 func (c Config) Defaults() Config {
 	setDuration(&c.AnswerTimeout, 30*time.Second)
@@ -68,6 +73,7 @@ func (c Config) Defaults() Config {
 	setDuration(&c.FlashResumeDelay, 2*time.Second)
 	setDuration(&c.RestartPatience, 10*time.Minute)
 	setInt(&c.QueueMax, 64)
+	c.QueueMax = min(c.QueueMax, queueMost)
 	setInt(&c.SubscriptionsMax, 64)
 	setInt(&c.WindowMax, 16)
 	if c.Share == nil {

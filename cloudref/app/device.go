@@ -182,17 +182,19 @@ func (d *Device) rest() {
 }
 
 // nextToken returns one byte that no waiting request uses. Device OS wants
-// exactly one byte of token in almost every request (PDC-0.3).
+// exactly one byte of token in almost every request (PDC-0.3). Config.QueueMax leaves
+// some free.
 func (d *Device) nextToken() []byte {
-	for {
+	for range 1 << 8 {
 		d.token++
 		if d.requestByToken([]byte{d.token}) == nil && !d.flashUsesToken(d.token) {
-			if d.c.Faults.LongToken {
-				return []byte{d.token, d.token}
-			}
-			return []byte{d.token}
+			break
 		}
 	}
+	if d.c.Faults.LongToken {
+		return []byte{d.token, d.token}
+	}
+	return []byte{d.token}
 }
 
 // nextTag returns a tag that is not 0.

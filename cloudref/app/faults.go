@@ -21,6 +21,8 @@ type Faults struct {
 	TimeWithOption bool
 	// LongToken uses two bytes of token in requests (C-9).
 	LongToken bool
+	// Crowds lets any number of commands wait for one device.
+	Crowds bool
 	// NoArgument leaves out an empty function argument (C-33).
 	NoArgument bool
 	// BigEndianDouble decodes a double variable in the wrong order (C-36).

@@ -46,7 +46,7 @@ func (d *Device) enqueue(now clock.Instant, r request, out *Out) {
 		return
 	}
 	w := d.busy()
-	if len(w.requests) >= d.c.QueueMax {
+	if len(w.requests) >= d.c.QueueMax && !d.c.Faults.Crowds {
 		d.finish(&r, d.fail(TooMany, "wait for earlier ones to end"), out)
 		return
 	}

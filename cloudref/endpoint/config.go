@@ -178,6 +178,8 @@ type APIFaults struct {
 	PatientStreams   bool // readers may be slow
 	OpenGuard        bool // webhooks reach the API
 	OldTLS           bool // TLS 1.0 is good enough
+	OtherThings      bool // products, webhooks and clients of every account are one's own
+	UnboundedUploads bool // an upload may have any size and any number of parts
 }
 
 func (c Config) defaults() Config {

@@ -74,6 +74,21 @@ var apiMutants = []Mutant{
 		Run: []string{"api/own-webhooks"}, Fails: []string{"api/own-webhooks"},
 	},
 	{
+		Name: "cloud/shares-things", Text: "lets every account have the products, webhooks and clients of all",
+		Breaks: []string{"A-15"}, Cloud: apiFault(func(f *target.APIFaults) { f.OtherThings = true }),
+		Run: []string{"api/possessions"}, Fails: []string{"api/possessions"},
+	},
+	{
+		Name: "cloud/takes-any-upload", Text: "takes uploads of any size and any number of parts",
+		Breaks: []string{"A-16"}, Cloud: apiFault(func(f *target.APIFaults) { f.UnboundedUploads = true }),
+		Run: []string{"api/uploads"}, Fails: []string{"api/uploads"},
+	},
+	{
+		Name: "cloud/patient-callers", Text: "lets any number of calls wait for one device",
+		Breaks: []string{"A-17"}, Cloud: func(c *target.CloudConfig) { c.App.Faults.Crowds = true },
+		Run: []string{"calling/crowd"}, Fails: []string{"calling/crowd"},
+	},
+	{
 		Name: "cloud/old-tls", Text: "serves the API to who speaks TLS 1.0",
 		Breaks: []string{"A-13"}, Cloud: apiFault(func(f *target.APIFaults) { f.OldTLS = true }),
 		Run: []string{"api/over-tls"}, Fails: []string{"api/over-tls"},

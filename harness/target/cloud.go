@@ -36,6 +36,9 @@ func Refusal(err error) (reason string, refused bool) {
 // NotOnline is the refusal of a command to a device that is not connected.
 var NotOnline = app.NotOnline.String()
 
+// TooMany is the refusal of a command to a device for which too many wait.
+var TooMany = app.TooMany.String()
+
 // NoSuchName is the refusal of a command about a function or variable that the
 // device does not have.
 var NoSuchName = app.NoSuchName.String()

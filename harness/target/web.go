@@ -143,7 +143,14 @@ func (w *Web) Ask(ctx context.Context, who int, method, path, form string) (Answ
 	return Answer{answer.StatusCode, answer.Header.Get("Content-Type"), string(b)}, nil
 }
 
+const formKind = "application/x-www-form-urlencoded"
+
 func (w *Web) send(ctx context.Context, who int, method, path string, body io.Reader) (*http.Response, error) {
+	return w.sendAs(ctx, who, method, path, formKind, body)
+}
+
+// sendAs sends a request whose body, if it has one, is of a kind.
+func (w *Web) sendAs(ctx context.Context, who int, method, path, kind string, body io.Reader) (*http.Response, error) {
 	r, err := http.NewRequestWithContext(ctx, method, w.base+path, body)
 	if err != nil {
 		return nil, fmt.Errorf("target: the API: %w", err)
@@ -152,50 +159,13 @@ func (w *Web) send(ctx context.Context, who int, method, path string, body io.Re
 		r.Header.Set("Authorization", "Bearer "+token)
 	}
 	if body != nil {
-		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Header.Set("Content-Type", kind)
 	}
 	answer, err := w.client.Do(r)
 	if err != nil {
 		return nil, fmt.Errorf("target: the API: %w", err)
 	}
 	return answer, nil
-}
-
-// Flood sends a form of size bytes and returns the answer, and how many of them the
-// cloud had taken when it answered. A cloud that cuts the connection has answered
-// too: then the status is 0.
-func (w *Web) Flood(ctx context.Context, who int, path string, size int64) (a Answer, taken int64, err error) {
-	flood := &endless{left: size}
-	answer, err := w.send(ctx, who, http.MethodPost, path, flood)
-	if err != nil {
-		if ctx.Err() != nil || flood.taken == 0 {
-			return Answer{}, flood.taken, err
-		}
-		return Answer{}, flood.taken, nil
-	}
-	defer func() { _ = answer.Body.Close() }()
-	b, _ := io.ReadAll(io.LimitReader(answer.Body, answerMax)) // it may be cut: the status tells
-	return Answer{answer.StatusCode, answer.Header.Get("Content-Type"), string(b)}, flood.taken, nil
-}
-
-// endless is a form of many bytes, made as they are asked for.
-type endless struct{ left, taken int64 }
-
-// Read implements io.Reader.
-func (f *endless) Read(b []byte) (int, error) {
-	if f.left <= 0 {
-		return 0, io.EOF
-	}
-	n := int(min(f.left, int64(len(b))))
-	for i := range b[:n] {
-		b[i] = 'x'
-	}
-	if f.taken == 0 {
-		n = copy(b[:n], "name=x&data=x")
-	}
-	f.left -= int64(n)
-	f.taken += int64(n)
-	return n, nil
 }
 
 // Quiet opens an event stream on which no event comes, and returns how long it was
