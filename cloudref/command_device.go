@@ -32,15 +32,23 @@ public or private; of a private key only the public half is kept.`,
 
 // addCommand is "add", or "rekey".
 func (s *settings) addCommand(rekey bool) *cobra.Command {
-	var file, name, owner string
+	var file, name, owner, platform string
 	cmd := &cobra.Command{
 		Use:          "add ID --key FILE",
 		Short:        "Register a device",
-		Example:      "  muster cloud device add e00fce68a1b2c3d4e5f60718 --key device.pub.pem --name lamp",
+		Example:      "  muster cloud device add e00fce68a1b2c3d4e5f60718 --key device.pub.pem --name lamp --platform boron",
 		Args:         cobra.ExactArgs(1),
 		SilenceUsage: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return s.addDevice(cmd.Context(), cmd.OutOrStdout(), deskDevice{ID: args[0], Name: name, Owner: owner}, file, rekey)
+			d := deskDevice{ID: args[0], Name: name, Owner: owner}
+			if platform != "" {
+				p, known := pdc.ParsePlatform(platform)
+				if !known {
+					return fmt.Errorf("--platform %q: such as boron, argon, p2, electron or photon", platform)
+				}
+				d.Platform = uint16(p)
+			}
+			return s.addDevice(cmd.Context(), cmd.OutOrStdout(), d, file, rekey)
 		},
 	}
 	cmd.Flags().StringVar(&file, "key", "", "file with the device's key")
@@ -53,6 +61,7 @@ func (s *settings) addCommand(rekey bool) *cobra.Command {
 		return cmd
 	}
 	cmd.Flags().StringVar(&name, "name", "", "name of the device")
+	cmd.Flags().StringVar(&platform, "platform", "", "its platform, such as boron: what lists show until it says so itself")
 	cmd.Flags().StringVar(&owner, "owner", "", "user name of its owner (default "+defaultOwner+")")
 	return cmd
 }

@@ -45,6 +45,9 @@ type deskDevice struct {
 	Online bool   `json:"online"`
 	Peer   string `json:"peer,omitempty"`
 	System uint16 `json:"system,omitempty"` // module version of its Device OS
+
+	// Platform is what it is registered as; zero, which is a Core's, says nothing.
+	Platform uint16 `json:"platform,omitempty"`
 }
 
 // defaultOwner is the account of devices for which nobody says another.
@@ -101,7 +104,7 @@ func (d *desk) list(w http.ResponseWriter, r *http.Request) {
 }
 
 func (d *desk) tell(record *store.Device) deskDevice {
-	t := deskDevice{ID: record.ID.String(), Name: record.Name, P256: record.P256, RSA: record.RSA}
+	t := deskDevice{ID: record.ID.String(), Name: record.Name, P256: record.P256, RSA: record.RSA, Platform: record.Platform}
 	if a, known := d.store.Account(record.Owner); known {
 		t.Owner = a.Username
 	}
@@ -149,6 +152,9 @@ func (d *desk) register(ctx context.Context, in deskDevice, rekey bool) (deskDev
 	}
 	change := Registration{ID: id, Name: in.Name, Owner: owner, P256: in.P256, RSA: in.RSA}
 	change.apply(record)
+	if in.Platform != 0 {
+		record.Platform = in.Platform
+	}
 	if err := d.store.Do(ctx, store.PutDevice(record)); err != nil {
 		return in, fmt.Errorf("device %s: %w", id, err)
 	}

@@ -106,7 +106,7 @@ func (s *Server) provision(q *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	changed, err := s.setKey(q, id, key)
+	changed, err := s.setKey(q, id, key, registeredPlatform(q.body.text("product_id")))
 	var taken *store.KeyError
 	switch {
 	case errors.As(err, &taken):
@@ -120,9 +120,9 @@ func (s *Server) provision(q *request) (any, error) {
 	return "Success!", nil
 }
 
-// setKey stores the key of a device, which may be new, and its owner. It reports
-// whether the owner changed.
-func (s *Server) setKey(q *request, id store.DeviceID, key any) (changed bool, err error) {
+// setKey stores the key of a device, which may be new, its owner and what platform
+// it is said to be of, zero for none. It reports whether the owner changed.
+func (s *Server) setKey(q *request, id store.DeviceID, key any, platform uint16) (changed bool, err error) {
 	change := func(d *store.Device) (err error) { // its own, not that of setKey
 		switch d.Owner {
 		case store.AccountID{}:
@@ -131,6 +131,9 @@ func (s *Server) setKey(q *request, id store.DeviceID, key any) (changed bool, e
 			changed = false
 		default:
 			return errForeign
+		}
+		if platform != 0 {
+			d.Platform = platform
 		}
 		switch key := key.(type) {
 		case *rsa.PublicKey:

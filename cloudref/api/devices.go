@@ -14,14 +14,6 @@ import (
 	"github.com/muster/muster/protocol/pdc"
 )
 
-// platformOf returns the platform of a device: what its last Hello said.
-func (s *Server) platformOf(d *store.Device, st endpoint.Status) pdc.Platform {
-	if seen(st) {
-		return st.Dialect.Platform
-	}
-	return pdc.Platform(d.Platform)
-}
-
 // seen reports whether a device ever said Hello.
 func seen(st endpoint.Status) bool { return st.Dialect != (pdc.Dialect{}) }
 

@@ -102,8 +102,8 @@ var unservedFeatures = []unservedFeature{
 		routes: []string{"/v1/networks", "/v1/networks/{rest...}"},
 	},
 	{
-		says:   "This cloud sends no mail. Its operator gives a new password: \"muster cloud user add NAME\".",
-		routes: []string{"POST /v1/user/password-reset"},
+		says:   "This cloud sends no mail. The operator gives a user a new password (\"muster cloud user add NAME\"), a product's owner its customers (PUT /v1/products/:product/customers/:email).",
+		routes: []string{"POST /v1/user/password-reset", "POST /v1/products/{product}/customers/reset_password"},
 		access: anyone,
 	},
 }
@@ -113,7 +113,7 @@ func (s *Server) unservedRoutes() []route {
 	var routes []route
 	for _, f := range unservedFeatures {
 		for _, pattern := range f.routes {
-			routes = append(routes, route{pattern, f.access, s.unserved(f.says)})
+			routes = append(routes, route{pattern, f.access, s.unserved(f)})
 		}
 	}
 	return routes
@@ -121,14 +121,14 @@ func (s *Server) unservedRoutes() []route {
 
 // unserved answers with a sentence. Below a product, those to whom it is not told
 // that there is one do not learn it here either.
-func (s *Server) unserved(says string) handler {
+func (s *Server) unserved(f unservedFeature) handler {
 	return func(q *request) (any, error) {
-		if q.PathValue("product") != "" {
+		if f.access == withToken && q.PathValue("product") != "" {
 			if _, err := s.product(q); err != nil {
 				return nil, err
 			}
 		}
-		return nil, sentence(http.StatusNotImplemented, says)
+		return nil, sentence(http.StatusNotImplemented, f.says)
 	}
 }
 
