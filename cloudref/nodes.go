@@ -183,6 +183,9 @@ func (n *nodes) Told(message []byte) {
 	}
 }
 
+// Missed implements cluster.Handler. Ledgers of devices that are here may have changed.
+func (n *nodes) Missed() { n.cloud.node.ResetLedgers() }
+
 // Arrived implements cluster.Handler.
 func (n *nodes) Arrived(p cluster.Presence) {
 	if p.Online {

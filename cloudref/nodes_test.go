@@ -4,13 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -381,77 +378,13 @@ func TestLateRecordMovesNoSession(t *testing.T) {
 	}
 }
 
-// A wire lies between a node and a NATS server. It can become deaf, and be cut.
-type wire struct {
-	net.Listener
-	server string
-	deaf   atomic.Bool // what the server says gets lost
-	mu     sync.Mutex
-	open   []net.Conn
-}
-
-func newWire(t *testing.T, server string) *wire {
-	t.Helper()
-	w := &wire{Listener: must(net.Listen("tcp", "127.0.0.1:0")), server: server}
-	var all sync.WaitGroup
-	all.Go(func() { w.serve(&all) })
-	t.Cleanup(func() { w.Close(); w.cut(); all.Wait() })
-	return w
-}
-
-func (w *wire) serve(all *sync.WaitGroup) {
-	for {
-		near, err := w.Accept()
-		if err != nil {
-			return
-		}
-		far, err := net.Dial("tcp", w.server)
-		if err != nil {
-			near.Close()
-			continue
-		}
-		w.mu.Lock()
-		w.open = append(w.open, near, far)
-		w.mu.Unlock()
-		all.Go(func() { _, _ = io.Copy(far, near); far.Close() })
-		all.Go(func() { w.back(near, far); near.Close() })
-	}
-}
-
-// back carries what the server says.
-func (w *wire) back(to, from net.Conn) {
-	for b := make([]byte, 64<<10); ; {
-		n, err := from.Read(b)
-		if err != nil {
-			return
-		}
-		if w.deaf.Load() {
-			continue
-		}
-		if _, err := to.Write(b[:n]); err != nil {
-			return
-		}
-	}
-}
-
-// cut ends the connections. Those that are made next hear again.
-func (w *wire) cut() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.deaf.Store(false)
-	for _, c := range w.open {
-		c.Close()
-	}
-	w.open = nil
-}
-
 // A node whose connection to NATS breaks when a write was done, and before it is
 // told, takes its own write for its own: the session stays.
 func TestWriteOfUnknownFate(t *testing.T) {
 	nats := natstest.Start(t)
-	w := newWire(t, nats.Addr().String())
+	w := natstest.NewWire(t, nats.Addr().String())
 	dir, other := t.TempDir(), t.TempDir()
-	a := startCloud(t, Options{Dir: dir, NATS: "nats://" + w.Addr().String()})
+	a := startCloud(t, Options{Dir: dir, NATS: w.URL()})
 	copyKeys(t, dir, other)
 	b := startCloud(t, Options{Dir: other, NATS: nats.ClientURL()})
 	owner := must(a.Account(t.Context(), "alice"))
@@ -465,10 +398,10 @@ func TestWriteOfUnknownFate(t *testing.T) {
 	}
 	eventually(t, "the other node knows the device", func() bool { _, known := b.store.Identity(p.id); return known })
 	top := must(b.store.Session(t.Context(), p.id)).Top
-	w.deaf.Store(true)
+	w.Deafen()
 	id := p.post(p.publish("temp", "1"))
 	eventually(t, "the progress is stored", func() bool { return must(b.store.Session(t.Context(), p.id)).Top > top })
-	w.cut()
+	w.Cut()
 	if !p.run(patience, func() bool { return p.acked[id] }) {
 		t.Fatalf("no acknowledgement: %v", p.ended)
 	}

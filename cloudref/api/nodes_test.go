@@ -23,10 +23,16 @@ import (
 // to the first.
 func newNodes(t *testing.T) (near, far *site) {
 	t.Helper()
-	nats := natstest.Start(t)
+	url := natstest.Start(t).ClientURL()
+	return newNodesAt(t, url, url)
+}
+
+// newNodesAt is the same with a NATS server that each reaches at its own address.
+func newNodesAt(t *testing.T, nats ...string) (near, far *site) {
+	t.Helper()
 	dirs := []string{t.TempDir(), t.TempDir()}
 	var all []*site
-	for _, dir := range dirs {
+	for i, dir := range dirs {
 		if len(all) > 0 {
 			key, err := os.ReadFile(filepath.Join(dirs[0], "session.key"))
 			if err == nil {
@@ -37,7 +43,7 @@ func newNodes(t *testing.T) (near, far *site) {
 			}
 		}
 		cloud, err := cloudref.Start(t.Context(), cloudref.Options{
-			Dir: dir, NATS: nats.ClientURL(), UDP: netip.MustParseAddrPort("127.0.0.1:0"),
+			Dir: dir, NATS: nats[i], UDP: netip.MustParseAddrPort("127.0.0.1:0"),
 			ECKey: seed.P256(seed.Bytes(1, "cloud")), RSAKey: seed.RSA(seed.Bytes(1, "cloud"), 2048),
 			Log: func(line string) { t.Log("cloud:", line) },
 		})
@@ -239,6 +245,29 @@ func TestLedgersAtTheOtherNode(t *testing.T) {
 	// Archived at one, it is gone for the device at the other.
 	near.send("DELETE", "/v1/ledgers/config", jsonType, "")
 	if notice := p.notice(); notice.Method != pdc.LedgerResetInfo {
+		t.Errorf("got %+v", notice)
+	}
+}
+
+// A change of a ledger that the node of a device is not told of, as its connection to
+// NATS breaks just then, makes the device ask again.
+func TestLedgerChangedUnheard(t *testing.T) {
+	server := natstest.Start(t)
+	wire := natstest.NewWire(t, server.Addr().String())
+	near, far := newNodesAt(t, wire.URL(), server.ClientURL())
+	far.do("POST", "/v1/ledgers", jsonType, `{"ledger":{"name":"config","scope":"Device","direction":"Downstream"}}`)
+	near.until("the ledger is known", func() bool {
+		return len(near.do("GET", "/v1/ledgers", jsonType, "")["ledgers"].([]any)) == 1
+	})
+	p := near.puppet(1, "kitchen", near.account)
+	far.sees(p)
+	c := &ledgerClient{puppet: p}
+	infos := c.info("config")
+	c.call(pdc.LedgerCall{Method: pdc.LedgerSubscribe, Ledgers: []pdc.LedgerRef{ref(infos["config"])}})
+	wire.Deafen()
+	far.do("PUT", "/v1/ledgers/config/instances/"+p.id.String(), jsonType, `{"instance":{"data":{"rate":5}}}`)
+	wire.Cut()
+	if notice := p.notice(); notice.Method != pdc.LedgerResetInfo && notice.Method != pdc.LedgerNotifyUpdate { // this if the news was late
 		t.Errorf("got %+v", notice)
 	}
 }

@@ -249,9 +249,12 @@ func (d *Device) NotifyLedger(now clock.Instant, name string, milliseconds uint6
 	d.settle(now, out)
 }
 
+// AsksLedgers reports whether the device ever asked about ledgers.
+func (d *Device) AsksLedgers() bool { return d.profile.following != nil }
+
 // ResetLedgers makes the device ask again which ledgers there are, if it ever asked.
 func (d *Device) ResetLedgers(now clock.Instant, out *Out) {
-	asked := d.profile.following != nil || d.c.Faults.Ledgers.ResetsAll && d.profile.dialect.Ledger()
+	asked := d.AsksLedgers() || d.c.Faults.Ledgers.ResetsAll && d.profile.dialect.Ledger()
 	if !d.Ready() || !asked {
 		return // it asks when it connects
 	}

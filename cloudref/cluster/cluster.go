@@ -4,7 +4,9 @@
 //
 // It is all news over NATS, nothing is kept: what must not be lost is in the
 // store. A node says that it lives every second; one that is silent is forgotten
-// with its devices after some. Who joins asks the others for what they know.
+// with its devices after some. Who joins, and who has lost its connection to NATS for
+// a moment, asks the others where devices are and tells which it has. Who has missed
+// anything else is told that it has.
 //
 // What this package is not: it knows no device and no session, and decides
 // nothing about them.
@@ -59,8 +61,10 @@ type Presence struct {
 type Handler interface {
 	// Arrived hears that a device is connected to another node now.
 	Arrived(p Presence)
-	// Told hears what another node told.
+	// Told hears what another node told, and Missed that something which was told did
+	// not arrive.
 	Told(message []byte)
+	Missed()
 	// Answer answers what another node asks; progress may be called before.
 	Answer(stop <-chan struct{}, question []byte, progress func([]byte)) (answer []byte)
 	// Mine returns the devices that are connected to this node.
@@ -79,6 +83,8 @@ type Cluster struct {
 	mu      sync.Mutex
 	nodes   map[store.NodeID]time.Time // when it was heard last
 	devices map[store.DeviceID]Presence
+	tales   uint64                  // that this node has told
+	tallies map[store.NodeID]*tally // of the others
 }
 
 // news is a message of a node about devices.
@@ -87,6 +93,8 @@ type news struct {
 	Devices []Presence `json:"devices,omitempty"`
 	// Leaving says that the node ends.
 	Leaving bool `json:"leaving,omitempty"`
+	// Told is how much it has told.
+	Told uint64 `json:"told,omitempty"`
 }
 
 // NewID draws the id of a node. Each run of a program is a node of its own.
@@ -101,7 +109,7 @@ func NewID() (id store.NodeID) {
 func Join(conn *nats.Conn, id store.NodeID, h Handler) (*Cluster, error) {
 	c := &Cluster{
 		id: id, conn: conn, handler: h, stop: make(chan struct{}),
-		nodes: make(map[store.NodeID]time.Time), devices: make(map[store.DeviceID]Presence),
+		nodes: make(map[store.NodeID]time.Time), devices: make(map[store.DeviceID]Presence), tallies: make(map[store.NodeID]*tally),
 	}
 	for subject, receive := range map[string]nats.MsgHandler{
 		subjectAlive: c.alive, subjectPresence: c.presence, subjectSync: c.sync, subjectTold: c.told, subjectAsk + id.String(): c.asked,
@@ -136,7 +144,8 @@ func (c *Cluster) unsubscribe() (err error) {
 	return err
 }
 
-// publish sends news. What does not leave is told again by the next sync.
+// publish sends news. What does not leave, or gets lost with a connection, is told
+// again when there is the next.
 func (c *Cluster) publish(subject string, n news) {
 	b, err := json.Marshal(n)
 	if err != nil {
@@ -149,11 +158,20 @@ func (c *Cluster) publish(subject string, n news) {
 func (c *Cluster) live() {
 	tick := time.NewTicker(aliveEvery)
 	defer tick.Stop()
+	back := c.conn.StatusChanged(nats.CONNECTED)
+	defer c.conn.RemoveStatusListener(back)
 	for {
-		c.publish(subjectAlive, news{Node: c.id.String()})
+		c.mu.Lock()
+		told := c.tales
+		c.mu.Unlock()
+		c.publish(subjectAlive, news{Node: c.id.String(), Told: told})
 		select {
 		case now := <-tick.C:
 			c.forgetSilent(now)
+		case <-back:
+			// Nobody knows what got lost with the connection before this one.
+			c.publish(subjectSync, news{Node: c.id.String()})
+			c.announceAll()
 		case <-c.stop:
 			return
 		}
@@ -168,6 +186,7 @@ func (c *Cluster) forgetSilent(now time.Time) {
 			c.forget(id)
 		}
 	}
+	c.forgetTallies(now)
 }
 
 // forget drops a node with its devices. mu is held.
@@ -194,24 +213,37 @@ func (c *Cluster) alive(m *nats.Msg) {
 	if !other {
 		return
 	}
+	if c.noteAlive(n, from, time.Now()) {
+		c.handler.Missed()
+	}
+}
+
+// noteAlive reports whether the node has told something that did not arrive.
+func (c *Cluster) noteAlive(n news, from store.NodeID, now time.Time) (missed bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if n.Leaving {
 		c.forget(from)
-		return
+		delete(c.tallies, from)
+		return false
 	}
 	if _, known := c.nodes[from]; !known {
 		// It is new, or was given up although it lives: it tells what it has.
 		c.publish(subjectSync, news{Node: c.id.String()})
 	}
-	c.nodes[from] = time.Now()
+	c.nodes[from] = now
+	return c.says(from, n.Told, now)
 }
 
 // sync tells a node that asks for it which devices are here.
 func (c *Cluster) sync(m *nats.Msg) {
-	if _, _, other := c.parse(m); !other {
-		return
+	if _, _, other := c.parse(m); other {
+		c.announceAll()
 	}
+}
+
+// announceAll tells the others which devices are here.
+func (c *Cluster) announceAll() {
 	mine := c.handler.Mine()
 	for len(mine) > 0 {
 		part := mine[:min(len(mine), syncChunk)]
@@ -276,21 +308,4 @@ func (c *Cluster) Nodes() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return 1 + len(c.nodes)
-}
-
-// headerFrom names the node that tells.
-const headerFrom = "Muster-Node"
-
-// Tell tells all other nodes.
-func (c *Cluster) Tell(message []byte) error {
-	m := nats.NewMsg(subjectTold)
-	m.Header.Set(headerFrom, c.id.String())
-	m.Data = message
-	return c.conn.PublishMsg(m)
-}
-
-func (c *Cluster) told(m *nats.Msg) {
-	if m.Header.Get(headerFrom) != c.id.String() {
-		c.handler.Told(m.Data)
-	}
 }

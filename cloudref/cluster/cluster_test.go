@@ -20,6 +20,7 @@ type fake struct {
 	mine    []Presence
 	arrived []Presence
 	told    []string
+	missed  int
 	stopped chan struct{}
 }
 
@@ -33,6 +34,18 @@ func (f *fake) Told(message []byte) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.told = append(f.told, string(message))
+}
+
+func (f *fake) Missed() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.missed++
+}
+
+func (f *fake) heard() (told, missed int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.told), f.missed
 }
 
 func (f *fake) Answer(stop <-chan struct{}, question []byte, progress func([]byte)) []byte {
@@ -140,6 +153,56 @@ func TestPresence(t *testing.T) {
 	}
 	eventually(t, "and known again when it turns out to live", func() bool { return c.Nodes() == 2 })
 	for _, x := range []*Cluster{b, c} {
+		if err := x.Leave(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// Whoever loses its connection for a moment knows afterwards where devices are, and
+// that it has missed something.
+func TestMissed(t *testing.T) {
+	server := natstest.StartWith(t, server.Options{})
+	wire := natstest.NewWire(t, server.Addr().String())
+	one, two := &fake{}, &fake{}
+	a, b := join(t, wire.URL(), one), join(t, server.ClientURL(), two)
+	eventually(t, "they know each other", func() bool { return a.Nodes() == 2 && b.Nodes() == 2 })
+	tell := func(what string) {
+		t.Helper()
+		if err := b.Tell([]byte(what)); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.conn.Flush(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tell("1")
+	eventually(t, "the first is told", func() bool { told, _ := one.heard(); return told == 1 })
+	wire.Deafen()
+	moved := Presence{Device: store.DeviceID{1}, Online: true, Transport: "udp", At: time.Unix(1_700_000_000, 0)}
+	two.mu.Lock()
+	two.mine = []Presence{moved}
+	two.mu.Unlock()
+	b.Announce(moved)
+	tell("2")
+	wire.Cut()
+	eventually(t, "it knows that it has missed something", func() bool { _, missed := one.heard(); return missed > 0 })
+	eventually(t, "it knows where the device is", func() bool { p, _ := a.Find(moved.Device); return p.Node == b.id })
+	tell("3")
+	eventually(t, "it is told again", func() bool { told, _ := one.heard(); return told == 2 })
+	if told, missed := one.heard(); told != 2 || missed != 1 {
+		t.Errorf("told %d, missed %d", told, missed)
+	}
+	if _, missed := two.heard(); missed != 0 {
+		t.Errorf("the other has missed %d", missed)
+	}
+	// A number that is left out is noticed with the next.
+	b.mu.Lock()
+	b.tales++
+	b.mu.Unlock()
+	tell("5")
+	eventually(t, "it knows at once", func() bool { told, missed := one.heard(); return told == 3 && missed == 2 })
+	for _, x := range []*Cluster{a, b} {
 		if err := x.Leave(); err != nil {
 			t.Error(err)
 		}

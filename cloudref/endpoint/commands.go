@@ -32,6 +32,22 @@ func (n *Node) Publish(owner store.AccountID, e app.Event) {
 	n.c.Wake()
 }
 
+// ResetLedgers makes the devices that are here, and that ever asked about ledgers, ask
+// again.
+func (n *Node) ResetLedgers() {
+	for _, d := range n.index.all() {
+		d.mu.Lock()
+		asked := d.app.AsksLedgers()
+		d.mu.Unlock()
+		if asked {
+			n.later(d, func(now clock.Instant, d *device, w *work) {
+				d.app.ResetLedgers(now, &w.app)
+				d.applied(now, d.current, w)
+			})
+		}
+	}
+}
+
 // Disconnect ends the session of a device. Over UDP the device is told, and
 // makes a full handshake next.
 func (n *Node) Disconnect(id store.DeviceID, why string) {
