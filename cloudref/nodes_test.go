@@ -410,6 +410,33 @@ func TestWriteOfUnknownFate(t *testing.T) {
 	}
 }
 
+// A node that began to take a session, and died before it was its own, leaves it to
+// whom the device talks to.
+func TestSessionThatIsHalfTaken(t *testing.T) {
+	nats := natstest.Start(t)
+	nodes := startNodes(t, 2, nats.ClientURL())
+	a, b := nodes[0], nodes[1]
+	owner := must(a.Account(t.Context(), "alice"))
+	p := newPuppet(1, &a.o.ECKey.PublicKey)
+	register(t, a, owner, p)
+	if err := p.dial(a.UDP()); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.connect(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the other node knows the device", func() bool { _, known := b.store.Identity(p.id); return known })
+	s := must(b.store.Session(t.Context(), p.id))
+	begun := store.Progress{Device: p.id, CID: s.CID, Reserved: s.Reserved + 1000, Top: s.Top, Window: s.Window}
+	must1(t, b.store.Do(t.Context(), store.Reserve(begun).By("another")))
+	if !p.say(p.publish("temp", "1"), patience) {
+		t.Fatalf("no acknowledgement: %v", p.ended)
+	}
+	if n := storedEvents(t, b)[p.id.String()+" temp"]; n != 1 || p.shakes != 1 || p.back != 0 || !a.node.Holds(p.id) {
+		t.Errorf("stored %d times; %d handshakes, %d sequences that were used before", n, p.shakes, p.back)
+	}
+}
+
 // What is wrong with NATS, or with the keys, is told with what to do.
 func TestNATSMessages(t *testing.T) {
 	plain := natstest.StartWith(t, server.Options{})

@@ -108,6 +108,11 @@ func (d *device) elsewhere(now clock.Instant, at store.Revision, w *work) {
 	}
 	d.n.counts.Left.Add(1)
 	d.n.index.remove(s)
+	if s.udp() {
+		// Where the other node has not got to the end, the session is this one's still,
+		// for the next record.
+		d.n.others.set(d.id, other{cid: s.link.DTLS().Export().ReadCID, peer: s.peer, revision: s.ours().revision})
+	}
 	if !s.udp() {
 		d.n.streams.drop(s.stream)
 		w.out.Close(s.stream)
