@@ -43,7 +43,7 @@ func TestCatalogueCommands(t *testing.T) {
 		says []string
 		not  []string
 	}{
-		{"list", 0, []string{"S1 ", "R-96", "C-57", "D-22", "N-52", "A-14", "262 requirements"}, nil},
+		{"list", 0, []string{"S1 ", "R-96", "C-57", "D-22", "N-52", "A-17", "265 requirements"}, nil},
 		{"list R-7?", 0, []string{"R-70", "10 requirements"}, []string{"R-69", "S6 "}},
 		{"list r-71", 0, []string{"R-71", "1 requirement\n"}, nil},
 		{"list resume/bytes", 0, []string{"R-71", "R-82"}, []string{"R-75"}},
