@@ -56,6 +56,7 @@ func (s *Server) claimDevice(q *request) (any, error) {
 	}
 	return object{
 		"ok": true, "user_id": q.account.String(), "id": id.String(), "connected": s.cloud.Status(id).Online,
+		"deviceID": id.String(), "claimed": true, // as the types of the JavaScript client have it
 	}, nil
 }
 

@@ -64,7 +64,11 @@ func (s *Server) grantClient(q *request) (grantee, error) {
 }
 
 func clientObject(c *store.Client) object {
-	return object{"id": c.ID, "name": c.Name, "type": c.Type, "redirect_uri": c.RedirectURI, "scope": c.Scope}
+	o := object{"id": c.ID, "name": c.Name, "type": c.Type, "redirect_uri": c.RedirectURI, "scope": c.Scope}
+	if c.Product != 0 {
+		o["product_id"] = c.Product
+	}
+	return o
 }
 
 // productOrNone returns the product of a route that exists below products too, zero

@@ -122,7 +122,7 @@ func (s *Server) listCustomers(q *request) (any, error) {
 	}
 	return object{
 		"customers": list, "devices": objects,
-		"meta": object{"total_pages": (total + size - 1) / size, "total_records": total},
+		"meta": object{"total_pages": (total + size - 1) / size, "total_records": total, "page": page, "per_page": size},
 	}, nil
 }
 

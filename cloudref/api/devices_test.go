@@ -130,7 +130,7 @@ func TestVariables(t *testing.T) {
 
 func TestClaiming(t *testing.T) {
 	b := newBench(t, nil)
-	claimed := `{"ok":true,"user_id":"` + aliceID.String() + `","id":"` + nobodys + `","connected":false}`
+	claimed := `{"ok":true,"user_id":"` + aliceID.String() + `","id":"` + nobodys + `","connected":false,"deviceID":"` + nobodys + `","claimed":true}`
 	b.json("POST", "/v1/devices", `{"id":"`+strings.ToUpper(nobodys)+`","request_transfer":false}`).want(200, claimed)
 	b.do("POST", "/v1/devices", b.alice, form, "id="+nobodys).want(200, claimed) // again
 	b.do("POST", "/v1/devices", b.bob, "application/json", `{"id":"`+nobodys+`"}`).want(403, `{"ok":false,"errors":["That belongs to someone else."]}`)

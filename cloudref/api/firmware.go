@@ -26,7 +26,7 @@ func (s *Server) firmwareObject(p *store.Product, f *store.Firmware) object {
 	return object{
 		"_id": firmwareID(p, f), "version": f.Version, "title": f.Title, "description": f.Description, "name": f.File,
 		"size": f.Size, "product_default": f.Default, "immediate": f.Intelligent, "mandatory": f.Mandatory,
-		"groups": orEmpty(f.Groups), "uploaded_on": timestamp(f.Uploaded), "updated_at": timestamp(f.Updated),
+		"groups": orEmpty(f.Groups), "uploaded_on": timestamp(f.Uploaded), "uploaded_at": timestamp(f.Uploaded), "updated_at": timestamp(f.Updated),
 		"product_id": p.ID, "current": f.Default, "device_count": s.running(p, f.Version),
 		"uploaded_by": object{"id": f.UploadedBy.String(), "username": s.usernameOf(f.UploadedBy), "is_programmatic": false},
 	}

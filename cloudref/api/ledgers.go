@@ -56,8 +56,13 @@ func validLedgerName(name string) bool {
 }
 
 func ledgerObject(l *store.Ledger) object {
+	archived := any(nil)
+	if l.Archived {
+		archived = timestamp(l.Updated) // the last thing that was done to it
+	}
 	return object{
-		"name": l.Key.Name, "scope": l.Scope, "direction": l.Direction, "description": l.Description,
+		"archived_at": archived,
+		"name":        l.Key.Name, "scope": l.Scope, "direction": l.Direction, "description": l.Description,
 		"archived": l.Archived, "created_at": timestamp(l.Created), "updated_at": timestamp(l.Updated),
 	}
 }
@@ -381,13 +386,42 @@ func (s *Server) listVersions(q *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	list := []object{}
+	before, after := q.query("replaced_before"), q.query("replaced_after")
+	list, replaced := []object{}, time.Time{} // that in force is replaced by nothing
 	for _, v := range append([]store.LedgerVersion{i.LedgerVersion}, i.Versions...) {
 		o := versionObject(l, i.Scope, v, i.Created)
 		o["version"] = versionName(v)
-		list = append(list, o)
+		if !replaced.IsZero() {
+			o["replaced_at"] = timestamp(replaced)
+		}
+		within, err := replacedWithin(replaced, before, after)
+		if err != nil {
+			return nil, err
+		}
+		if within {
+			list = append(list, o)
+		}
+		replaced = v.Updated
 	}
-	return object{"versions": list}, nil
+	return object{"versions": list, "meta": object{"has_more": false}}, nil
+}
+
+// replacedWithin reports whether a version was replaced before and after some times,
+// each empty for whenever. What is in force, with a zero time, fits only without both.
+func replacedWithin(replaced time.Time, before, after string) (bool, error) {
+	for i, text := range []string{before, after} {
+		if text == "" {
+			continue
+		}
+		t, err := time.Parse(time.RFC3339, text)
+		if err != nil {
+			return false, refuse(http.StatusBadRequest, "replaced_before and replaced_after are times such as 2026-01-02T03:04:05Z.")
+		}
+		if replaced.IsZero() || i == 0 && !replaced.Before(t) || i == 1 && !replaced.After(t) {
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 // getVersion answers GET …/instances/:scopeValue/versions/:version.

@@ -9,7 +9,7 @@ import (
 func TestLedgers(t *testing.T) {
 	b := newBench(t, nil)
 	a := b.json("POST", "/v1/ledgers", `{"ledger":{"name":"config","scope":"device","direction":"DOWNSTREAM","description":"what to do"}}`)
-	const ledger = `{"name":"config","scope":"Device","direction":"Downstream","description":"what to do","archived":false,
+	const ledger = `{"name":"config","scope":"Device","direction":"Downstream","description":"what to do","archived":false,"archived_at":null,
 		"created_at":"2026-01-02T03:04:05.678Z","updated_at":"2026-01-02T03:04:05.678Z"}`
 	a.want(201, `{"ledger":`+ledger+`}`)
 	b.json("GET", "/v1/ledgers", "").want(200, `{"ledgers":[`+ledger+`],"meta":{"page":1,"per_page":25,"total_pages":1,"total":1}}`)
@@ -52,6 +52,22 @@ func TestLedgers(t *testing.T) {
 	if o := b.json("GET", i+"/versions/"+first["version"].(string), "").decode()["version"].(map[string]any); o["data"].(map[string]any)["a"] != 1.0 {
 		t.Errorf("got %v", o)
 	}
+	replaced, _ := first["replaced_at"].(string)
+	if versions[0].(map[string]any)["replaced_at"] != nil || replaced == "" {
+		t.Errorf("got %v", versions)
+	}
+	for query, want := range map[string]int{
+		"":                                     2,
+		"?replaced_after=2026-01-01T00:00:00Z": 1, "?replaced_after=" + replaced: 0, "?replaced_after=2027-01-01T00:00:00Z": 0,
+		"?replaced_before=2027-01-01T00:00:00Z": 1, "?replaced_before=" + replaced: 0,
+	} {
+		o := b.json("GET", i+"/versions"+query, "").decode()
+		if list := o["versions"].([]any); len(list) != want || o["meta"].(map[string]any)["has_more"] != false {
+			t.Errorf("versions%s: %v, want %d", query, o, want)
+		}
+	}
+	b.json("GET", i+"/versions?replaced_after=yesterday", "").
+		want(400, `{"ok":false,"error":"replaced_before and replaced_after are times such as 2026-01-02T03:04:05Z."}`)
 	for body, want := range map[string]string{
 		`{}`:                                "Give an object in instance.data.",
 		`{"instance":{"data":[]}}`:          "Give an object in instance.data.",
@@ -78,6 +94,9 @@ func TestLedgers(t *testing.T) {
 		t.Errorf("got %d, %q", a.status, b.cloud.last())
 	}
 	b.json("PUT", i, `{"instance":{"data":{}}}`).want(400, `{"ok":false,"error":"This ledger is archived."}`)
+	if l := b.json("GET", "/v1/ledgers/config", "").decode()["ledger"].(map[string]any); l["archived"] != true || l["archived_at"] == nil {
+		t.Errorf("got %v", l)
+	}
 	if list := b.json("GET", "/v1/ledgers", "").decode()["ledgers"].([]any); len(list) != 0 {
 		t.Errorf("got %v", list)
 	}

@@ -138,7 +138,7 @@ func (s *Server) listProductDevices(q *request) (any, error) {
 	}
 	return object{
 		"devices": list, "customers": s.customersOwning(p.ID, devices),
-		"meta": object{"total_records": total, "total_pages": (total + size - 1) / size},
+		"meta": object{"total_records": total, "total_pages": (total + size - 1) / size, "page": page, "per_page": size},
 	}, nil
 }
 

@@ -164,7 +164,7 @@ func TestUser(t *testing.T) {
 	b := newBench(t, nil)
 	b.json("GET", "/v1/user", "").want(200, `{"username":"alice@example.com","subscription_ids":[],
 		"account_info":{"first_name":"","last_name":"","company_name":"","business_account":false},"mfa":{"enabled":false},
-		"scim_provisioned":false,"no_password":true,"wifi_device_count":1,"cellular_device_count":1}`)
+		"scim_provisioned":false,"tos":1,"memberships":[],"no_password":true,"wifi_device_count":1,"cellular_device_count":1}`)
 	b.must(b.server.SetPassword(t.Context(), aliceID, "a new one"))
 	b.grant(url.Values{"username": {"alice@example.com"}, "password": {"a new one"}}).decode()
 

@@ -155,7 +155,7 @@ func (s *Server) user(q *request) (any, error) {
 	return object{
 		"username": s.usernameOf(q.account), "subscription_ids": []string{},
 		"account_info": personObject(u),
-		"mfa":          object{"enabled": false}, "scim_provisioned": false, "no_password": u.PasswordHash == "",
+		"mfa":          object{"enabled": false}, "scim_provisioned": false, "tos": 1, "memberships": []object{}, "no_password": u.PasswordHash == "",
 		"wifi_device_count": len(devices) - cellular, "cellular_device_count": cellular,
 	}, nil
 }
