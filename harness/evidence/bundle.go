@@ -59,7 +59,7 @@ func (c *Collector) Finish(run *report.Run, m Manifest, l *ledger.Ledger) error 
 	chosen := c.choose(run)
 	c.virtual.number()
 	run.Timeline = c.timeline.Events()
-	run.Traffic = traffic(c.packets, run.Duration)
+	run.Traffic = traffic(c.packets, c.virtual.staged, run.Duration)
 	run.Evidence = &report.Evidence{
 		Path: filepath.Base(c.cfg.Dir), Packets: chosen.packets, Devices: chosen.devices, LeftOut: chosen.leftOut, Secrets: c.cfg.Secrets,
 	}
@@ -98,9 +98,17 @@ func (b *bundle) timelineOf(run *report.Run, chosen *choice) {
 		packets = packets[:timelinePackets]
 		run.Evidence.LeftOut = append(run.Evidence.LeftOut, fmt.Sprintf("%d packets in %s: it has %d, those that findings are about first; %s has all", more, timelineFile, timelinePackets, traceFile))
 	}
-	events := slices.Clone(run.Timeline)
+	events, owners := slices.Clone(run.Timeline), b.owners()
 	for _, p := range packets {
-		events = append(events, packetEvent(p))
+		events = append(events, packetEvent(p, owners))
+	}
+	for _, p := range b.virtual.staged {
+		e := packetEvent(p.Packet, owners)
+		e.Packet, e.Check = 0, p.check // it is not in the trace of the run
+		events = append(events, e)
+	}
+	if n := b.virtual.unstaged; n > 0 {
+		run.Evidence.LeftOut = append(run.Evidence.LeftOut, fmt.Sprintf("%d packets before puppets in %s: it has %d", n, timelineFile, len(b.virtual.staged)))
 	}
 	slices.SortStableFunc(events, func(x, y timeline.Event) int { return cmp.Compare(x.At, y.At) })
 	run.Timeline = events
@@ -111,11 +119,38 @@ func (b *bundle) timelineOf(run *report.Run, chosen *choice) {
 	})
 }
 
+// owners tells whose the addresses are that one device only had: a handshake begins
+// before it shows who begins it.
+func (b *bundle) owners() map[string]trace.DeviceID {
+	owners, nobody := make(map[string]trace.DeviceID), trace.DeviceID{}
+	note := func(p *trace.Packet) {
+		if p.Device == nobody {
+			return
+		}
+		if before, known := owners[p.DeviceAddress]; known && before != p.Device {
+			owners[p.DeviceAddress] = nobody
+			return
+		}
+		owners[p.DeviceAddress] = p.Device
+	}
+	for _, p := range b.packets {
+		note(p)
+	}
+	for _, p := range b.virtual.staged {
+		note(p.Packet)
+	}
+	return owners
+}
+
 // packetEvent is a packet on the timeline, without what it says.
-func packetEvent(p *trace.Packet) timeline.Event {
+func packetEvent(p *trace.Packet, owners map[string]trace.DeviceID) timeline.Event {
 	e := timeline.Event{At: p.At, Lane: p.DeviceAddress, Kind: timeline.Packet, Packet: p.Serial}
-	if p.Device != (trace.DeviceID{}) {
-		e.Lane = p.Device.String()
+	whose := p.Device
+	if whose == (trace.DeviceID{}) {
+		whose = owners[p.DeviceAddress]
+	}
+	if whose != (trace.DeviceID{}) {
+		e.Lane = whose.String()
 	}
 	// The line begins with time and device, which the event has itself.
 	e.Text = strings.TrimPrefix(p.String(), fmt.Sprintf("%v %v ", p.At, p.Device))
@@ -129,22 +164,27 @@ func packetEvent(p *trace.Packet) timeline.Event {
 const trafficSlices = 160
 
 // traffic adds up the bytes of packets in slices of time.
-func traffic(packets []*trace.Packet, duration time.Duration) []report.Traffic {
+func traffic(packets []*trace.Packet, staged []stagedPacket, duration time.Duration) []report.Traffic {
 	width := max(duration/trafficSlices, time.Millisecond)
 	slices := make([]report.Traffic, trafficSlices)
 	for i := range slices {
 		slices[i].At, slices[i].For = time.Duration(i)*width, width
 	}
-	for _, p := range packets {
+	add := func(p *trace.Packet) {
 		i := int(time.Duration(p.At) / width)
-		if i < 0 || i >= len(slices) || p.Received && p.Lost != "" {
-			continue
-		}
-		if p.Direction == trace.Up {
+		switch {
+		case i < 0 || i >= len(slices) || p.Received && p.Lost != "":
+		case p.Direction == trace.Up:
 			slices[i].Up += p.Bytes()
-		} else {
+		default:
 			slices[i].Down += p.Bytes()
 		}
+	}
+	for _, p := range packets {
+		add(p)
+	}
+	for _, p := range staged {
+		add(p.Packet)
 	}
 	return slices
 }

@@ -297,6 +297,43 @@ func TestNetworksOfChecksThatDidNotPassAreKept(t *testing.T) {
 	}
 }
 
+// TestStagesAreOnTheTimeline: what a check has to itself on sockets is of the time of the
+// run, whatever came of the check; what is virtual is not.
+func TestStagesAreOnTheTimeline(t *testing.T) {
+	c := newCollector(t, nil)
+	c.Check("s/c")
+	const address, cloud = "192.0.2.7:50000", "192.0.2.1:5684"
+	first := &trace.Packet{At: 5, Direction: trace.Up, Transport: trace.UDP, DeviceAddress: address, CloudAddress: cloud, Size: 100}
+	second := *first
+	second.At, second.Device = 6, trace.DeviceID{7}
+	for _, n := range []*Network{c.Stage("boron@6.2.0", "6.2.0", "udp"), c.Network("boron@6.2.0", "6.2.0", "udp")} {
+		n.Packet(first)
+		n.Packet(&second)
+	}
+	c.Checked("s/c", []report.Result{{Suite: "s", Check: "c", DeviceOS: "6.2.0", Transport: "udp", Verdict: report.Pass}})
+	r := run()
+	r.Duration = time.Second
+	if err := c.Finish(r, Manifest{}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Timeline) != 2 {
+		t.Fatalf("%+v", r.Timeline)
+	}
+	for i, e := range r.Timeline {
+		// The first, which does not tell whose it is, is beside the others of its address.
+		if e.Lane != second.Device.String() || e.Check != "s/c" || e.Kind != timeline.Packet || e.Packet != 0 {
+			t.Errorf("%d: %+v", i, e)
+		}
+	}
+	up := 0
+	for _, slice := range r.Traffic {
+		up += slice.Up
+	}
+	if up != 200 {
+		t.Errorf("traffic of %d bytes", up)
+	}
+}
+
 func TestDigestHasTimes(t *testing.T) {
 	digest := func(at clock.Instant) string {
 		c := newCollector(t, nil)

@@ -56,7 +56,20 @@ type virtuals struct {
 	done  []*Network
 	kept  int
 	left  int // networks that did not pass and found no room
+	// staged are packets of networks of sockets, for the timeline: they are of the time of
+	// the run. unstaged is how many found no room.
+	staged   []stagedPacket
+	unstaged int
 }
+
+// A stagedPacket is one that a check had to itself.
+type stagedPacket struct {
+	check string
+	*trace.Packet
+}
+
+// stagedMax bounds them.
+const stagedMax = 20_000
 
 // Network returns the observer of a new virtual network with a device of the given
 // profile, release and transport. It is used by one goroutine.
@@ -130,6 +143,7 @@ func (v *virtuals) close(check string, results []report.Result, all bool) {
 			continue
 		}
 		n.line.Digest = hex.EncodeToString(n.digest.Sum(nil))
+		v.stage(n)
 		n.keep = all || slices.ContainsFunc(results, func(r report.Result) bool {
 			return r.DeviceOS == n.line.DeviceOS && r.Transport == n.line.Transport && (r.Verdict >= report.PassWithRemark || len(r.Attempts) > 1)
 		})
@@ -145,6 +159,22 @@ func (v *virtuals) close(check string, results []report.Result, all bool) {
 		v.done = append(v.done, n)
 	}
 	v.open = open
+}
+
+// stage keeps the packets of a network of sockets for the timeline, whatever came of the
+// check: what a board printed then is there, too.
+func (v *virtuals) stage(n *Network) {
+	if !n.live {
+		return
+	}
+	for _, p := range n.packets {
+		if len(v.staged) == stagedMax {
+			v.unstaged++
+			continue
+		}
+		v.staged = append(v.staged, stagedPacket{n.line.Check, p})
+	}
+	v.unstaged += n.line.LeftOut
 }
 
 // number puts the networks in order and numbers them. Checks may make those of one
