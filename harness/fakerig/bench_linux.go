@@ -194,8 +194,12 @@ func (b *Bench) writeFile() error {
 	var s strings.Builder
 	s.WriteString("version: 1\nboards:\n")
 	for i, board := range b.Boards {
-		fmt.Fprintf(&s, "  %s:\n    serial: %q\n    usb: %s\n    pool: fake\n    device_os: %s\n    console: {commands: true}\n    power: {person: false}\n",
-			b.names[i], board.Serial(), board.Spec().Path, board.Spec().DeviceOS)
+		pool := "fake"
+		if kind := b.devices[i].profile.Board.Name; strings.HasPrefix(b.names[i], kind+"-") {
+			pool = kind // equal ones are one pool, as on a bench of people's
+		}
+		fmt.Fprintf(&s, "  %s:\n    serial: %q\n    usb: %s\n    pool: %s\n    device_os: %s\n    console: {commands: true}\n    power: {person: false}\n",
+			b.names[i], board.Serial(), board.Spec().Path, pool, board.Spec().DeviceOS)
 	}
 	return os.WriteFile(filepath.Join(b.dir, "rigs.yaml"), []byte(s.String()), 0o644)
 }

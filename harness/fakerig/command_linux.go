@@ -41,7 +41,8 @@ to set in other shells, and takes what happens to the boards from its standard i
 		Example: `  muster rig fake                                             a Boron with Device OS 6.2.0
   muster rig fake boron@6.2.0 photon@2.3.1 p2                 three boards
   muster rig fake boron -- muster rig list                    one command on such a bench
-  muster rig fake boron -- muster conform --device rig:boron-1`,
+  muster rig fake boron -- muster conform --device rig:boron-1
+  muster rig fake boron boron boron -- muster conform --device rig:pool=boron*3`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
 			defer stop()
