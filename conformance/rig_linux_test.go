@@ -106,3 +106,45 @@ func TestPuppetsBeforeABoard(t *testing.T) {
 	expect(t, run, report.Pass, checks...)
 	expect(t, run, report.Unsupported, "receiving/acks") // is about milliseconds
 }
+
+// TestBoardThatIsUnpluggedInTheMiddle goes on with the other boards of the pool: what was
+// found of it is no failure of its firmware, and is told with its name.
+func TestBoardThatIsUnpluggedInTheMiddle(t *testing.T) {
+	bench, err := fakerig.Start(t.TempDir(), "boron@6.2.0", "boron@6.2.0")
+	if err != nil {
+		t.Skipf("no bench here: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := bench.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	rig, err := bench.Rig()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Parallel() // it waits most of the time
+	run, err := Run(t.Context(), Options{
+		Seed: 7, Patience: 3 * time.Minute, plain: true, Timeout: 20 * time.Minute,
+		Spec: &target.Spec{Device: &target.DeviceSpec{Rig: "pool=fake*2"}}, Select: []string{"handshake/connects", "dispatch/unknown", "bench/reset"},
+		Target: func(o *target.Options) { o.Rig = rig },
+		Progress: func(_ float64, what string) {
+			if strings.HasPrefix(what, "dispatch:") {
+				bench.Boards[0].Unplug()
+			}
+		},
+	})
+	if run == nil || err == nil || !strings.Contains(err.Error(), "muster rig restore") {
+		t.Fatalf("nobody says what the board is owed: %v", err)
+	}
+	expect(t, run, report.Pass, "handshake/connects", "dispatch/unknown")
+	expect(t, run, report.Inconclusive, "bench/reset")
+	if code := run.ExitCode(); code != report.ExitInconclusive {
+		t.Errorf("exit code %d", code)
+	}
+	for _, r := range run.Results {
+		if r.Verdict == report.Inconclusive && (len(r.Findings) == 0 || !strings.Contains(r.Findings[0].Text, "board board-1 is not there")) {
+			t.Errorf("%s: %s %+v", r.Name(), r.Reason, r.Findings)
+		}
+	}
+}

@@ -220,7 +220,15 @@ func (s *shell) judge(ctx context.Context, suite Suite, check Check, group *targ
 		if err != nil {
 			recorder.Inconclusive(report.Finding{Text: "the harness could not finish: " + err.Error()})
 		}
-		recorder.weigh(func(f *report.Finding) report.Verdict { return s.options.weigh(s.catalogue, f) })
+		absent := group.Absentees()
+		recorder.weigh(func(f *report.Finding) report.Verdict {
+			v := s.options.weigh(s.catalogue, f)
+			if why := absent[f.Device]; why != "" && v == report.Fail {
+				f.Text += " (" + why + ")"
+				return report.Inconclusive // it was unplugged, or has lost its power
+			}
+			return v
+		})
 		result = recorder.result(result)
 	}
 	s.mourn(&result)

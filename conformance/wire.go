@@ -138,7 +138,7 @@ func present(r *Recorder, devices []*target.Device) []*target.Device {
 		}
 	}
 	if missing := len(devices) - len(there); missing > 0 {
-		r.Inconclusive(report.Finding{Text: fmt.Sprintf("%d of %d devices are not connected", missing, len(devices))})
+		r.Inconclusive(report.Finding{Text: fmt.Sprintf("%d of %d devices are not connected: %s", missing, len(devices), target.Whereabouts(devices))})
 	}
 	return there
 }

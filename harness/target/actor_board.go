@@ -95,6 +95,15 @@ func (d *Device) retire() {
 	d.mu.Unlock()
 }
 
+// came notes whether a board came when a puppet waited for it.
+func (d *Device) came(yes bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.stoodUp++; yes {
+		d.stoodUp = 0
+	}
+}
+
 // forget has a program begin as if it had never run, where its driver can do that.
 func (d *Device) forget() error {
 	if b, ok := d.board.(interface{ Forget() error }); ok {

@@ -59,8 +59,10 @@ type Device struct {
 	powered bool          // has been switched on, ever
 	// replaced: a puppet took its place, and it was not switched on since.
 	replaced bool
-	online   bool
-	was      bool // online, ever
+	// stoodUp is how many puppets in succession it did not connect to.
+	stoodUp int
+	online  bool
+	was     bool // online, ever
 
 	deliveries map[uint64]delivery // to a board, on their way, by exchange
 
@@ -212,10 +214,14 @@ func (d *Device) Bring(ctx context.Context) {
 		d.awaitDescribed(ctx)
 		return
 	case !powered:
-		d.PowerOn()
+		if d.PowerOn(); d.Absent() != "" {
+			return // it had its time to come back
+		}
 	case online || !was:
 		return
 	}
+	ctx, cancel := d.whileThere(ctx)
+	defer cancel()
 	if _, err := d.AwaitOnline(ctx, mark); err != nil {
 		return // who does not come is for checks to tell
 	}

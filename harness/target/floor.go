@@ -161,7 +161,7 @@ func (e *Env) OneAtATime() bool { return e.playsBoards() }
 func (e *Env) boardFor(p *profile.Profile) (*Device, error) {
 	var d *Device
 	for _, one := range e.devices {
-		if d == nil && one.Profile == p && one.board != nil {
+		if one.Profile == p && one.board != nil && (d == nil || one.doubt() < d.doubt()) {
 			d = one
 		}
 	}
@@ -176,6 +176,18 @@ func (e *Env) boardFor(p *profile.Profile) (*Device, error) {
 		return d, nil
 	}
 	return nil, e.need(Power)
+}
+
+// doubt is how much speaks against taking a board for a puppet where there are others: it
+// is not there, or did not come the last time.
+func (d *Device) doubt() int {
+	d.mu.Lock()
+	doubt := d.stoodUp
+	d.mu.Unlock()
+	if d.Absent() != "" {
+		doubt += 1 << 16
+	}
+	return doubt
 }
 
 // newFloorStage returns a stage on sockets with a device that is not simulated, switched

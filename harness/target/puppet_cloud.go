@@ -2,6 +2,7 @@ package target
 
 import (
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -199,8 +200,19 @@ func (c *PuppetCloud) Online() error {
 	if a, ok := c.actor.(*simulation); ok {
 		return a.awaitOnline()
 	}
-	if limit := c.bound(connectTime); !c.Await(limit, c.Connected) {
-		return fmt.Errorf("target: the device does not connect to the puppet within %v", limit)
+	b, ok := c.actor.(*boardActor)
+	if ok {
+		if why := b.d.Absent(); why != "" {
+			return errors.New(why)
+		}
+	}
+	limit := c.bound(connectTime)
+	came := c.Await(limit, c.Connected)
+	if ok {
+		b.d.came(came)
+	}
+	if !came {
+		return fmt.Errorf("target: the device %s does not connect to the puppet within %v", c.ID(), limit)
 	}
 	c.Calm(calmTime)
 	return nil

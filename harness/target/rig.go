@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/muster/muster/protocol/keyblob"
@@ -148,9 +149,9 @@ type rigBoard struct {
 	*rig
 	board   *bench.Board
 	host    handle.Host
-	pointed bool // at our cloud
-	cut     bool // its power, unverified
-	off     bool // it was switched off
+	pointed bool        // at our cloud
+	cut     atomic.Bool // its power, unverified
+	off     atomic.Bool // it was switched off
 }
 
 func (b *rigBoard) tell(stage string) { b.log(RigSource, b.board.Name()+": "+stage) }
@@ -281,11 +282,12 @@ func (b *rigBoard) profile(ctx context.Context, h *handle.Board) (*profile.Profi
 
 // PowerOn implements Board.
 func (b *rigBoard) PowerOn(ctx context.Context) error {
-	if s, _, err := b.board.Sighting(); err == nil && s.Board != nil && !b.cut {
+	if s, _, err := b.board.Sighting(); err == nil && s.Board != nil && !b.cut.Load() {
 		return nil
 	}
 	gone := b.board.Ladder().Gone(ctx)
-	b.cut, b.off = false, false
+	b.cut.Store(false)
+	b.off.Store(false)
 	err := b.board.Ladder().On(ctx)
 	if !gone {
 		err = errors.Join(power.ErrNoEffect, err)
@@ -293,15 +295,24 @@ func (b *rigBoard) PowerOn(ctx context.Context) error {
 	return err
 }
 
+// Absent implements absentee.
+func (b *rigBoard) Absent() string {
+	s, _, err := b.board.Sighting()
+	if err != nil || s.State != inventory.Absent || b.cut.Load() || b.off.Load() {
+		return ""
+	}
+	return s.Reason()
+}
+
 // PowerOff implements Board. Where no means can keep the board off, or every one
 // lies, it is unsupported.
 func (b *rigBoard) PowerOff(ctx context.Context) error {
-	if s, _, err := b.board.Sighting(); err == nil && s.Board == nil && b.off {
+	if s, _, err := b.board.Sighting(); err == nil && s.Board == nil && b.off.Load() {
 		return nil
 	}
 	l := b.board.Ladder()
 	err := l.Off(ctx)
-	b.off = err == nil
+	b.off.Store(err == nil)
 	if errors.Is(err, power.ErrNoMeans) || errors.Is(err, power.ErrNoEffect) || errors.Is(err, power.ErrLied) || errors.Is(err, os.ErrPermission) {
 		return fmt.Errorf("%w: %w", errors.ErrUnsupported, err)
 	}
@@ -314,7 +325,7 @@ func (b *rigBoard) OffTime() time.Duration { return b.board.Ladder().OffTime() }
 // CutPower takes the power by the first means that can, at once: a moment of the
 // protocol does not wait for a proof.
 func (b *rigBoard) CutPower(ctx context.Context) error {
-	b.cut = true // and may still show on the bus
+	b.cut.Store(true) // and may still show on the bus
 	_, err := b.board.Ladder().Cut(ctx)
 	if errors.Is(err, power.ErrNoMeans) {
 		return fmt.Errorf("%w: %w", errors.ErrUnsupported, err)

@@ -63,6 +63,13 @@ func (e *Env) Scenes(g *Group, needs ...Capability) ([]Scene, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), connectTime)
 	defer cancel()
+	go func() { // it ends with its check
+		select {
+		case <-e.use.done():
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
 	if err := e.Reopen(ctx); err != nil {
 		return nil, err
 	}

@@ -53,9 +53,14 @@ func (s *boardScene) Connect(ctx context.Context) error {
 	if !s.Connected() {
 		mark := s.Mark()
 		s.Bring(ctx)
+		if why := s.Absent(); why != "" {
+			return errors.New(why)
+		}
 		if !s.Connected() {
-			if _, err := s.AwaitOnline(ctx, mark); err != nil {
-				return err
+			there, cancel := s.whileThere(ctx)
+			defer cancel()
+			if _, err := s.AwaitOnline(there, mark); err != nil {
+				return because(there, err)
 			}
 		}
 	}
@@ -66,7 +71,9 @@ func (s *boardScene) Connect(ctx context.Context) error {
 // Await implements Scene. That it is seen on the wire is enough: a cloud cannot tell
 // every resume from a session that goes on.
 func (s *boardScene) Await(ctx context.Context, since clock.Instant) error {
-	return s.awaitTalk(ctx, since)
+	there, cancel := s.whileThere(ctx)
+	defer cancel()
+	return because(there, s.awaitTalk(there, since))
 }
 
 // Settle implements Scene.
