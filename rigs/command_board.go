@@ -70,16 +70,19 @@ func withKeptBoard(ctx context.Context, host *handle.Host, name, reason string, 
 		return err
 	}
 	r := request(b, name, reason)
-	r.TTL, r.Keep, r.Bound = lease.MaxTTL, true, os.Getpid()
+	r.TTL, r.Keep, r.Bound, r.Beat = lease.MaxTTL, true, os.Getpid(), lease.DefaultTTL
 	d, hangUp, err := desk(ctx, host)
 	if err != nil {
 		return err
 	}
 	defer hangUp()
-	if _, err := d.AcquireAny(ctx, 1, 0, []lease.Request{r}); err != nil {
+	l, err := d.AcquireAny(ctx, 1, 0, []lease.Request{r})
+	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, d.Release(context.WithoutCancel(ctx), r, false)) }()
+	defer func() {
+		err = errors.Join(err, lease.ReleaseAll(l), d.Release(context.WithoutCancel(ctx), r, false))
+	}()
 	return do()
 }
 

@@ -85,7 +85,7 @@ func (l *leasing) run(ctx context.Context, cmd *cobra.Command, b *benches, h *ha
 		switch {
 		case len(command) > 0:
 			// What runs takes the boards under this lease.
-			r.TTL, r.Bound = lease.MaxTTL, os.Getpid()
+			r.TTL, r.Bound, r.Beat = lease.MaxTTL, os.Getpid(), lease.DefaultTTL
 		case l.keep || r.Bound == 1: // bound to process 1 is bound to nothing
 			r.Bound = 0
 		}
@@ -104,8 +104,20 @@ func (l *leasing) run(ctx context.Context, cmd *cobra.Command, b *benches, h *ha
 		}
 		return nil
 	}
+	held := ctx
+	for _, one := range leases {
+		var stop context.CancelFunc
+		held, stop = one.Context(held)
+		defer stop()
+	}
 	defer func() {
-		err = errors.Join(err, payOwed(context.WithoutCancel(ctx), cmd, h, names))
+		err = errors.Join(err, payOwed(context.WithoutCancel(ctx), cmd, h, names), lease.ReleaseAll(leases))
+		for _, one := range leases {
+			if lost := one.Err(); lost != nil {
+				err = errors.Join(err, lost)
+				return // another has it
+			}
+		}
 		for i := range requests {
 			for _, name := range names {
 				if requests[i].Board == name {
@@ -118,7 +130,7 @@ func (l *leasing) run(ctx context.Context, cmd *cobra.Command, b *benches, h *ha
 	if err := os.Setenv("MUSTER_RIG_BOARDS", strings.Join(names, " ")); err != nil {
 		return err
 	}
-	return runCommand(ctx, cmd, command)
+	return runCommand(held, cmd, command)
 }
 
 func releaseCommand(b *benches, h *handle.Host) *cobra.Command {

@@ -238,7 +238,11 @@ func (b *Bench) candidates(w Wish) ([]inventory.Entry, error) {
 		well = append(well, e)
 	}
 	if len(well) < max(w.Count, 1) {
-		return nil, fmt.Errorf("pool %s has %d boards that can be used, and %d are wanted: %w", pool, len(well), max(w.Count, 1), errors.Join(why...))
+		err := fmt.Errorf("pool %s has %d boards that can be used, and %d are wanted", pool, len(well), max(w.Count, 1))
+		if len(why) > 0 {
+			err = fmt.Errorf("%w: %w", err, errors.Join(why...))
+		}
+		return nil, err
 	}
 	return well, nil
 }

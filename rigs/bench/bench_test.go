@@ -467,6 +467,9 @@ func TestTaking(t *testing.T) {
 	if _, err := w.Take(t.Context(), Wish{Which: "pool=p", Count: 2}); err == nil || !strings.Contains(err.Error(), "board one is not there") {
 		t.Error(err)
 	}
+	if _, err := w.Take(t.Context(), Wish{Which: "pool=p", Count: 3}); err == nil || strings.Contains(err.Error(), "%") || !strings.Contains(err.Error(), "3 are wanted") {
+		t.Error(err)
+	}
 	if err := w.Clinic.Isolate("two", "ann", "its LED is red"); err != nil {
 		t.Fatal(err)
 	}

@@ -77,6 +77,8 @@ func (h Holder) String() string {
 	switch {
 	case h.Left != "":
 		return s + ", which was killed and left " + h.Left + " at work"
+	case h.Kept && h.Bound == h.PID:
+		return s + fmt.Sprintf(", while process %d on %s runs, since %s", h.PID, h.Host, h.Since.Local().Format("2006-01-02 15:04"))
 	case h.Kept:
 		return s + ", kept until " + h.Until.Local().Format("2006-01-02 15:04")
 	}
@@ -91,12 +93,13 @@ type HeldError struct {
 
 // Error says who has it and what to do.
 func (e *HeldError) Error() string {
-	what := "wait for it with --wait, or take another of its pool"
+	wait := fmt.Sprintf("wait for it (\"muster rig lease %s --wait 1h -- COMMAND\")", e.Board)
+	what := wait + ", or take another of its pool"
 	switch {
 	case e.Holder.Left != "":
 		what = "it is not done yet; if it never is, unplug the board, or end that process"
 	case e.Holder.Kept:
-		what = fmt.Sprintf("wait for it with --wait, ask %s, or end it with \"muster rig release %s --force\"", e.Holder.Owner, e.Board)
+		what = fmt.Sprintf("%s, ask %s, or end it with \"muster rig release %s --force\"", wait, e.Holder.Owner, e.Board)
 	}
 	return fmt.Sprintf("board %s is taken by %s: %s", e.Board, e.Holder, what)
 }
@@ -128,6 +131,10 @@ type Request struct {
 	// with which it ends, 0 for none.
 	Keep  bool
 	Bound int
+	// Beat, for a kept lease that this process outlives: among hosts it holds for
+	// that long without a sign of life, which this process gives until Release. 0:
+	// none, it holds for the TTL.
+	Beat time.Duration
 }
 
 // Me is the user and the host of this process.
@@ -197,6 +204,9 @@ func (d *Desk) Acquire(ctx context.Context, r Request) (*Lease, error) {
 	if err != nil {
 		return nil, err
 	}
+	if r.Beat > 0 {
+		h.TTL = r.Beat // what the other hosts see
+	}
 	if under != nil && !r.Keep {
 		h = *under
 	}
@@ -207,6 +217,9 @@ func (d *Desk) Acquire(ctx context.Context, r Request) (*Lease, error) {
 		}
 	}
 	if r.Keep {
+		if d.Remote != nil && r.Beat > 0 {
+			l.beat.Go(l.remoteHeartbeat)
+		}
 		return l, local.leave()
 	}
 	l.beat.Go(l.heartbeat)
@@ -381,6 +394,24 @@ func (l *Lease) heartbeat() {
 			return
 		case time.Since(good) > l.request.TTL-l.request.TTL/6:
 			l.lose(fmt.Errorf("no sign of life reached the other hosts for %s: %w", l.request.TTL, err))
+			return
+		}
+	}
+}
+
+// remoteHeartbeat gives signs of life to the other hosts only: on this one it is
+// known whether the process lives to which the lease is bound.
+func (l *Lease) remoteHeartbeat() {
+	tick := time.NewTicker(l.request.Beat / 3)
+	defer tick.Stop()
+	for {
+		select {
+		case <-l.stop:
+			return
+		case <-tick.C:
+		}
+		if taken, err := l.desk.Remote.renew(l, l.holder); taken {
+			l.lose(err)
 			return
 		}
 	}

@@ -383,6 +383,37 @@ func TestHostThatDied(t *testing.T) {
 	mustRefuse(t, h[0], request("ann@one"), "bob@two") // her release did not end his
 }
 
+// TestKeptByAProcessThatDied: what a process keeps for a command that it runs is
+// free on the other hosts too when it gives no sign of life.
+func TestKeptByAProcessThatDied(t *testing.T) {
+	h := hosts(t, 2)
+	r := request("ann@one")
+	r.Keep, r.TTL, r.Bound, r.Beat = true, MaxTTL, os.Getpid(), time.Second
+	l := mustAcquire(t, h[0], r)
+	if who := l.Holder().String(); !strings.Contains(who, "while process") {
+		t.Error(who)
+	}
+	for first := l.remote; ; time.Sleep(time.Millisecond) { // until it has given one
+		e, err := h[1].Remote.kv.Get(t.Context(), entryKey("e00fce68"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.Revision() > first {
+			break
+		}
+	}
+	close(l.stop) // it dies
+	l.beat.Wait()
+	l.stop = make(chan struct{}) // for Release
+	got, err := h[1].AcquireAny(t.Context(), 1, time.Minute, []Request{request("bob@two")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := ReleaseAll(got); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestHeartbeatKeepsIt(t *testing.T) {
 	t.Parallel() // it waits
 	h := hosts(t, 2)

@@ -30,7 +30,7 @@ type Remote struct {
 func Dial(ctx context.Context, url string) (*Remote, error) {
 	conn, err := nats.Connect(url, nats.Name("muster rig"), nats.MaxReconnects(-1), nats.Timeout(answerTime))
 	if err != nil {
-		return nil, fmt.Errorf("leases among hosts: connecting to %s: %w", redactURL(url), err)
+		return nil, fmt.Errorf("leases among hosts: connecting to %s: %w: start the server, or unset $MUSTER_RIG_NATS on a host that shares its boards with nobody", redactURL(url), err)
 	}
 	r, err := NewRemote(ctx, conn)
 	if err != nil {
