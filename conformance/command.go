@@ -159,20 +159,31 @@ func conform(ctx context.Context, o Options, out string, stdout, stderr io.Write
 	if o.ended != nil {
 		o.ended(run)
 	}
-	if err := writeReports(run, out); err != nil {
-		return err
-	}
+	return conclude(run, out, err, stdout, stderr)
+}
+
+// conclude writes the reports of a run and tells its result, also when there is no
+// room for the reports. What failed beside the checks is told last: a run with such
+// an error is not clean.
+func conclude(run *report.Run, out string, err error, stdout, stderr io.Writer) error {
+	written := writeReports(run, out)
 	if err := run.WriteTerminal(stdout, isTerminal(stdout)); err != nil {
-		return err
+		return errors.Join(written, err)
 	}
-	fmt.Fprintf(stdout, "reports: %s\n", filepath.Join(out, "index.html"))
+	if written == nil {
+		fmt.Fprintf(stdout, "reports: %s\n", filepath.Join(out, "index.html"))
+	}
 	if run.Evidence != nil {
 		fmt.Fprintf(stdout, "evidence: %s, %d packets of %d devices; muster replay runs it again\n", filepath.Join(out, bundleName), run.Evidence.Packets, run.Evidence.Devices)
 	}
-	if err != nil {
+	code := run.ExitCode()
+	if err = errors.Join(written, err); err != nil {
 		fmt.Fprintln(stderr, "muster conform:", err)
+		if code == report.ExitClean {
+			code = report.ExitInconclusive
+		}
 	}
-	if code := run.ExitCode(); code != report.ExitClean {
+	if code != report.ExitClean {
 		return &ExitError{code}
 	}
 	return nil
@@ -186,11 +197,12 @@ func codeOf(err error) int {
 	return report.ExitInconclusive
 }
 
-// writeReports writes the run in every form to a folder.
+// writeReports writes the run in every form to a folder, as many as can be.
 func writeReports(run *report.Run, dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("making the folder for the reports: %w", err)
 	}
+	var failed error
 	for name, write := range inOrder(map[string]func(io.Writer) error{
 		"report.json": run.WriteJSON,
 		"junit.xml":   run.WriteJUnit,
@@ -198,11 +210,12 @@ func writeReports(run *report.Run, dir string) error {
 	}) {
 		f, err := os.Create(filepath.Join(dir, name))
 		if err != nil {
-			return fmt.Errorf("writing a report: %w", err)
+			failed = errors.Join(failed, fmt.Errorf("writing a report: %w", err))
+			continue
 		}
 		if err := errors.Join(write(f), f.Close()); err != nil {
-			return fmt.Errorf("writing %s: %w", f.Name(), err)
+			failed = errors.Join(failed, fmt.Errorf("writing %s: %w", f.Name(), err))
 		}
 	}
-	return nil
+	return failed
 }

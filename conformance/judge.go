@@ -129,11 +129,9 @@ func judgeFiles(ctx context.Context, o *judgeOptions, stdout, stderr io.Writer) 
 			return err
 		}
 	}
-	if err := writeReports(run, o.out); err != nil {
-		return err
-	}
-	if err := run.WriteTerminal(stdout, isTerminal(stdout)); err != nil {
-		return err
+	written := writeReports(run, o.out)
+	if err := run.WriteTerminal(stdout, isTerminal(stdout)); err != nil || written != nil {
+		return errors.Join(err, written)
 	}
 	fmt.Fprintf(stdout, "reports: %s\n", filepath.Join(o.out, "index.html"))
 	if code := run.ExitCode(); code != report.ExitClean {
