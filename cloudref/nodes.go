@@ -187,10 +187,8 @@ func (n *nodes) Told(message []byte) {
 func (n *nodes) Missed() { n.cloud.node.ResetLedgers() }
 
 // Arrived implements cluster.Handler.
-func (n *nodes) Arrived(p cluster.Presence) {
-	if p.Online {
-		n.cloud.node.Elsewhere(p.Device)
-	}
+func (n *nodes) Arrived(p cluster.Presence) bool {
+	return !p.Online || n.cloud.node.Elsewhere(p.Device, clock.Instant(p.At.Sub(n.cloud.o.Clock.Start())))
 }
 
 // Mine implements cluster.Handler.

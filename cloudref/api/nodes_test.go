@@ -175,11 +175,11 @@ func TestAReleaseAtTheOtherNode(t *testing.T) {
 	far.do("POST", "/v1/products", jsonType, `{"name":"Coffee","platform_id":13}`)
 	p := near.puppet(1, "kitchen", near.account, ofProduct(1000, 1, 2))
 	id := p.id.String()
+	far.sees(p)
 	far.do("POST", "/v1/products/1000/devices", jsonType, `{"id":"`+id+`"}`)
 	near.until("the device is in the product at both", func() bool {
 		return near.cloud.Store().Member(p.id).Product == 1000 && far.cloud.Store().Member(p.id).Product == 1000
 	})
-	far.sees(p)
 	image := far.firmware(2)
 	near.until("the firmware is known at both", func() bool {
 		near.send("GET", "/v1/products/1000/firmware/2", jsonType, "")

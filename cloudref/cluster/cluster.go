@@ -59,8 +59,9 @@ type Presence struct {
 // A Handler is what a node does for the others. Its functions must not block, but
 // for Answer, which has a goroutine of its own.
 type Handler interface {
-	// Arrived hears that a device is connected to another node now.
-	Arrived(p Presence)
+	// Arrived hears that a device is connected to another node now, and reports
+	// whether that can be: it is late news if the device has connected here since.
+	Arrived(p Presence) bool
 	// Told hears what another node told, and Missed that something which was told did
 	// not arrive.
 	Told(message []byte)
@@ -270,28 +271,31 @@ func (c *Cluster) presence(m *nats.Msg) {
 	if !other {
 		return
 	}
-	var arrived []Presence
 	c.mu.Lock()
 	c.nodes[from] = time.Now()
+	c.mu.Unlock()
 	for _, p := range n.Devices {
 		p.Node = from
-		old, known := c.devices[p.Device]
-		switch {
-		case known && old.Node != from && p.At.Before(old.At):
-			// Late news of a node that the device has left.
-		case p.Gone:
-			if old.Node == from {
-				delete(c.devices, p.Device)
-			}
-		default:
-			c.devices[p.Device] = p
-			arrived = append(arrived, p)
+		if c.late(p) || !p.Gone && !c.handler.Arrived(p) {
+			continue
 		}
+		c.mu.Lock()
+		switch {
+		case !p.Gone:
+			c.devices[p.Device] = p
+		case c.devices[p.Device].Node == from:
+			delete(c.devices, p.Device)
+		}
+		c.mu.Unlock()
 	}
-	c.mu.Unlock()
-	for _, p := range arrived {
-		c.handler.Arrived(p)
-	}
+}
+
+// late reports whether news is of a node that the device has left.
+func (c *Cluster) late(p Presence) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	old, known := c.devices[p.Device]
+	return known && old.Node != p.Node && p.At.Before(old.At)
 }
 
 // Find returns the node that a device is connected to, or was last. It knows

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -24,10 +25,11 @@ type fake struct {
 	stopped chan struct{}
 }
 
-func (f *fake) Arrived(p Presence) {
+func (f *fake) Arrived(p Presence) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.arrived = append(f.arrived, p)
+	return !slices.ContainsFunc(f.mine, func(m Presence) bool { return m.Device == p.Device && m.At.After(p.At) })
 }
 
 func (f *fake) Told(message []byte) {
@@ -120,10 +122,20 @@ func TestPresence(t *testing.T) {
 	one.mine = one.mine[:syncChunk]
 	one.mu.Unlock()
 	// It moves, and late news of the node that it left change nothing.
-	b.Announce(Presence{Device: device, Online: true, Transport: "udp", At: early.Add(time.Minute)})
+	two.mu.Lock()
+	two.mine = []Presence{{Device: device, Online: true, Transport: "udp", At: early.Add(time.Minute)}}
+	two.mu.Unlock()
+	b.Announce(two.mine...)
 	eventually(t, "the first knows that it moved", func() bool { return at(a, device) == b.id })
 	if _, known := b.Find(device); known {
 		t.Error("a node finds its own devices elsewhere")
+	}
+	late := news{Node: a.id.String(), Devices: []Presence{{Device: device, Online: true, Transport: "udp", At: early}}}
+	a.publish(subjectPresence, late)
+	a.publish(subjectPresence, news{Node: a.id.String(), Devices: []Presence{{Device: store.DeviceID{8}, Online: true, At: early}}})
+	eventually(t, "late news has come", func() bool { return at(b, store.DeviceID{8}) == a.id })
+	if _, known := b.Find(device); known {
+		t.Error("late news moved the device away")
 	}
 	c := join(t, url, &fake{})
 	b.Announce(Presence{Device: device, Online: true, At: early.Add(time.Minute)})

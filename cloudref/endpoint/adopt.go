@@ -32,6 +32,7 @@ type place struct {
 	loaded  bool           // the application state is as the store has it
 	loading bool           // it is being read
 	lostAt  store.Revision // of the last session that another node stored
+	came    clock.Instant  // when it said Hello over TCP here
 }
 
 // place returns it, making it if need be. In a cloud of one node it is not asked
@@ -88,15 +89,31 @@ func (n *Node) learn(id store.DeviceID, s *store.Session, at store.Revision) {
 	}
 }
 
-// Elsewhere says that a device is connected to another node, newer than here.
-func (n *Node) Elsewhere(id store.DeviceID) {
-	if d := n.index.device(id); d != nil {
-		n.later(d, func(now clock.Instant, d *device, w *work) {
-			if d.current != nil && !d.current.udp() { // of those over UDP the store tells
-				d.elsewhere(now, math.MaxUint64, w)
-			}
-		})
+// Elsewhere says that a device was connected to another node at a time. It reports
+// whether that can be: the news is late if the device connected here after that.
+func (n *Node) Elsewhere(id store.DeviceID, at clock.Instant) bool {
+	d := n.index.device(id)
+	if d == nil {
+		return true
 	}
+	d.mu.Lock()
+	late := d.cameAfter(at)
+	d.mu.Unlock()
+	if late {
+		return false
+	}
+	n.later(d, func(now clock.Instant, d *device, w *work) {
+		if d.current != nil && !d.current.udp() && !d.cameAfter(at) {
+			d.elsewhere(now, math.MaxUint64, w)
+		}
+	})
+	return true
+}
+
+// cameAfter reports whether a device connected over TCP here after a time. Of those
+// over UDP the store tells, in order.
+func (d *device) cameAfter(at clock.Instant) bool {
+	return d.current != nil && !d.current.udp() && d.place().came > at
 }
 
 // elsewhere forgets the session of a device that another node has now. The device

@@ -269,6 +269,9 @@ func (d *device) releaseOne(now clock.Instant, h *heldOut, w *work) {
 			s.stored = true
 			s.link.Reserve(s.reserved, &w.send)
 		}
+		if h.greets() && !s.udp() && d.n.clustered() {
+			d.place().came = now
+		}
 		if d.n.app.Faults.RequestBeforeHelloAck {
 			d.sendAll(now, s, h, w)
 		}
