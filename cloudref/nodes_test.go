@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 
 	"github.com/muster/muster/cloudref/app"
+	"github.com/muster/muster/cloudref/cluster"
 	"github.com/muster/muster/cloudref/endpoint"
 	"github.com/muster/muster/cloudref/store"
 	"github.com/muster/muster/fixtures/natstest"
@@ -304,6 +305,14 @@ func TestPhotonAtTwoNodes(t *testing.T) {
 		if err := <-answer; err != nil {
 			t.Errorf("round %d: called from the other node: %v", round, err)
 		}
+		// What the other node says of an earlier time does not end the connection.
+		marker := store.DeviceID{9, 11: byte(round)}
+		other.nodes.Load().cluster.Announce(
+			cluster.Presence{Device: id, Online: true, Transport: "tcp", At: a.o.Clock.Start()},
+			cluster.Presence{Device: marker, Online: true, Transport: "tcp", At: a.o.Clock.Start()})
+		eventually(t, "late news has come", func() bool { _, known := at.nodes.Load().cluster.Find(marker); return known })
+		must1(t, say(pdc.Publish{Private: true, Name: "news/late"}.Message(dia)))
+		want(await(pdc.KindEventDelivery))
 	}
 }
 
