@@ -20,6 +20,8 @@ var publicClients = map[string]string{
 	"particle-api": "particle-api",
 	"particle-cli": "particle-cli",
 	"CLI2":         "client_secret_here",
+	"user":         "client_secret_here", // "token create" of the command-line tool before 3.47
+	"spark-cli":    "client_secret_here", // the command-line tool of before particle-cli
 }
 
 // errClient: what OAuth answers; no answer of the real service was recorded.

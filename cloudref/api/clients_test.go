@@ -22,6 +22,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/creack/pty"
+
 	"github.com/muster/muster/protocol/seed"
 )
 
@@ -166,6 +168,37 @@ func (h *home) says(want []string, args ...string) {
 	}
 }
 
+// types answers the question for a password, and wants a text in what is printed.
+func (h *home) types(password, want string, args ...string) {
+	h.t.Helper()
+	ctx, cancel := context.WithTimeout(h.t.Context(), 5*time.Minute)
+	defer cancel()
+	c := h.command(ctx, h.particle(), args...)
+	terminal, err := pty.Start(c)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	defer func() { _, _ = terminal.Close(), c.Wait() }()
+	var said strings.Builder
+	asked := false
+	for b := make([]byte, 4096); ; {
+		n, err := terminal.Read(b)
+		said.Write(b[:n])
+		if err != nil {
+			break // the other end is closed
+		}
+		if !asked && strings.Contains(said.String(), "password") {
+			asked = true
+			if _, err := terminal.WriteString(password + "\r"); err != nil {
+				h.t.Fatal(err)
+			}
+		}
+	}
+	if !strings.Contains(plain(said.String()), want) {
+		h.t.Errorf("particle %s: no %q in:\n%s", strings.Join(args, " "), want, plain(said.String()))
+	}
+}
+
 // fails wants failure and a text in what is printed.
 func (h *home) fails(want string, args ...string) {
 	h.t.Helper()
@@ -258,6 +291,7 @@ func commandLine(t *testing.T, set string) {
 	}
 	h.says([]string{"submitting public key succeeded"}, "keys", "send", "e00fce680000000000000007", key)
 
+	h.types(password, "New access token never expires", "token", "create", "--never-expires")
 	h.says([]string{"Okay"}, "cloud", "remove", "bath", "--yes")
 	h.says(nil, "cloud", "claim", id)
 	h.says([]string{id}, "list")

@@ -34,7 +34,7 @@ func TestPasswordGrant(t *testing.T) {
 	b := newBench(t, nil)
 	b.signUp("carol@example.com", "hunter22")
 	for _, client := range [][2]string{
-		{"particle", "particle"}, {"particle-api", "particle-api"}, {"CLI2", "client_secret_here"}, {"particle-cli", "particle-cli"}, {"Spark", "Spark"},
+		{"particle", "particle"}, {"particle-api", "particle-api"}, {"CLI2", "client_secret_here"}, {"user", "client_secret_here"}, {"spark-cli", "client_secret_here"}, {"particle-cli", "particle-cli"}, {"Spark", "Spark"},
 	} {
 		o := b.grant(url.Values{
 			"username": {"Carol@Example.com"}, "password": {"hunter22"}, "client_id": {client[0]}, "client_secret": {client[1]},
