@@ -39,10 +39,13 @@ type Stream struct {
 	// C yields the events. It is closed when the stream ends.
 	C <-chan Event
 
-	c     chan Event
-	x     *events
-	which api.Selection
-	err   error
+	c chan Event
+	// shared takes the place of c for readers of the API, of which there may be ten
+	// thousand: they have one copy of an event, and room for pointers only.
+	shared chan *Event
+	x      *events
+	which  api.Selection
+	err    error
 }
 
 // streamBuffer is how many events may wait for a reader.
@@ -56,20 +59,60 @@ func (c *Cloud) Subscribe(owner store.AccountID, prefix string) *Stream {
 
 // Select opens a stream of selected events.
 func (c *Cloud) Select(which api.Selection) *Stream {
+	ch := make(chan Event, streamBuffer)
+	return c.events.open(&Stream{C: ch, c: ch, x: &c.events, which: which})
+}
+
+// share is Select for readers of the API.
+func (c *Cloud) share(which api.Selection) *Stream {
 	size := streamBuffer
 	if which.Patient {
 		size *= 64
 	}
-	ch := make(chan Event, size)
-	s := &Stream{C: ch, c: ch, x: &c.events, which: which}
-	c.events.mu.Lock()
-	defer c.events.mu.Unlock()
-	if c.events.closed {
-		close(ch)
+	return c.events.open(&Stream{shared: make(chan *Event, size), x: &c.events, which: which})
+}
+
+func (x *events) open(s *Stream) *Stream {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.closed {
+		s.end()
 		return s
 	}
-	c.events.readers[s] = struct{}{}
+	x.readers[s] = struct{}{}
 	return s
+}
+
+// end says that no more events come.
+func (s *Stream) end() {
+	if s.shared != nil {
+		close(s.shared)
+		return
+	}
+	close(s.c)
+}
+
+// offer gives the reader an event, unless too many wait. one is what readers share of
+// it, made when it is wanted first.
+func (s *Stream) offer(e *Event, one **Event) bool {
+	if s.shared == nil {
+		select {
+		case s.c <- *e:
+			return true
+		default:
+			return false
+		}
+	}
+	if *one == nil {
+		own := *e
+		*one = &own
+	}
+	select {
+	case s.shared <- *one:
+		return true
+	default:
+		return false
+	}
 }
 
 // Close ends the stream.
@@ -90,20 +133,16 @@ func (x *events) drop(s *Stream, err error) {
 	if _, open := x.readers[s]; open {
 		delete(x.readers, s)
 		s.err = err
-		close(s.c)
+		s.end()
 	}
 }
 
 func (x *events) emit(e Event) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	var one *Event
 	for s := range x.readers {
-		if !s.which.Selects(&e) {
-			continue
-		}
-		select {
-		case s.c <- e:
-		default:
+		if s.which.Selects(&e) && !s.offer(&e, &one) {
 			x.cut()
 			x.drop(s, fmt.Errorf("cloud: the reader was cut off: %d events waited for it", streamBuffer))
 		}

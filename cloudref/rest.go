@@ -38,7 +38,7 @@ func (c *Cloud) withPage(rest *api.Server) http.Handler {
 type rest struct{ *Cloud }
 
 // Subscribe implements api.Cloud.
-func (r rest) Subscribe(which api.Selection) api.Stream { return restStream{r.Select(which)} }
+func (r rest) Subscribe(which api.Selection) api.Stream { return restStream{r.share(which)} }
 
 // Publish implements api.Cloud.
 func (r rest) Publish(ctx context.Context, p api.Publication) error { return r.publish(ctx, p) }
@@ -49,11 +49,11 @@ type restStream struct{ s *Stream }
 // Next implements api.Stream.
 func (s restStream) Next(stop <-chan struct{}, tick <-chan time.Time) (api.Event, api.Next) {
 	select {
-	case e, open := <-s.s.C:
+	case e, open := <-s.s.shared:
 		if !open {
 			return api.Event{}, api.NextEnded
 		}
-		return e, api.NextEvent
+		return *e, api.NextEvent
 	case <-tick:
 		return api.Event{}, api.NextTick
 	case <-stop:

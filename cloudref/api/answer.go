@@ -92,11 +92,12 @@ func (s *Server) answer(q *request, result any, err error) {
 	case octets:
 		q.w.Header().Set("Content-Type", "application/octet-stream")
 		q.w.Header().Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": result.name}))
-		_, _ = q.w.Write(result.data) // the client is gone: nobody to tell
+		q.w.Header().Set("X-Content-Type-Options", "nosniff")
+		s.writeAll(q, result.data)
 	case text:
 		q.w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		q.w.Header().Set("X-Content-Type-Options", "nosniff")
-		_, _ = q.w.Write([]byte(result)) // the client is gone: nobody to tell
+		s.writeAll(q, []byte(result))
 	default:
 		s.writeJSON(q, http.StatusOK, result)
 	}
@@ -105,7 +106,24 @@ func (s *Server) answer(q *request, result any, err error) {
 func (s *Server) writeJSON(q *request, status int, body any) {
 	q.w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	q.w.WriteHeader(status)
-	_, _ = q.w.Write(encode(body)) // the client is gone: nobody to tell
+	s.writeAll(q, encode(body))
+}
+
+// writePiece is how much of an answer a client must accept in Config.WriteTimeout.
+const writePiece = 64 << 10
+
+// writeAll writes an answer. A client may be slow, but not stand still.
+func (s *Server) writeAll(q *request, b []byte) {
+	control := http.NewResponseController(q.w)
+	for len(b) > 0 {
+		piece := b[:min(len(b), writePiece)]
+		// Not every ResponseWriter has deadlines: those of tests do not.
+		_ = control.SetWriteDeadline(time.Now().Add(s.c.WriteTimeout))
+		if _, err := q.w.Write(piece); err != nil {
+			return // the client is gone: nobody to tell
+		}
+		b = b[len(piece):]
+	}
 }
 
 // encode returns the JSON of what the package made itself. People read it, so <
@@ -135,13 +153,13 @@ func (s *Server) explain(q *request, err error) *failure {
 	case errors.Is(err, store.ErrConflict):
 		return refuse(http.StatusConflict, "It was changed by someone else at the same time. Try again.")
 	case errors.Is(err, store.ErrFull):
-		s.c.Log(fmt.Sprintf("%s %s: %v", q.Method, q.Pattern, err))
+		s.c.Log(fmt.Sprintf("%s: %v", q.Pattern, err))
 		return refuse(http.StatusInsufficientStorage, "The cloud has no space left.")
 	case errors.Is(err, store.ErrBusy), errors.Is(err, store.ErrUnavailable), errors.Is(err, store.ErrClosed):
-		s.c.Log(fmt.Sprintf("%s %s: %v", q.Method, q.Pattern, err))
+		s.c.Log(fmt.Sprintf("%s: %v", q.Pattern, err))
 		return errBusy
 	default:
-		s.c.Log(fmt.Sprintf("%s %s: %v", q.Method, q.Pattern, err))
+		s.c.Log(fmt.Sprintf("%s: %v", q.Pattern, err))
 		return refuse(http.StatusInternalServerError, "Internal error")
 	}
 }

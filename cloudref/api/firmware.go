@@ -285,6 +285,6 @@ func (s *Server) announce(q *request, p *store.Product, name string, f *store.Fi
 	})}
 	err := s.cloud.Publish(q.Context(), Publication{Owner: p.Owner, Product: p.ID, Event: e})
 	if err != nil && !errors.Is(err, q.Context().Err()) {
-		s.c.Log(fmt.Sprintf("%s %s: %s was not told: %v", q.Method, q.Pattern, name, err))
+		s.c.Log(fmt.Sprintf("%s: %s was not told: %v", q.Pattern, name, err))
 	}
 }

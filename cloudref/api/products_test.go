@@ -312,10 +312,13 @@ func TestGroups(t *testing.T) {
 }
 
 // productBinary is firmware of a product.
-func productBinary(version uint16, id uint32) []byte {
+func productBinary(version uint16, id uint32) []byte { return testBinaryOf(2000, id, version) }
+
+// testBinaryOf is firmware of so many bytes of a product.
+func testBinaryOf(size int, id uint32, version uint16) []byte {
 	m := module.Module{Prefix: module.Prefix{Start: 0xd4000, Version: 7, Platform: pdc.Boron, Function: pdc.ModuleUserPart, Index: 1}}
 	m.Product = &module.Product{ID: id, Version: version}
-	m.Fill(2000, strings.NewReader(strings.Repeat("firmware", 1000)))
+	m.Fill(size, strings.NewReader(strings.Repeat("firmware", size/8+1000)))
 	return m.Append(nil)
 }
 
