@@ -160,7 +160,7 @@ func kindOf(source string) timeline.Kind {
 		return timeline.USB
 	case target.PowerSource:
 		return timeline.Power
-	case target.RigSource:
+	case target.RigSource, target.HarnessSource:
 		return timeline.Note
 	}
 	return timeline.Serial

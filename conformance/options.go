@@ -137,6 +137,32 @@ func (o *Options) progress(suite, what string) {
 	o.Progress(min(fraction, 1), suite+": "+what)
 }
 
+// goesOn says from time to time that a check goes on, and for how long it has, until
+// stop: before a board some take minutes.
+func (o *Options) goesOn(suite, check string) (stop func()) {
+	began, ended, quit := time.Now(), make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			select {
+			case <-quit:
+				return
+			case <-time.After(time.Second):
+			}
+			if took := time.Since(began).Round(time.Second); took >= longCheck {
+				o.progress(suite, fmt.Sprintf("%s, for %v now", check, took))
+			}
+		}
+	}()
+	return func() {
+		close(quit)
+		<-ended
+	}
+}
+
+// longCheck is after what time a check counts as long.
+const longCheck = 5 * time.Second
+
 // repeat is the command that runs one check again.
 func (o *Options) repeat(name string) string {
 	command := "muster conform"

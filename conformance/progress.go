@@ -32,6 +32,7 @@ func isTerminal(w io.Writer) bool {
 const (
 	barWidth    = 24
 	showEvery   = 100 * time.Millisecond
+	sayEvery    = 30 * time.Second // what goes on for long, where every line stays
 	clearToEnd  = "\x1b[K"
 	columnsSafe = 100
 )
@@ -45,7 +46,7 @@ func (p *progress) show(fraction float64, what string) {
 	switch {
 	case p.terminal && now.Sub(p.last) < showEvery:
 		return
-	case !p.terminal && subject == p.subject:
+	case !p.terminal && subject == p.subject && now.Sub(p.last) < sayEvery:
 		return
 	}
 	p.last, p.subject = now, subject

@@ -142,6 +142,7 @@ func (s *shell) judgeAll(ctx context.Context, suite Suite, check Check) []report
 	groups := s.env.Groups()
 	results := make([]report.Result, len(groups))
 	s.options.progress(suite.Name, check.Name)
+	over := s.options.goesOn(suite.Name, check.Name)
 	judged := s.checking(suite.Name + "/" + check.Name)
 	var done sync.WaitGroup
 	for i, group := range groups {
@@ -154,6 +155,7 @@ func (s *shell) judgeAll(ctx context.Context, suite Suite, check Check) []report
 	for range s.options.Retries {
 		s.tryAgain(ctx, suite, check, results)
 	}
+	over()
 	s.options.done += len(groups)
 	judged(results)
 	return results

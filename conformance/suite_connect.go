@@ -277,13 +277,17 @@ func checkWithheldAck(_ context.Context, e *target.Env, g *target.Group, r *Reco
 
 func checkLostAcks(_ context.Context, e *target.Env, g *target.Group, r *Recorder) error {
 	return withPuppetCloud(e, g, r, target.Stagecraft{}, func(c *target.PuppetCloud, name string) error {
+		if err := c.Takes(lostLeast); err != nil {
+			return err
+		}
 		lost := named("lost")
 		c.Peer.SetAnswer(func(m peer.Message) ([][]byte, bool) { return nil, m.Err == nil && lost(m) })
 		mark := c.Now()
 		if err := c.Publish("lost", []byte("x")); err != nil {
 			return err
 		}
-		c.Run(3 * time.Minute)
+		c.Within(lostTime, func() bool { return beganAnew(c.Packets(mark+1)) != clock.Never })
+		c.Run(settledTime) // it would have sent it again by then
 		copies := heardOf(c.Heard(mark), lost)
 		ids := make(map[uint16]bool)
 		for _, m := range copies {
@@ -298,6 +302,15 @@ func checkLostAcks(_ context.Context, e *target.Env, g *target.Group, r *Recorde
 		return nil
 	})
 }
+
+// lostTime is how long a device may take to give a message up, and be back: 60 to 90 s,
+// and what it waits for then. settledTime is how long it is listened to behind that, and
+// lostLeast what all of it takes in the best case.
+const (
+	lostTime    = 150 * time.Second
+	settledTime = 30 * time.Second
+	lostLeast   = 90 * time.Second
+)
 
 // howLate says how long after an instant something came, if it did.
 func howLate(at, since clock.Instant) string {

@@ -31,7 +31,7 @@ func (a *boardActor) reset() {
 	ctx, cancel := context.WithTimeout(context.Background(), resetTime)
 	defer cancel()
 	if _, err := a.d.Reset(ctx); err != nil {
-		a.env.options.Log("harness", fmt.Sprintf("%s: %v", a.d, err))
+		a.env.options.Log(HarnessSource, fmt.Sprintf("%s: %v", a.d, err))
 	}
 }
 

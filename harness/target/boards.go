@@ -265,7 +265,7 @@ func (d *Device) boardFailed(c Capability, err error) {
 		_ = d.need(c) // the check is told
 		return
 	}
-	d.env.options.Log("harness", fmt.Sprintf("%s: %v", d, err))
+	d.env.options.Log(HarnessSource, fmt.Sprintf("%s: %v", d, err))
 }
 
 // foundAt notes where the packets of a board come from.

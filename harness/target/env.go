@@ -352,7 +352,7 @@ func (e *Env) resetAll(ctx context.Context) error {
 	Each(e.Devices(), func(d *Device) {
 		mark, err := d.Reset(ctx)
 		if err != nil {
-			e.options.Log("harness", fmt.Sprintf("%s: %v", d, err))
+			e.options.Log(HarnessSource, fmt.Sprintf("%s: %v", d, err))
 		}
 		d.restarted = mark
 		_ = d.awaitTalk(ctx, mark.At) // who does not come is for checks to tell

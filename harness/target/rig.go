@@ -48,6 +48,8 @@ const (
 	RigSource   = "rig"   // what is done to a board
 	USBSource   = "usb"   // its console comes and goes
 	PowerSource = "power" // its power
+	// HarnessSource is what failed that was to be done to it.
+	HarnessSource = "harness"
 )
 
 // cloudAddr returns where boards find the cloud.
