@@ -350,8 +350,12 @@ func TestOTAOrders(t *testing.T) {
 // TestOTA is a cloud that does what it is told; the real one is tested with it in
 // package harness.
 func TestOTA(t *testing.T) {
-	for _, refuse := range []bool{false, true} {
+	for how, says := range map[string]string{"taken": "", "refused": "refused the image", "unplugged": "the board is not plugged in: plug it in"} {
 		b := newBench(t, fake.Boron, "6.2.0")
+		within := time.Minute
+		if how == "unplugged" {
+			within = time.Second // nothing is to come
+		}
 		events := make(chan string, 10)
 		mux := http.NewServeMux()
 		mux.HandleFunc("GET /v1/devices/"+id+"/events", func(w http.ResponseWriter, q *http.Request) {
@@ -372,9 +376,12 @@ func TestOTA(t *testing.T) {
 			image, _ := io.ReadAll(file)
 			events <- "spark/status=online" // of before
 			events <- "spark/flash/status=started "
-			if refuse {
+			switch how {
+			case "refused":
 				events <- "spark/flash/status=failed "
-			} else {
+			case "unplugged":
+				b.board.Unplug()
+			default:
 				err := b.board.Spec().Install(b.board.Board, "", image)
 				if err != nil {
 					t.Error(err)
@@ -390,9 +397,9 @@ func TestOTA(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = b.flash(t, parse(t, build(pdc.Boron, 7, 3000, nil)), OTA{Cloud: cloud}, Options{})
-		if refuse && (err == nil || !strings.Contains(err.Error(), "refused the image")) || !refuse && (err != nil || b.board.Installs() != 1) {
-			t.Errorf("refuse %v: %v, %q", refuse, err, b.told)
+		_, err = b.flash(t, parse(t, build(pdc.Boron, 7, 3000, nil)), OTA{Cloud: cloud, Within: within}, Options{})
+		if says != "" && (err == nil || !strings.Contains(err.Error(), says)) || says == "" && (err != nil || b.board.Installs() != 1) {
+			t.Errorf("%s: %v, %q", how, err, b.told)
 		}
 		server.CloseClientConnections()
 		server.Close()

@@ -2,6 +2,7 @@ package flash
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -51,6 +52,9 @@ func (o OTA) Flash(ctx context.Context, b *handle.Board, i *Image, tell Tell) er
 		if err != nil {
 			if wait.Err() != nil {
 				err = context.Cause(wait)
+			}
+			if _, away := b.State(); errors.Is(away, handle.ErrNoBoard) {
+				return fmt.Errorf("%w: the board is not plugged in: plug it in, and see what it runs (\"muster rig control %s modules\")", err, id)
 			}
 			return fmt.Errorf("%w; the update may still go on: the cloud's event stream tells", err)
 		}

@@ -41,6 +41,14 @@ func (b *Board) String() string {
 	return fmt.Sprintf("%s %s at USB %s", b.Platform, b.Serial, b.Path)
 }
 
+// name is one that commands take.
+func (b *Board) name() string {
+	if b.Serial == "" {
+		return b.Path
+	}
+	return strings.ToLower(b.Serial)
+}
+
 // DeviceID returns the 24 lower-case hex digits of the board, empty if they are
 // not known.
 func (b *Board) DeviceID() string {
@@ -179,6 +187,9 @@ func (b *Board) EnterDFU(ctx context.Context) (Seen, error) {
 		}
 	}
 	s, err = b.Await(ctx, "in DFU mode", func(s Seen) bool { return s.Mode == inventory.DFU })
+	if err != nil && ctx.Err() == nil && !errors.Is(err, ErrNoBoard) {
+		err = fmt.Errorf("%w: it hangs (\"muster rig power reset %s\"), or its application uses another speed: hold RESET and MODE, and release RESET", err, b.name())
+	}
 	if err != nil {
 		return s, errors.Join(err, asked)
 	}
