@@ -55,11 +55,26 @@ type builder struct {
 	spec  *Spec
 	call  *Call
 	scope Scope
+	size  int // of what was rendered, in bytes
+	steps int // that it took
 	err   error
 }
 
+// requestMax bounds what all templates of a request become together, in bytes, and
+// requestSteps the pieces that are filled in for it: a hook may have thousands of
+// templates, and each may become a MiB.
+const (
+	requestMax   = 4 << 20
+	requestSteps = 4 * stepsMax
+)
+
 func (b *builder) render(template string) string {
-	text, err := Render(template, b.scope)
+	if b.size > requestMax || b.steps > requestSteps {
+		b.note(fmt.Errorf("%w: the request becomes more than %d bytes, or its sections repeat for too long", errTemplate, requestMax))
+		return ""
+	}
+	text, steps, err := render(template, b.scope)
+	b.size, b.steps = b.size+len(text), b.steps+steps
 	b.note(err)
 	return text
 }

@@ -2,6 +2,7 @@ package hooks
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -141,5 +142,39 @@ func TestReplies(t *testing.T) {
 		if !strings.HasPrefix(r.Data, "€") || len(r.Data) > pieceSize || len(r.Data)%3 != 0 {
 			t.Errorf("%q", r.Data)
 		}
+	}
+}
+
+// Thousands of templates, each of which becomes large or takes long, are one request.
+func TestRequestsAreBounded(t *testing.T) {
+	list := "[" + strings.Repeat("1,", 400) + "1]"
+	call := testCall
+	call.Data, call.Text = []byte(`{"a":`+list+`}`), `{"a":`+list+`}`
+	for name, template := range map[string]string{
+		"large": "{{#a}}" + strings.Repeat("x", 1000) + "{{/a}}",
+		"long":  "{{#a}}{{#a}}{{nothing}}{{/a}}{{/a}}",
+	} {
+		t.Run(name, func(t *testing.T) {
+			fields := map[string]string{}
+			for n := range 500 {
+				fields[fmt.Sprint("f", n)] = template
+			}
+			raw, err := json.Marshal(fields)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := Spec{URL: "http://h/", RequestType: "POST", JSON: raw}
+			if err := s.Check(); err != nil {
+				t.Fatal(err)
+			}
+			b := builder{spec: &s, call: &call, scope: call.scope()}
+			_ = b.json()
+			if b.err == nil || b.size > requestMax+renderMax || b.steps > requestSteps+stepsMax+1 {
+				t.Errorf("%d bytes in %d steps: %v", b.size, b.steps, b.err)
+			}
+			if _, err := s.request(t.Context(), &call); err == nil {
+				t.Error("the request is made")
+			}
+		})
 	}
 }

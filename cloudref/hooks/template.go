@@ -35,16 +35,22 @@ var errTemplate = errors.New("template")
 //
 // Partials and other delimiters do not exist here: there is nothing to include.
 func Render(template string, scope Scope) (string, error) {
+	text, _, err := render(template, scope)
+	return text, err
+}
+
+// render is Render, and says how many steps it took.
+func render(template string, scope Scope) (text string, steps int, err error) {
 	nodes, rest, err := parseTemplate(template, "", 0)
 	if err != nil {
-		return "", err
+		return "", 0, err
 	}
 	if rest != "" {
-		return "", fmt.Errorf("%w: {{/…}} closes nothing", errTemplate)
+		return "", 0, fmt.Errorf("%w: {{/…}} closes nothing", errTemplate)
 	}
 	var r renderer
 	err = r.nodes(nodes, scope)
-	return r.String(), err
+	return r.String(), r.steps, err
 }
 
 // A node is a piece of a template.
