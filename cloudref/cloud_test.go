@@ -33,6 +33,20 @@ func startCloud(t *testing.T, o Options) *Cloud {
 	return c
 }
 
+// connected returns a device of an account, over UDP, that is registered and connected.
+func connected(t *testing.T, c *Cloud, owner store.AccountID) *puppet {
+	t.Helper()
+	p := newPuppet(1, &c.o.ECKey.PublicKey)
+	register(t, c, owner, p)
+	if err := p.dial(c.UDP()); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.connect(); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
 func register(t *testing.T, c *Cloud, owner store.AccountID, list ...*puppet) {
 	t.Helper()
 	var all []Registration

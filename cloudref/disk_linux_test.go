@@ -98,14 +98,7 @@ func TestFullDisk(t *testing.T) {
 	mountDisk(t, disk, 256)
 	c := startCloud(t, Options{Dir: disk, Log: func(line string) { t.Log(line) }})
 	owner := must(c.Account(t.Context(), "alice"))
-	p := newPuppet(1, &c.o.ECKey.PublicKey)
-	register(t, c, owner, p)
-	if err := p.dial(c.UDP()); err != nil {
-		t.Fatal(err)
-	}
-	if err := p.connect(); err != nil {
-		t.Fatal(err)
-	}
+	p := connected(t, c, owner)
 	for _, leave := range []int{32, 0} {
 		free := fill(t, disk, leave)
 		full := func() bool { return errors.Is(c.store.Check(t.Context()), store.ErrFull) }
@@ -215,14 +208,7 @@ func TestDiskFillsUnderLoad(t *testing.T) {
 	mountDisk(t, disk, 192)
 	c := startCloud(t, Options{Dir: disk, Log: func(line string) { t.Log(line) }})
 	owner := must(c.Account(t.Context(), "alice"))
-	p := newPuppet(1, &c.o.ECKey.PublicKey)
-	register(t, c, owner, p)
-	if err := p.dial(c.UDP()); err != nil {
-		t.Fatal(err)
-	}
-	if err := p.connect(); err != nil {
-		t.Fatal(err)
-	}
+	p := connected(t, c, owner)
 	acked := map[store.DeviceID]bool{}
 	n := 0
 	put := func() error {
@@ -342,14 +328,7 @@ func TestDiskTurnsReadOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	owner := must(c.Account(t.Context(), "alice"))
-	p := newPuppet(1, &c.o.ECKey.PublicKey)
-	register(t, c, owner, p)
-	if err := p.dial(c.UDP()); err != nil {
-		t.Fatal(err)
-	}
-	if err := p.connect(); err != nil {
-		t.Fatal(err)
-	}
+	p := connected(t, c, owner)
 	run("mount", "-o", "remount,abort", disk)
 	eventually(t, "the store notices", func() bool { return c.store.Check(t.Context()) != nil })
 	err = c.Publish(t.Context(), owner, app.Event{Name: "news"})

@@ -328,14 +328,7 @@ func TestForgedRecordMovesNoSession(t *testing.T) {
 	nats := natstest.Start(t)
 	nodes := startNodes(t, 2, nats.ClientURL())
 	owner := must(nodes[0].Account(t.Context(), "alice"))
-	p := newPuppet(1, &nodes[0].o.ECKey.PublicKey)
-	register(t, nodes[0], owner, p)
-	if err := p.dial(nodes[0].UDP()); err != nil {
-		t.Fatal(err)
-	}
-	if err := p.connect(); err != nil {
-		t.Fatal(err)
-	}
+	p := connected(t, nodes[0], owner)
 	forger := newPuppet(2, nil)
 	if err := forger.dial(nodes[1].UDP()); err != nil {
 		t.Fatal(err)
@@ -357,14 +350,7 @@ func TestLateRecordMovesNoSession(t *testing.T) {
 	nodes := startNodes(t, 2, nats.ClientURL(), func(c *endpoint.Config) { c.WindowsPerSecond = -1 })
 	a, b := nodes[0], nodes[1]
 	owner := must(a.Account(t.Context(), "alice"))
-	p := newPuppet(1, &a.o.ECKey.PublicKey)
-	register(t, a, owner, p)
-	if err := p.dial(a.UDP()); err != nil {
-		t.Fatal(err)
-	}
-	if err := p.connect(); err != nil {
-		t.Fatal(err)
-	}
+	p := connected(t, a, owner)
 	late := p.withhold(p.publish("late", "1"))
 	if err := p.resume(b.UDP()); err != nil {
 		t.Fatal(err)
@@ -397,14 +383,7 @@ func TestWriteOfUnknownFate(t *testing.T) {
 	copyKeys(t, dir, other)
 	b := startCloud(t, Options{Dir: other, NATS: nats.ClientURL()})
 	owner := must(a.Account(t.Context(), "alice"))
-	p := newPuppet(1, &a.o.ECKey.PublicKey)
-	register(t, a, owner, p)
-	if err := p.dial(a.UDP()); err != nil {
-		t.Fatal(err)
-	}
-	if err := p.connect(); err != nil {
-		t.Fatal(err)
-	}
+	p := connected(t, a, owner)
 	eventually(t, "the other node knows the device", func() bool { _, known := b.store.Identity(p.id); return known })
 	top := must(b.store.Session(t.Context(), p.id)).Top
 	w.Deafen()
@@ -426,14 +405,7 @@ func TestSessionThatIsHalfTaken(t *testing.T) {
 	nodes := startNodes(t, 2, nats.ClientURL())
 	a, b := nodes[0], nodes[1]
 	owner := must(a.Account(t.Context(), "alice"))
-	p := newPuppet(1, &a.o.ECKey.PublicKey)
-	register(t, a, owner, p)
-	if err := p.dial(a.UDP()); err != nil {
-		t.Fatal(err)
-	}
-	if err := p.connect(); err != nil {
-		t.Fatal(err)
-	}
+	p := connected(t, a, owner)
 	eventually(t, "the other node knows the device", func() bool { _, known := b.store.Identity(p.id); return known })
 	s := must(b.store.Session(t.Context(), p.id))
 	begun := store.Progress{Device: p.id, CID: s.CID, Reserved: s.Reserved + 1000, Top: s.Top, Window: s.Window}
@@ -486,14 +458,7 @@ func TestNATSGoesAway(t *testing.T) {
 	}
 	defer func() { must1(t, c.Stop()) }() // before the second server
 	owner := must(c.Account(t.Context(), "alice"))
-	p := newPuppet(1, &c.o.ECKey.PublicKey)
-	register(t, c, owner, p)
-	if err := p.dial(c.UDP()); err != nil {
-		t.Fatal(err)
-	}
-	if err := p.connect(); err != nil {
-		t.Fatal(err)
-	}
+	p := connected(t, c, owner)
 	nats.Shutdown()
 	nats.WaitForShutdown()
 	eventually(t, "the node says so", func() bool {
