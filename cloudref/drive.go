@@ -87,7 +87,7 @@ func (d *driver) start(node *endpoint.Node) error {
 
 func (d *driver) listen() error {
 	if d.o.TCP.IsValid() {
-		d.tcp = tcp.New(tcp.Config{Clock: d.clock, Tap: d.o.Tap, IDs: &d.ids, Streams: doorsOf(descriptorsMax()).boards})
+		d.tcp = tcp.New(tcp.Config{Clock: d.clock, Tap: d.o.Tap, IDs: &d.ids, Streams: doorsOf(transport.DescriptorsMax()).boards})
 		addr, err := d.tcp.Listen(d.o.TCP)
 		if err != nil {
 			return fmt.Errorf("cloud: listening on TCP %v: %w: stop what has the port, or choose another", d.o.TCP, err)

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/net/netutil"
 
 	"github.com/muster/muster/cloudref/api"
+	"github.com/muster/muster/transport"
 )
 
 // PortHTTP is where the command serves the REST API.
@@ -82,7 +83,7 @@ func openWeb(ctx context.Context, c *Cloud, o webOptions, log *slog.Logger) (*we
 	mux.Handle("/", handler)
 	handler = mux
 	// Who is one too many waits until there is room.
-	w := &web{rest: rest, server: rest.HTTP(handler), listener: netutil.LimitListener(l, doorsOf(descriptorsMax()).web)}
+	w := &web{rest: rest, server: rest.HTTP(handler), listener: netutil.LimitListener(l, doorsOf(transport.DescriptorsMax()).web)}
 	if secured != nil {
 		w.secure, w.server.TLSConfig = true, secured
 	}

@@ -101,7 +101,7 @@ func (f *Real) Add(specs ...Spec) (first int, err error) {
 			sockets++
 		}
 	}
-	if n, limit := f.sockets+sockets, descriptorsMax(); n > limit-otherDescriptors {
+	if n, limit := f.sockets+sockets, transport.DescriptorsMax(); n > limit-otherDescriptors {
 		return first, fmt.Errorf("fleet: %d devices need a socket each, and this process may have %d files open: raise the hard limit (ulimit -Hn, LimitNOFILE), or take fewer devices", n, limit)
 	}
 	f.sockets += sockets

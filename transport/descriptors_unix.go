@@ -1,16 +1,16 @@
 //go:build unix
 
-package cloudref
+package transport
 
 import (
 	"math"
 	"syscall"
 )
 
-// descriptorsMax returns how many files and sockets this process may have open.
+// DescriptorsMax returns how many files and sockets this process may have open.
 //
 // Go itself raises the soft limit to the hard one when the program starts.
-func descriptorsMax() int {
+func DescriptorsMax() int {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		return math.MaxInt
