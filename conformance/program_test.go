@@ -163,7 +163,7 @@ func TestProgramIsAnotherVersion(t *testing.T) {
 
 func TestProgramThatIsNone(t *testing.T) {
 	run := judgeProgram(t, "gcc-udp@6.2.0", func(o *Options, p *target.ProcessSpec) {
-		p.Command, o.Patience = "./no-such-program", 4*time.Second
+		p.Command, o.Patience = "exec ./no-such-program", 4*time.Second // which only the shell finds out
 		o.Select = []string{"handshake/connects"}
 	})
 	expect(t, run, report.Fail, "target/capabilities")
