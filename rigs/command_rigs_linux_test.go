@@ -94,6 +94,24 @@ func (d *desktop) enrollRaw(t *testing.T, text string) {
 	}
 }
 
+// TestAway: a board that is known and away is looked for, and what may be the matter
+// is said; a name that nobody knows is refused at once.
+func TestAway(t *testing.T) {
+	d := newDesktop(t)
+	d.enroll(t, "")
+	d.board.Unplug()
+	for _, name := range []string{"boron-1", id} {
+		out, err := d.run("control", name, "info")
+		mustFail(t, "muster rig power reset "+name, out, err)
+		has(t, out, name+" is not plugged in: waiting")
+	}
+	out, err := d.run("control", "boron-2", "info")
+	mustFail(t, "no such board", out, err)
+	if strings.Contains(out, "waiting") {
+		t.Error(out)
+	}
+}
+
 // TestWrongFile: what needs names tells that the file of names is wrong, and what
 // restores keys works all the same.
 func TestWrongFile(t *testing.T) {

@@ -132,8 +132,11 @@ func (h *Host) FindSoon(ctx context.Context, name string) (*Board, error) {
 	for errors.Is(err, ErrNoBoard) && pause(wait, h.pace()) {
 		b, err = h.Find(name)
 	}
-	if err != nil && ctx.Err() != nil {
+	switch {
+	case err != nil && ctx.Err() != nil:
 		return nil, context.Cause(ctx)
+	case errors.Is(err, ErrNoBoard):
+		return nil, fmt.Errorf("%w; if a run that was killed has left its power off, \"muster rig power reset %s\" gives it back", err, name)
 	}
 	return b, err
 }
