@@ -253,6 +253,24 @@ func TestUnplugged(t *testing.T) {
 	}
 }
 
+// TestUnpluggedFromItsConsole in the middle of a transfer over it.
+func TestUnpluggedFromItsConsole(t *testing.T) {
+	b := newBench(t, fake.Boron, "5.8.0")
+	image := parse(t, build(pdc.Boron, 7, 3000, func(m *module.Module) { m.Body = make([]byte, 30000) }))
+	h, err := b.Host.Find(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = Flash(context.Background(), h, image, YModem{}, Options{}, func(p Progress) {
+		if p.Stage == "sending" && p.Done >= 4096 {
+			b.board.Unplug()
+		}
+	})
+	if err == nil || !strings.Contains(err.Error(), "the board left in the middle: it was unplugged") || !strings.Contains(err.Error(), kept) || b.board.Installs() != 0 {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestBoardsThatDoNotApply(t *testing.T) {
 	for _, way := range []Way{Control{}, DFU{}} {
 		b := newBench(t, fake.Boron, "6.2.0")

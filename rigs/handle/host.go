@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"go.bug.st/serial"
@@ -210,6 +211,29 @@ func (h *Host) console(port string, speed int) (Console, error) {
 type locked struct {
 	serial.Port
 	unlock func()
+}
+
+// errLeft is a console that went away while it was used.
+var errLeft = errors.New("the board left in the middle: it was unplugged, restarted, or lost power")
+
+// Read reads, and says in words that the port has gone.
+func (l locked) Read(b []byte) (int, error) {
+	n, err := l.Port.Read(b)
+	return n, left(err)
+}
+
+// Write writes, and says in words that the port has gone.
+func (l locked) Write(b []byte) (int, error) {
+	n, err := l.Port.Write(b)
+	return n, left(err)
+}
+
+func left(err error) error {
+	var port *serial.PortError
+	if errors.As(err, &port) && port.Code() == serial.PortClosed || errors.Is(err, syscall.EIO) || errors.Is(err, syscall.ENXIO) {
+		return fmt.Errorf("%w (%w)", errLeft, err)
+	}
+	return err
 }
 
 // Close closes the port.
