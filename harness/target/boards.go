@@ -41,11 +41,11 @@ func (e *Env) startBoards(ctx context.Context, d *DeviceSpec) error {
 	}
 	e.floor.turn = make(chan struct{}, 1)
 	e.onStop = append(e.onStop, e.pump())
-	e.lack("a device that is not simulated runs in real time", VirtualTime)
+	e.lack("the check holds time still or lets it run, which only a simulated device lets it do (--device sim:…)", VirtualTime)
 	e.lack("the harness does not see into a device that is not simulated", Telling)
-	e.lack("a device that is not simulated has its own settings, memory and application", Tailoring)
-	e.lack("a device that is not simulated has no relatives", Strangers, Registration, ClaimCodes, Rescues)
-	e.lack("the harness does not move a device that is not simulated", Roaming)
+	e.lack("the check sets up the device's memory, settings or application, and a board or a program has its own", Tailoring)
+	e.lack("the check makes devices of its own for this, which cannot be done beside a board or a program", Strangers, Registration, ClaimCodes, Rescues)
+	e.lack("the check moves the device to another address, or cuts its network, and nothing here does that to a board or a program", Roaming)
 	for i, b := range boards {
 		if err := e.attach(ctx, b, i); err != nil {
 			return err
