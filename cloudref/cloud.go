@@ -114,7 +114,7 @@ func openStore(ctx context.Context, o Options) (*store.Store, error) {
 		if err := o.needSessionKey(); err != nil {
 			return nil, err
 		}
-		return store.Open(ctx, store.Config{URL: o.NATS, KeyFile: o.keyFile(), Warn: o.Log})
+		return store.Open(ctx, store.Config{URL: o.NATS, Files: o.NATSFiles, KeyFile: o.keyFile(), Warn: o.Log})
 	case o.Dir != "":
 		return store.Open(ctx, store.Config{Dir: o.storeDir(), SyncAlways: o.SyncAlways, Warn: o.Log})
 	default:

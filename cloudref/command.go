@@ -61,6 +61,7 @@ func (e *UsageError) Usage() {}
 // settings are what the flags of the command say.
 type settings struct {
 	data, udp, tcp, http, host, nats, format string
+	natsFiles                                store.ServerFiles
 	certificate, certificateKey              string
 	memory, verbose, ownTLS, sync            bool
 	pprof                                    string
@@ -92,6 +93,10 @@ func Command() *cobra.Command {
 	}
 	cmd.PersistentFlags().StringVar(&s.data, "data", defaultData(), "data directory")
 	cmd.PersistentFlags().StringVar(&s.nats, "nats", "", "URL of a NATS cluster with JetStream, instead of the data directory's own")
+	cmd.PersistentFlags().StringVar(&s.natsFiles.Creds, "nats-creds", "", "file with the credentials for --nats, as nsc writes them")
+	cmd.PersistentFlags().StringVar(&s.natsFiles.CA, "nats-ca", "", "PEM file with the certificates that vouch for the servers of --nats (default: those that this machine trusts)")
+	cmd.PersistentFlags().StringVar(&s.natsFiles.Cert, "nats-cert", "", "PEM file with the certificate that this machine shows to the servers of --nats")
+	cmd.PersistentFlags().StringVar(&s.natsFiles.Key, "nats-key", "", "PEM file with the key of --nats-cert")
 	cmd.PersistentFlags().StringVar(&s.host, "host", "", "IPv4 address or name by which boards reach this cloud (default: that of this machine)")
 	cmd.Flags().StringVar(&s.udp, "udp", fmt.Sprintf("0.0.0.0:%d", PortUDP), `UDP address to listen on, "" for none`)
 	cmd.Flags().StringVar(&s.tcp, "tcp", fmt.Sprintf("0.0.0.0:%d", PortTCP), `TCP address to listen on, "" for none`)
@@ -127,7 +132,7 @@ func defaultData() string {
 
 // options checks what the flags say.
 func (s *settings) options() (Options, error) {
-	o := Options{Dir: s.data, NATS: s.nats, Memory: s.memory, SyncAlways: s.sync, Page: s.http != ""}
+	o := Options{Dir: s.data, NATS: s.nats, NATSFiles: s.natsFiles, Memory: s.memory, SyncAlways: s.sync, Page: s.http != ""}
 	if s.hooksPublic {
 		o.Hooks.Deny, o.Hooks.DenyOwn = hooks.PrivateNetworks, true
 	}
@@ -156,6 +161,10 @@ func (s *settings) options() (Options, error) {
 		return o, fmt.Errorf("--trust-new-for %v: want up to %v: who connects in that time gets in for good", s.trustNew, trustMax)
 	case s.sync && (s.memory || s.nats != ""):
 		return o, errors.New("--sync is for the data directory; with --nats it is a setting of the NATS servers (sync_interval: always)")
+	case s.nats == "" && s.natsFiles != (store.ServerFiles{}):
+		return o, errors.New("--nats-creds, --nats-ca, --nats-cert and --nats-key are for --nats")
+	case (s.natsFiles.Cert == "") != (s.natsFiles.Key == ""):
+		return o, errors.New("--nats-cert and --nats-key belong together")
 	case s.memory && s.nats != "":
 		return o, errors.New("--memory and --nats exclude each other")
 	case !o.UDP.IsValid() && !o.TCP.IsValid():

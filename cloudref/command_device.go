@@ -91,7 +91,7 @@ func (s *settings) addDevice(ctx context.Context, w io.Writer, d deskDevice, fil
 
 // ask asks the desk of the data directory.
 func (s *settings) ask(ctx context.Context, method, path string, in, out any) error {
-	c, err := dialDesk(ctx, Options{Dir: s.data, NATS: s.nats})
+	c, err := dialDesk(ctx, Options{Dir: s.data, NATS: s.nats, NATSFiles: s.natsFiles})
 	if err != nil {
 		return err
 	}

@@ -59,7 +59,7 @@ func (s *settings) importFile(ctx context.Context, path, owner string, stdin io.
 	if err != nil {
 		return err
 	}
-	c, err := dialDesk(ctx, Options{Dir: s.data, NATS: s.nats})
+	c, err := dialDesk(ctx, Options{Dir: s.data, NATS: s.nats, NATSFiles: s.natsFiles})
 	if err != nil {
 		return errors.Join(err, closeFile())
 	}

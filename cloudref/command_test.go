@@ -373,6 +373,8 @@ func TestCloudFlags(t *testing.T) {
 		{"--memory", "--nats", "nats://x"},
 		{"--memory", "--sync"},
 		{"--sync", "--nats", "nats://x"},
+		{"--nats-ca", "ca.pem"},
+		{"--nats", "nats://x", "--nats-cert", "cert.pem"},
 		{"--host", "::1"},
 		{"--device-timeout", "0s"},
 		{"--hook-retries", "1s,0s"},

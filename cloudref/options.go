@@ -8,6 +8,7 @@ import (
 
 	"github.com/muster/muster/cloudref/endpoint"
 	"github.com/muster/muster/cloudref/hooks"
+	"github.com/muster/muster/cloudref/store"
 	"github.com/muster/muster/transport"
 )
 
@@ -28,6 +29,8 @@ type Options struct {
 	// NATS is the URL of an external JetStream cluster, instead of Dir's own
 	// server. Dir then holds the keys only.
 	NATS string
+	// NATSFiles are what its servers may ask for.
+	NATSFiles store.ServerFiles
 	// Memory keeps the state in memory, although there is a Dir, which then holds
 	// the keys only.
 	Memory bool

@@ -61,8 +61,8 @@ type jet struct {
 	closing sync.Once
 }
 
-func dialURL(u string) func(...nats.Option) (*nats.Conn, error) {
-	return func(opts ...nats.Option) (*nats.Conn, error) { return nats.Connect(u, opts...) }
+func dialURL(u string, files []nats.Option) func(...nats.Option) (*nats.Conn, error) {
+	return func(opts ...nats.Option) (*nats.Conn, error) { return nats.Connect(u, append(opts, files...)...) }
 }
 
 // redact takes the passwords out of a list of URLs.

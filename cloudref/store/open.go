@@ -17,6 +17,9 @@ type Config struct {
 	// stored state is made if there is none.
 	URL string
 
+	// Files are what its servers may ask for.
+	Files ServerFiles
+
 	// KeyFile holds the key that encrypts sessions, 32 bytes in hexadecimal,
 	// readable by its owner only. Empty means session.key in Dir. All nodes of
 	// a cluster need the same. With Dir it is made with the directory.

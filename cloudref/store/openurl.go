@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -28,9 +29,13 @@ func openURL(ctx context.Context, c Config) (*jet, error) {
 	if err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
+	files, err := c.Files.options()
+	if err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
 	end, warned := time.Now().Add(clusterPatience), false
 	for {
-		j, err := connect(ctx, c, dialURL(c.URL), key)
+		j, err := connect(ctx, c, dialURL(c.URL, files), key)
 		if err == nil {
 			return j, nil
 		}
@@ -59,11 +64,18 @@ func electing(err error) bool {
 func explain(err error) error {
 	var api *jetstream.APIError
 	var network net.Error
+	var untrusted *tls.CertificateVerificationError
 	switch {
+	case errors.As(err, &untrusted):
+		return fmt.Errorf("%w: name the file with the certificate of who vouches for the server, or use the name in the server's certificate", err)
+	case errors.Is(err, nats.ErrSecureConnWanted):
+		return fmt.Errorf("%w: the server has no TLS; use nats:// in its URL", err)
+	case strings.Contains(err.Error(), "tls: certificate required"), strings.Contains(err.Error(), "tls: bad certificate"):
+		return fmt.Errorf("%w: the server wants a certificate that it knows of this machine too", err)
 	case errors.Is(err, nats.ErrNoServers), errors.Is(err, nats.ErrTimeout) && !errors.As(err, &api):
 		return fmt.Errorf("%w: no NATS server answers there; start it, or correct the URL (nats://HOST:4222, several with commas)", err)
 	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired):
-		return fmt.Errorf("%w: put user and password, or a token, into the URL: nats://USER:PASSWORD@HOST:4222", err)
+		return fmt.Errorf("%w: put user and password, or a token, into the URL (nats://USER:PASSWORD@HOST:4222), or name the file of credentials", err)
 	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount), errors.Is(err, nats.ErrNoResponders):
 		return fmt.Errorf("%w: the server has no JetStream for this account; start it with nats-server -js", err)
 	case errors.Is(err, ErrKeyLost):
