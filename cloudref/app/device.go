@@ -106,6 +106,23 @@ func (d *Device) Resumed(now clock.Instant, out *Out) bool {
 	return d.ready
 }
 
+// Restored says that the cloud has restarted, or the session has moved to another node,
+// and it is there still. The device need not have noticed: it is asked as before, and whether it is there shows when it
+// answers. Tokens begin behind one, which is best another at each start: a result may
+// still come with a token from before, and must not meet a new request.
+func (d *Device) Restored(token byte) {
+	d.ready, d.token = d.profile.greeted, token
+}
+
+// Unnoticed says that the first record since [Device.Restored] is of a device that has
+// noticed nothing. It reports whether there is a state of the session; if not, that
+// must end.
+func (d *Device) Unnoticed(now clock.Instant, out *Out) bool {
+	d.returned(now, out)
+	d.Heard(now)
+	return d.ready
+}
+
 // Lost says that the connection is gone or was replaced. Everything that
 // waited for an answer fails; what is durable stays.
 //

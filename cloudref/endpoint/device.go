@@ -323,9 +323,9 @@ func (d *device) noteResume(now clock.Instant, s *session, marked, followed bool
 	if !resumed || s != d.current {
 		return
 	}
+	unnoticed := s.restored && !marked
 	s.restored = false
-	s.link.ForgetSent()
-	if !d.app.Resumed(now, &w.app) {
+	if !d.resumed(now, s, unnoticed, w) {
 		// A Hello would make it good again: it is looked at first.
 		d.dismiss(now, s, "the state of the session is lost", w)
 		return
@@ -333,6 +333,17 @@ func (d *device) noteResume(now clock.Instant, s *session, marked, followed bool
 	d.n.counts.Resumed.Add(1)
 	d.online = false // so that it is seen to come online
 	d.applied(now, s, w)
+}
+
+// resumed tells the application layer, and reports whether it knows the session. What
+// was sent before is for nobody, unless the device noticed nothing: that the cloud
+// restarted, or that another node has it, is all that happened.
+func (d *device) resumed(now clock.Instant, s *session, unnoticed bool, w *work) bool {
+	if unnoticed {
+		return d.app.Unnoticed(now, &w.app)
+	}
+	s.link.ForgetSent()
+	return d.app.Resumed(now, &w.app)
 }
 
 // pingedAgain reports whether what a marked record held is a ping, and not the last

@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/rsa"
 	"crypto/x509"
+	"fmt"
 	"net/netip"
 	"slices"
 	"testing"
@@ -502,12 +503,26 @@ func TestEventsReachTheAccountOnly(t *testing.T) {
 }
 
 func TestFunctionCall(t *testing.T) {
+	for _, restarted := range []bool{false, true} {
+		t.Run(fmt.Sprintf("restarted=%t", restarted), func(t *testing.T) { testFunctionCall(t, restarted) })
+	}
+}
+
+// testFunctionCall calls a function, perhaps of a device that has not noticed that the
+// cloud has restarted, and that says nothing by itself.
+func testFunctionCall(t *testing.T, restarted bool) {
 	b := newBench(t, nil)
 	p := b.puppet(1, dtls.GenF)
 	b.register(p, 1)
 	p.connect()
 	describe := pdc.ApplicationDescribe{Functions: []string{"brew"}}
 	p.wantAck(p.say(pdc.DescribePost{Token: []byte{1}, Flags: pdc.DescribeApplication, Payload: describe.Append(nil)}.Message(p.dialect())))
+	if restarted {
+		b.start(nil)
+		if st, _ := b.node.Status(p.id); st.Online {
+			t.Error("it counts as online, and was not heard yet")
+		}
+	}
 	b.node.Command(p.id, func(now clock.Instant, d *app.Device, out *app.Out) { d.Call(now, 7, "brew", "strong", out) })
 	b.node.Advance(b.now, b.out)
 	b.deliver()
@@ -519,6 +534,9 @@ func TestFunctionCall(t *testing.T) {
 	last := b.seen[len(b.seen)-1]
 	if result, ok := last.Effect.(app.Result); !ok || result.Ref != 7 || result.Int != 42 || result.Err != nil {
 		t.Errorf("observed %+v, want result 42 of call 7", last)
+	}
+	if st, _ := b.node.Status(p.id); !st.Online {
+		t.Error("it has answered, and does not count as online")
 	}
 }
 

@@ -73,6 +73,7 @@ func (n *Node) restoreSession(stored *store.Session) {
 		return
 	}
 	d.current = s
+	d.app.Restored(byte(n.c.Seed))
 	n.index.add(s)
 	d.reroute()
 	n.counts.Restored.Add(1)

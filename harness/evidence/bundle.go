@@ -197,8 +197,8 @@ func (b *bundle) file(name, about string, write func(io.Writer) error) {
 		return
 	}
 	mode := os.FileMode(0o644)
-	if strings.HasSuffix(name, keysFile) {
-		mode = 0o600
+	if strings.HasSuffix(name, keysFile) || strings.HasSuffix(name, trafficFile) {
+		mode = 0o600 // they have the secrets of sessions
 	}
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, mode)
 	if err != nil {

@@ -161,8 +161,10 @@ func TestBundleHoldsEverything(t *testing.T) {
 	if !strings.Contains(read(t, c, keysFile), "CLIENT_RANDOM ") || !strings.Contains(read(t, c, logsDir+"/cloud.log"), "stranger") {
 		t.Error("keys or log are missing")
 	}
-	if info, err := os.Stat(filepath.Join(c.cfg.Dir, keysFile)); err != nil || info.Mode().Perm() != 0o600 {
-		t.Errorf("the keys are readable for others: %v, %v", info, err)
+	for _, secret := range []string{keysFile, trafficFile} {
+		if info, err := os.Stat(filepath.Join(c.cfg.Dir, secret)); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("the keys are readable for others: %v, %v", info, err)
+		}
 	}
 	if n := strings.Count(read(t, c, timelineFile), `"kind":"packet"`); n != 4*each || !strings.Contains(read(t, c, timelineFile), `"kind":"step"`) {
 		t.Errorf("%d packets on the timeline, want %d", n, 4*each)
