@@ -176,6 +176,8 @@ func TestStreamsOfAnAccountAreBounded(t *testing.T) {
 	}
 	r := open(t, url+"/v1/devices/events", b.bob)
 	r.want(":ok", "")
+	b.server.opened.mu.Lock()
+	defer b.server.opened.mu.Unlock()
 	if got := len(b.server.opened.taken); got != 2 {
 		t.Errorf("%d accounts have streams, want 2", got)
 	}

@@ -70,7 +70,8 @@ func explain(err error) error {
 		return fmt.Errorf("%w: name the file with the certificate of who vouches for the server, or use the name in the server's certificate", err)
 	case errors.Is(err, nats.ErrSecureConnWanted):
 		return fmt.Errorf("%w: the server has no TLS; use nats:// in its URL", err)
-	case strings.Contains(err.Error(), "tls: certificate required"), strings.Contains(err.Error(), "tls: bad certificate"):
+	case strings.Contains(err.Error(), "tls: certificate required"), strings.Contains(err.Error(), "tls: bad certificate"),
+		strings.Contains(err.Error(), "closed by remote after TLS handshake"):
 		return fmt.Errorf("%w: the server wants a certificate that it knows of this machine too", err)
 	case errors.Is(err, nats.ErrNoServers), errors.Is(err, nats.ErrTimeout) && !errors.As(err, &api):
 		return fmt.Errorf("%w: no NATS server answers there; start it, or correct the URL (nats://HOST:4222, several with commas)", err)
