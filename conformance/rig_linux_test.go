@@ -125,7 +125,7 @@ func TestBoardThatIsUnpluggedInTheMiddle(t *testing.T) {
 	}
 	t.Parallel() // it waits most of the time
 	run, err := Run(t.Context(), Options{
-		Seed: 7, Patience: 3 * time.Minute, plain: true, Timeout: 20 * time.Minute,
+		Seed: 7, Patience: time.Minute, plain: true, Timeout: 20 * time.Minute,
 		Spec: &target.Spec{Device: &target.DeviceSpec{Rig: "pool=fake*2"}}, Select: []string{"handshake/connects", "dispatch/unknown", "bench/reset"},
 		Target: func(o *target.Options) { o.Rig = rig },
 		Progress: func(_ float64, what string) {
