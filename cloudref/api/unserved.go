@@ -73,6 +73,10 @@ var unservedFeatures = []unservedFeature{
 		},
 	},
 	{
+		says:   "This cloud sums up no vitals. They are at /v1/diagnostics/:device, each with its time.",
+		routes: []string{"GET /v1/diagnostics/{device}/summary", "GET /v1/products/{product}/diagnostics/{device}/summary"},
+	},
+	{
 		says: "This cloud does not know device protection: it has no keys to unprotect a device with.",
 		routes: []string{
 			"PUT /v1/devices/{device}/unprotect", "PUT /v1/products/{product}/devices/{device}/unprotect",
