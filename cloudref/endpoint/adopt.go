@@ -322,7 +322,7 @@ func (d *device) arrive(now clock.Instant, s *session, a *adoption, parts [][]by
 	}
 	d.place().loaded = true
 	d.restoreApp(parts)
-	d.app.Restored(byte(d.n.c.Seed))
+	d.app.Restored(d.n.firstToken(now))
 	d.current = s
 	s.link.Reserve(s.reserved, &w.send)
 	d.n.index.add(s)

@@ -508,6 +508,15 @@ func TestFunctionCall(t *testing.T) {
 	}
 }
 
+// What a device answers late, when it is back from another node, meets no new call.
+func TestTokensBeginElsewhereEachTime(t *testing.T) {
+	n := &Node{c: Config{Seed: 7}}
+	other := &Node{c: Config{Seed: 8}}
+	if n.firstToken(0) == n.firstToken(clock.Instant(time.Second)) || n.firstToken(0) == other.firstToken(0) {
+		t.Error("the same tokens again")
+	}
+}
+
 // testFunctionCall calls a function, perhaps of a device that has not noticed that the
 // cloud has restarted, and that says nothing by itself.
 func testFunctionCall(t *testing.T, restarted bool) {

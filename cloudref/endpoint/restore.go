@@ -8,6 +8,7 @@ import (
 
 	"github.com/muster/muster/cloudref/app"
 	"github.com/muster/muster/cloudref/store"
+	"github.com/muster/muster/protocol/clock"
 	"github.com/muster/muster/protocol/coap"
 	"github.com/muster/muster/protocol/dtls"
 	"github.com/muster/muster/protocol/link"
@@ -73,11 +74,15 @@ func (n *Node) restoreSession(stored *store.Session) {
 		return
 	}
 	d.current = s
-	d.app.Restored(byte(n.c.Seed))
+	d.app.Restored(n.firstToken(0))
 	n.index.add(s)
 	d.reroute()
 	n.counts.Restored.Add(1)
 }
+
+// firstToken is behind which the tokens of a session begin that comes at a time: other
+// ones in each life of the cloud, and each time that a device comes back to this node.
+func (n *Node) firstToken(now clock.Instant) byte { return byte(n.c.Seed) + byte(now/(1<<20)) }
 
 // thawed reads the stored form of a session, and the last address of its device.
 func thawed(stored *store.Session) (state dtls.State, peer netip.AddrPort, err error) {
