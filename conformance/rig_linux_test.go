@@ -11,10 +11,10 @@ import (
 	"github.com/muster/muster/harness/target"
 )
 
-// TestBoardOnARig judges a fake board, with a simulated device inside, as "muster
-// conform --device rig:NAME" judges a real one.
-func TestBoardOnARig(t *testing.T) {
-	bench, err := fakerig.Start(t.TempDir(), "boron@6.2.0", "boron@6.2.0")
+// benchOf is a bench of fake boards with simulated devices of these profiles inside.
+func benchOf(t *testing.T, profiles ...string) (*fakerig.Bench, *target.RigOptions) {
+	t.Helper()
+	bench, err := fakerig.Start(t.TempDir(), profiles...)
 	if err != nil {
 		t.Skipf("no bench here: %v", err)
 	}
@@ -23,11 +23,18 @@ func TestBoardOnARig(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	bench.SetDelay(20 * time.Millisecond)
 	rig, err := bench.Rig()
 	if err != nil {
 		t.Fatal(err)
 	}
+	return bench, rig
+}
+
+// TestBoardOnARig judges a fake board, with a simulated device inside, as "muster
+// conform --device rig:NAME" judges a real one.
+func TestBoardOnARig(t *testing.T) {
+	bench, rig := benchOf(t, "boron@6.2.0", "boron@6.2.0")
+	bench.SetDelay(20 * time.Millisecond)
 	t.Parallel() // it waits most of the time
 	var mu sync.Mutex
 	said := map[string]bool{}
@@ -74,19 +81,7 @@ func TestBoardOnARig(t *testing.T) {
 // TestPuppetsBeforeABoard plays before a fake board: its power is cut before each stage, and
 // it is reset where it goes on with its session.
 func TestPuppetsBeforeABoard(t *testing.T) {
-	bench, err := fakerig.Start(t.TempDir(), "boron@6.2.0")
-	if err != nil {
-		t.Skipf("no bench here: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := bench.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	rig, err := bench.Rig()
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, rig := benchOf(t, "boron@6.2.0")
 	t.Parallel() // it waits most of the time
 	checks := []string{"dispatch/unknown", "dispatch/reset", "receiving/update", "receiving/cancel", "restore/resume", "records/cloud-closes", "publishing/reset"}
 	run, err := Run(t.Context(), Options{
@@ -110,19 +105,7 @@ func TestPuppetsBeforeABoard(t *testing.T) {
 // TestBoardThatIsUnpluggedInTheMiddle goes on with the other boards of the pool: what was
 // found of it is no failure of its firmware, and is told with its name.
 func TestBoardThatIsUnpluggedInTheMiddle(t *testing.T) {
-	bench, err := fakerig.Start(t.TempDir(), "boron@6.2.0", "boron@6.2.0")
-	if err != nil {
-		t.Skipf("no bench here: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := bench.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	rig, err := bench.Rig()
-	if err != nil {
-		t.Fatal(err)
-	}
+	bench, rig := benchOf(t, "boron@6.2.0", "boron@6.2.0")
 	t.Parallel() // it waits most of the time
 	run, err := Run(t.Context(), Options{
 		Seed: 7, Patience: time.Minute, plain: true, Timeout: 20 * time.Minute,

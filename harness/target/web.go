@@ -135,6 +135,11 @@ func (w *Web) Ask(ctx context.Context, who int, method, path, form string) (Answ
 	if err != nil {
 		return Answer{}, err
 	}
+	return readAnswer(answer)
+}
+
+// readAnswer reads the beginning of an answer, and closes it.
+func readAnswer(answer *http.Response) (Answer, error) {
 	defer func() { _ = answer.Body.Close() }()
 	b, err := io.ReadAll(io.LimitReader(answer.Body, answerMax))
 	if err != nil {

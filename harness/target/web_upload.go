@@ -35,12 +35,7 @@ func (w *Web) ManyParts(ctx context.Context, who int, method, path string, n int
 	if err != nil {
 		return Answer{}, err
 	}
-	defer func() { _ = answer.Body.Close() }()
-	b, err := io.ReadAll(io.LimitReader(answer.Body, answerMax))
-	if err != nil {
-		return Answer{}, fmt.Errorf("target: the API: %w", err)
-	}
-	return Answer{answer.StatusCode, answer.Header.Get("Content-Type"), string(b)}, nil
+	return readAnswer(answer)
 }
 
 // Flood sends a form of size bytes and returns the answer, and how many of them the
