@@ -31,6 +31,15 @@ var errClient = &failure{http.StatusBadRequest, object{
 
 var errNoClient = refuse(http.StatusNotFound, "Client not found")
 
+// What a client says of itself has at most this many bytes.
+const (
+	clientNameMax = 256
+	redirectMax   = 2048
+)
+
+var errClientLong = refuse(http.StatusBadRequest,
+	"The name of a client has at most %d bytes, its redirect_uri and its scope %d each.", clientNameMax, redirectMax)
+
 // A grantee is who asks for tokens.
 type grantee struct {
 	id      string
@@ -120,10 +129,16 @@ func (s *Server) addClient(q *request) (any, error) {
 	switch {
 	case c.Name == "":
 		return nil, refuse(http.StatusBadRequest, "A client needs a name.")
+	case len(c.Name) > clientNameMax || len(c.RedirectURI) > redirectMax || len(c.Scope) > redirectMax:
+		return nil, errClientLong
 	case c.Type != "installed" && c.Type != "web":
 		return nil, refuse(http.StatusBadRequest, "The type of a client is installed or web.")
 	}
-	if err := s.store.PutClient(q.Context(), c); err != nil {
+	err = s.store.AddClient(q.Context(), c)
+	if errors.Is(err, store.ErrTooMany) {
+		return nil, refuse(http.StatusBadRequest, "There are at most %d clients of one account: delete one.", store.ClientsMax)
+	}
+	if err != nil {
 		return nil, err
 	}
 	told := clientObject(c)
@@ -154,6 +169,9 @@ func (s *Server) changeClient(q *request) (any, error) {
 	}
 	if q.body.has("scope") {
 		c.Scope = q.body.text("scope")
+	}
+	if len(c.Name) > clientNameMax || len(c.Scope) > redirectMax {
+		return nil, errClientLong
 	}
 	if err := s.store.PutClient(q.Context(), c); err != nil {
 		return nil, err

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
@@ -34,6 +35,14 @@ var (
 	}}
 	errCredentialsAbsent = &failure{http.StatusBadRequest, object{
 		"error": "invalid_request", "error_description": `Missing parameters. "username" and "password" are required`,
+	}}
+	// Not with the words "access token": the command-line tool would ask people to
+	// log in, which is what they do.
+	errTokensFull = &failure{http.StatusBadRequest, object{
+		"error": "invalid_request", "error_description": fmt.Sprintf(
+			"This account has %d tokens that did not expire, as many as there may be. Revoke some: "+
+				"\"particle logout\" revokes its own, DELETE /v1/access_tokens all. Who has none left asks the operator of this cloud for one.",
+			store.TokensMax),
 	}}
 	errLifetime = &failure{http.StatusBadRequest, object{
 		"error": "invalid_request", "error_description": "expires_in must be a number of seconds and expires_at a time in the future",
@@ -120,15 +129,18 @@ func (s *Server) grantTokens(q *request, client string, account store.AccountID,
 	if err != nil {
 		return nil, err
 	}
-	access, err := s.newToken(q.Context(), store.Token{Account: account, Client: client, Kind: store.AccessToken, Product: product}, life)
-	if err != nil {
-		return nil, err
-	}
 	refreshLife := life
 	if life != 0 {
 		refreshLife += refreshExtra
 	}
-	refresh, err := s.newToken(q.Context(), store.Token{Account: account, Client: client, Kind: store.RefreshToken, Product: product}, refreshLife)
+	token := store.Token{Account: account, Client: client, Kind: store.AccessToken, Product: product}
+	access, accessToken := s.newToken(token, life)
+	token.Kind = store.RefreshToken
+	refresh, refreshToken := s.newToken(token, refreshLife)
+	err = s.store.AddTokens(q.Context(), s.c.Now(), accessToken, refreshToken)
+	if errors.Is(err, store.ErrTooMany) {
+		return nil, errTokensFull
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -167,13 +179,14 @@ func (s *Server) lifetime(q *request) (time.Duration, error) {
 }
 
 // IssueToken makes an access token of an account, good for life (zero: for
-// ever). It is for the operator of the cloud.
+// ever). It is for the operator of the cloud, who gets one from full accounts too.
 func (s *Server) IssueToken(ctx context.Context, account store.AccountID, life time.Duration) (string, error) {
-	return s.newToken(ctx, store.Token{Account: account, Client: operatorClient, Kind: store.AccessToken}, life)
+	token, t := s.newToken(store.Token{Account: account, Client: operatorClient, Kind: store.AccessToken}, life)
+	return token, s.store.PutToken(ctx, t)
 }
 
-// newToken stores t with a new token, which it returns.
-func (s *Server) newToken(ctx context.Context, t store.Token, life time.Duration) (string, error) {
+// newToken returns a new token, and t as it is to be stored for it.
+func (s *Server) newToken(t store.Token, life time.Duration) (string, *store.Token) {
 	token := randomHex(tokenBytes)
 	now := s.c.Now().UTC()
 	t.Hash, t.Created, t.Hint = store.HashToken(token), now, token[len(token)-hintSize:]
@@ -183,7 +196,7 @@ func (s *Server) newToken(ctx context.Context, t store.Token, life time.Duration
 	if s.c.Faults.PlainTokens {
 		t.Hint = token
 	}
-	return token, s.store.PutToken(ctx, &t)
+	return token, &t
 }
 
 func (s *Server) currentToken(q *request) (any, error) {

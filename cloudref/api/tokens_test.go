@@ -1,6 +1,7 @@
 package api
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -201,4 +202,46 @@ func TestPasswordHashes(t *testing.T) {
 	lost, err := b.server.IssueToken(t.Context(), store.AccountID{0xff}, 0)
 	b.must(err)
 	b.do("GET", "/v1/devices", lost, "", "").want(401, badToken)
+}
+
+// Who has as many tokens or clients as there may be is told so, and what to do; others
+// are not concerned.
+func TestFullAccounts(t *testing.T) {
+	b := newBench(t, nil)
+	b.signUp("carol@example.com", "hunter22")
+	b.signUp("dan@example.com", "hunter22")
+	carol, _ := b.store.AccountByName("carol@example.com")
+	now := b.server.c.Now()
+	var tokens []*store.Token
+	for n := range store.TokensMax - 1 {
+		tokens = append(tokens, &store.Token{Account: carol.ID, Hash: store.HashToken(fmt.Sprint(n)), Kind: store.AccessToken})
+	}
+	b.must(b.store.AddTokens(t.Context(), now, tokens...))
+	full := b.grant(url.Values{"username": {"carol@example.com"}, "password": {"hunter22"}})
+	text := full.body
+	// The command-line tool takes what speaks of an access token for a call to log in.
+	if full.status != 400 || !strings.Contains(text, "Revoke some") || strings.Contains(strings.ToLower(text), "access token") {
+		t.Errorf("got %d %s", full.status, full.body)
+	}
+	if a := b.grant(url.Values{"username": {"dan@example.com"}, "password": {"hunter22"}}); a.status != 200 {
+		t.Errorf("got %d %s", a.status, a.body)
+	}
+	operators, err := b.server.IssueToken(t.Context(), carol.ID, time.Hour)
+	b.must(err)
+	b.do("DELETE", "/v1/access_tokens", operators, "", "").want(200, `{"ok":true}`)
+	if a := b.grant(url.Values{"username": {"carol@example.com"}, "password": {"hunter22"}}); a.status != 200 {
+		t.Errorf("got %d %s", a.status, a.body)
+	}
+
+	for n := range store.ClientsMax {
+		b.must(b.store.AddClient(t.Context(), &store.Client{Account: aliceID, ID: fmt.Sprint(n)}))
+	}
+	b.json("POST", "/v1/clients", `{"name":"app","type":"installed"}`).
+		want(400, `{"ok":false,"error":"There are at most 1000 clients of one account: delete one."}`)
+	b.json("DELETE", "/v1/clients/0", "").want(204, "")
+	if a := b.json("POST", "/v1/clients", `{"name":"app","type":"installed"}`); a.status != 200 {
+		t.Errorf("got %d %s", a.status, a.body)
+	}
+	b.json("PUT", "/v1/clients/1", `{"name":"`+strings.Repeat("x", 257)+`"}`).
+		want(400, `{"ok":false,"error":"The name of a client has at most 256 bytes, its redirect_uri and its scope 2048 each."}`)
 }

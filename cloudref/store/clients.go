@@ -4,10 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 )
 
 const clientVersion = 1
+
+// ClientsMax bounds the OAuth clients of one account, those of its products included.
+const ClientsMax = 1000
 
 // A Client is an OAuth client: a program that gets tokens for an account.
 type Client struct {
@@ -33,6 +37,17 @@ type clientRecord struct {
 	Client
 }
 
+// AddClient makes an OAuth client. The error is [ErrTooMany] if its account has
+// [ClientsMax].
+func (s *Store) AddClient(ctx context.Context, c *Client) error {
+	release, err := s.clients.hold(c.Account, 1, ClientsMax)
+	if err != nil {
+		return fmt.Errorf("client %s: %w", c.ID, err)
+	}
+	defer release()
+	return s.PutClient(ctx, c)
+}
+
 // PutClient creates or replaces an OAuth client. On success it sets c.Revision.
 func (s *Store) PutClient(ctx context.Context, c *Client) error {
 	r := clientRecord{Version: clientVersion, Owner: c.Account.String(), Secret: c.SecretHash.String(), Client: *c}
@@ -43,6 +58,7 @@ func (s *Store) PutClient(ctx context.Context, c *Client) error {
 	if err != nil {
 		return fmt.Errorf("client %s: %w", c.ID, err)
 	}
+	s.clients.note(c.ID, c.Account, c.Revision)
 	return nil
 }
 
@@ -71,16 +87,18 @@ func validKey(key string) bool {
 
 // RemoveClient forgets an OAuth client. Its tokens stay good.
 func (s *Store) RemoveClient(ctx context.Context, id string) error {
-	if _, err := s.put(ctx, write{bucket: bucketClients, key: id, delete: true}); err != nil {
+	r, err := s.put(ctx, write{bucket: bucketClients, key: id, delete: true})
+	if err != nil {
 		return fmt.Errorf("removing client %s: %w", id, err)
 	}
+	s.clients.drop(id, r)
 	return nil
 }
 
-// Clients returns the OAuth clients of an account, oldest change first.
+// Clients returns the OAuth clients of an account, oldest first.
 func (s *Store) Clients(ctx context.Context, a AccountID) ([]*Client, error) {
 	var all []*Client
-	err := s.backend.scan(ctx, bucketClients, ">", func(e entry) error {
+	err := s.readAll(ctx, bucketClients, s.clients.of(a), func(e entry) error {
 		if c, err := parseClient(e); err == nil && c.Account == a {
 			all = append(all, c)
 		}
@@ -89,7 +107,32 @@ func (s *Store) Clients(ctx context.Context, a AccountID) ([]*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("clients of account %s: %w", a, err)
 	}
+	slices.SortStableFunc(all, func(x, y *Client) int { return x.Created.Compare(y.Created) })
 	return all, nil
+}
+
+// loadClients finds out whose the clients are.
+func (s *Store) loadClients(ctx context.Context) error {
+	learn := func(e entry, deleted bool) {
+		if deleted {
+			s.clients.drop(e.key, e.revision)
+			return
+		}
+		c, err := parseClient(e)
+		if err != nil {
+			s.count(func(r *Report) { r.Unreadable++ })
+			return
+		}
+		s.clients.note(c.ID, c.Account, c.Revision)
+	}
+	err := s.backend.scan(ctx, bucketClients, ">", func(e entry) error {
+		learn(e, false)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return s.watch(ctx, bucketClients, learn)
 }
 
 func parseClient(e entry) (*Client, error) {

@@ -23,6 +23,7 @@ func (s *Store) load(ctx context.Context) error {
 		{"devices", s.loadDevices},
 		{"claim codes", s.loadClaims},
 		{"tokens", s.loadTokens},
+		{"clients", s.loadClients},
 		{"images", s.loadImages},
 		{"products", s.products.load},
 		{"members of products", s.members.load},

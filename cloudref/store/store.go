@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // A Store is the durable state of a cloud. Make one with [Open] or [NewMemory].
@@ -23,12 +24,16 @@ type Store struct {
 	members  members
 	hooks    hooks
 	ledgers  table[LedgerKey, Ledger]
+	tokens   owned[TokenHash]
+	clients  owned[string]
 	stops    []func() // end what follows the changes of others
 
 	mu       sync.Mutex // guards what follows
 	report   Report
 	accounts map[AccountID]*Account
 	names    map[username]AccountID // of accounts, and of those being written
+
+	sweptTokens map[AccountID]time.Time // when those of a full account were looked through
 }
 
 // NewMemory returns an empty store that forgets everything when it is dropped.
@@ -50,6 +55,10 @@ func newStore(ctx context.Context, b backend, sealer *sealer) (*Store, error) {
 		onChange: func(DeviceID) {},
 		accounts: map[AccountID]*Account{},
 		names:    map[username]AccountID{},
+		tokens:   newOwned[TokenHash](),
+		clients:  newOwned[string](),
+
+		sweptTokens: map[AccountID]time.Time{},
 
 		onCallDropped: func(DeviceID) {},
 	}

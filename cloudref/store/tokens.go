@@ -5,7 +5,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
+
 	"time"
 )
 
@@ -14,6 +16,11 @@ const tokenVersion = 1
 // tokenGrace is how long a token that expired is kept, so that whoever still
 // uses it is told that it expired rather than that there is no such token.
 const tokenGrace = 30 * 24 * time.Hour
+
+// TokensMax bounds the tokens of one account, those to refresh others included. It
+// is far above what people's programs leave behind that log in at every run: a token
+// goes when it is revoked, and soon after it expired.
+const TokensMax = 20_000
 
 // A TokenHash is the SHA-256 of a token. Tokens are random and long, so that
 // nothing slower is needed; who reads the disk cannot use them.
@@ -60,6 +67,63 @@ type tokenRecord struct {
 	Token
 }
 
+// AddTokens makes tokens of one account, all that are given. The error is
+// [ErrTooMany] if the account would have more than [TokensMax] that did not expire.
+func (s *Store) AddTokens(ctx context.Context, now time.Time, tokens ...*Token) error {
+	account := tokens[0].Account
+	release, err := s.tokens.hold(account, len(tokens), TokensMax)
+	if errors.Is(err, ErrTooMany) {
+		if err = s.removeExpired(ctx, account, now); err == nil {
+			release, err = s.tokens.hold(account, len(tokens), TokensMax)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("token of account %s: %w", account, err)
+	}
+	defer release()
+	for _, t := range tokens {
+		if err := s.PutToken(ctx, t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// removeExpired forgets the tokens of an account that expired, unless that was
+// lately found to free nothing: who is refused may try often, and it reads them all.
+func (s *Store) removeExpired(ctx context.Context, a AccountID, now time.Time) error {
+	s.mu.Lock()
+	last, tried := s.sweptTokens[a]
+	if tried && now.Sub(last) < tokenSweep && now.After(last) {
+		s.mu.Unlock()
+		return nil
+	}
+	if len(s.sweptTokens) >= sweptMax {
+		clear(s.sweptTokens)
+	}
+	s.sweptTokens[a] = now
+	s.mu.Unlock()
+	tokens, err := s.Tokens(ctx, a)
+	if err != nil {
+		return err
+	}
+	for _, t := range tokens {
+		if t.Expired(now) {
+			if err := s.RemoveToken(ctx, t.Hash); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// tokenSweep is how often the tokens of a full account are looked through, and
+// sweptMax how many such accounts are remembered.
+const (
+	tokenSweep = time.Minute
+	sweptMax   = 1 << 12
+)
+
 // PutToken creates or replaces a token. On success it sets t.Revision.
 func (s *Store) PutToken(ctx context.Context, t *Token) error {
 	value, err := json.Marshal(tokenRecord{Version: tokenVersion, Owner: t.Account.String(), Token: *t})
@@ -69,6 +133,7 @@ func (s *Store) PutToken(ctx context.Context, t *Token) error {
 	if err != nil {
 		return fmt.Errorf("token of account %s: %w", t.Account, err)
 	}
+	s.tokens.note(t.Hash, t.Account, t.Revision)
 	return nil
 }
 
@@ -84,17 +149,23 @@ func (s *Store) Token(ctx context.Context, h TokenHash) (*Token, error) {
 
 // RemoveToken forgets a token. There may be none.
 func (s *Store) RemoveToken(ctx context.Context, h TokenHash) error {
-	if _, err := s.put(ctx, write{bucket: bucketTokens, key: h.String(), delete: true}); err != nil {
+	r, err := s.put(ctx, write{bucket: bucketTokens, key: h.String(), delete: true})
+	if err != nil {
 		return fmt.Errorf("removing a token: %w", err)
 	}
+	s.tokens.drop(h, r)
 	return nil
 }
 
-// Tokens returns the tokens of an account, oldest first. It reads those of all
-// accounts.
+// Tokens returns the tokens of an account, oldest first.
 func (s *Store) Tokens(ctx context.Context, a AccountID) ([]*Token, error) {
+	hashes := s.tokens.of(a)
+	keys := make([]string, 0, len(hashes))
+	for _, h := range hashes {
+		keys = append(keys, h.String())
+	}
 	var all []*Token
-	err := s.backend.scan(ctx, bucketTokens, ">", func(e entry) error {
+	err := s.readAll(ctx, bucketTokens, keys, func(e entry) error {
 		if t, err := parseToken(e); err == nil && t.Account == a {
 			all = append(all, t)
 		}
@@ -128,10 +199,10 @@ func parseToken(e entry) (*Token, error) {
 	return &t, nil
 }
 
-// loadTokens removes tokens that expired long ago.
+// loadTokens finds out whose the tokens are, and removes those that expired long ago.
 func (s *Store) loadTokens(ctx context.Context) error {
 	now := s.backend.now()
-	return s.backend.scan(ctx, bucketTokens, ">", func(e entry) error {
+	err := s.backend.scan(ctx, bucketTokens, ">", func(e entry) error {
 		t, err := parseToken(e)
 		switch {
 		case err != nil:
@@ -139,7 +210,26 @@ func (s *Store) loadTokens(ctx context.Context) error {
 		case t.Expired(now.Add(-tokenGrace)):
 			s.count(func(r *Report) { r.ExpiredToken++ })
 			s.backend.write(write{bucket: bucketTokens, key: e.key, delete: true}, func(Revision, error) {})
+		default:
+			s.tokens.note(t.Hash, t.Account, t.Revision)
 		}
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	return s.watch(ctx, bucketTokens, s.learnToken)
+}
+
+// learnToken takes in a token as somebody wrote it.
+func (s *Store) learnToken(e entry, deleted bool) {
+	if deleted {
+		if hash, err := ParseImageID(e.key); err == nil {
+			s.tokens.drop(TokenHash(hash), e.revision)
+		}
+		return
+	}
+	if t, err := parseToken(e); err == nil {
+		s.tokens.note(t.Hash, t.Account, t.Revision)
+	}
 }

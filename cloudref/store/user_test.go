@@ -1,7 +1,11 @@
 package store
 
 import (
+	"errors"
+	"fmt"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -105,5 +109,66 @@ func TestClients(t *testing.T) {
 		x.want(nil, x.RemoveClient(x.ctx, c.ID))
 		_, err = x.Client(x.ctx, c.ID)
 		x.want(ErrNotFound, err)
+	})
+}
+
+// An account has at most so many tokens; those that expired make room. Others have
+// room all the time.
+func TestTheTokensOfAnAccountAreBounded(t *testing.T) {
+	s := NewMemory()
+	defer s.Close()
+	x := &storeTest{T: t, Store: s, ctx: t.Context()}
+	now := time.Now()
+	token := func(a AccountID, n int, life time.Duration) *Token {
+		return &Token{Hash: HashToken(fmt.Sprint(a, n)), Account: a, Kind: AccessToken, Created: now, Expires: now.Add(life)}
+	}
+	for n := range TokensMax {
+		x.want(nil, x.AddTokens(x.ctx, now, token(alice, n, time.Duration(n%2)*time.Hour)))
+	}
+	x.want(ErrTooMany, x.AddTokens(x.ctx, now, token(alice, TokensMax, time.Hour)))
+	x.want(nil, x.AddTokens(x.ctx, now, token(bob, 0, time.Hour), token(bob, 1, time.Hour)))
+	later := now.Add(2 * tokenSweep)
+	x.want(nil, x.AddTokens(x.ctx, later, token(alice, TokensMax, time.Hour)))
+	list, err := x.Tokens(x.ctx, alice)
+	x.want(nil, err)
+	if len(list) != TokensMax/2+1 {
+		t.Errorf("%d tokens are left, want %d", len(list), TokensMax/2+1)
+	}
+	for _, token := range list {
+		if token.Expired(later) {
+			t.Fatal("a token that expired is left")
+		}
+	}
+}
+
+// Of writes at once not one more succeeds than there is room for.
+func TestTheClientsOfAnAccountAreBounded(t *testing.T) {
+	eachStore(t, func(x *storeTest) {
+		var refused atomic.Int32
+		var done sync.WaitGroup
+		for worker := range 4 {
+			done.Go(func() {
+				for n := range ClientsMax/4 + 1 {
+					err := x.AddClient(x.ctx, &Client{ID: fmt.Sprintf("c-%d-%d", worker, n), Account: alice})
+					switch {
+					case errors.Is(err, ErrTooMany):
+						refused.Add(1)
+					case err != nil:
+						t.Error(err)
+					}
+				}
+			})
+		}
+		done.Wait()
+		x.restart()
+		list, err := x.Clients(x.ctx, alice)
+		x.want(nil, err)
+		// A write under way holds its place until it is noted: for a moment twice.
+		if len(list) > ClientsMax || len(list) < ClientsMax-8 || int(refused.Load())+len(list) != ClientsMax+4 {
+			t.Errorf("%d clients and %d refused, want %d and 4", len(list), refused.Load(), ClientsMax)
+		}
+		x.want(nil, x.AddClient(x.ctx, &Client{ID: "bobs", Account: bob}))
+		x.want(nil, x.RemoveClient(x.ctx, list[0].ID))
+		x.want(nil, x.AddClient(x.ctx, &Client{ID: "one-more", Account: alice}))
 	})
 }
