@@ -238,7 +238,9 @@ func TestFullAccounts(t *testing.T) {
 	}
 	b.json("POST", "/v1/clients", `{"name":"app","type":"installed"}`).
 		want(400, `{"ok":false,"error":"There are at most 1000 clients of one account: delete one."}`)
-	b.json("DELETE", "/v1/clients/0", "").want(204, "")
+	if a := b.json("DELETE", "/v1/clients/0", ""); a.status != 204 {
+		t.Errorf("got %d %s", a.status, a.body)
+	}
 	if a := b.json("POST", "/v1/clients", `{"name":"app","type":"installed"}`); a.status != 200 {
 		t.Errorf("got %d %s", a.status, a.body)
 	}
