@@ -80,6 +80,9 @@ func askCommand(b *benches) *cobra.Command {
 					if err := boards[0].Ready(ready); err != nil {
 						return err
 					}
+					if boards[0].RunsApplication(ctx) {
+						return fmt.Errorf("board %s: %w", boards[0].Name(), listening.ErrRunning)
+					}
 					return q.do(ctx, boards[0].Console, &a)
 				}))
 			}

@@ -100,7 +100,11 @@ func (l *leasing) run(ctx context.Context, cmd *cobra.Command, b *benches, h *ha
 	}
 	if len(command) == 0 {
 		for _, one := range leases {
-			fmt.Fprintf(cmd.OutOrStdout(), "%s is yours until %s\n", one.Board(), one.Holder().Until.Local().Format("2006-01-02 15:04"))
+			until := one.Holder().Until.Local().Format("2006-01-02 15:04")
+			if bound := requests[0].Bound; bound != 0 {
+				until += fmt.Sprintf(", or until the shell or job that took it ends (process %d; --keep: not even then)", bound)
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s is yours until %s\n", one.Board(), until)
 		}
 		return nil
 	}

@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/Masterminds/semver/v3"
 	"github.com/spf13/cobra"
 
 	"github.com/muster/muster/rigs/bench"
@@ -171,6 +172,10 @@ func touchDFU(ctx context.Context, cmd *cobra.Command, board *bench.Board) error
 }
 
 func touchListen(ctx context.Context, cmd *cobra.Command, board *bench.Board) error {
+	ignored := fmt.Errorf("board %s does not listen: Device OS 6.0 and later ignores the touch (\"muster rig control %s listen\" works there), or it hangs", board.Name(), board.Name())
+	if v, err := semver.NewVersion(board.Release(ctx)); err == nil && v.Major() >= 6 {
+		return ignored // and its application would get the letters
+	}
 	if err := board.Console.Touch(orStandard(board.Entry.Touch.Listen, 28800)); err != nil {
 		return err
 	}
@@ -183,8 +188,8 @@ func touchListen(ctx context.Context, cmd *cobra.Command, board *bench.Board) er
 		}
 		version, err = listening.Version(ctx, board.Console)
 	}
-	if errors.Is(err, listening.ErrNotListening) {
-		return fmt.Errorf("board %s does not listen: Device OS 6.0 and later ignores the touch (\"muster rig control %s listen\" works there), or it hangs", board.Name(), board.Name())
+	if errors.Is(err, listening.ErrNotListening) || errors.Is(err, listening.ErrFormat) {
+		return ignored
 	}
 	if err != nil {
 		return err

@@ -242,6 +242,10 @@ func restoreAll(ctx context.Context, w io.Writer, host *handle.Host, pro *provis
 		var wanted []*provision.Record
 		for _, name := range names {
 			r := recordOf(host, pro.Journal, all, name)
+			var wrong interface{ Usage() }
+			if _, unknown := host.Find(name); r == nil && errors.As(unknown, &wrong) {
+				return unknown
+			}
 			if r == nil {
 				fmt.Fprintf(w, "%s is owed nothing.\n", name)
 				continue

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/muster/muster/rigs/fake"
 )
 
@@ -110,6 +112,30 @@ func TestAway(t *testing.T) {
 	if strings.Contains(out, "waiting") {
 		t.Error(out)
 	}
+	for _, args := range [][]string{
+		{"control", "boron-2", "info"}, {"power", "reset", "boron-2"}, {"show", "boron-2"}, {"restore", "boron-2"}, {"lease", "pool=xenon"},
+	} {
+		_, err := d.run(args...)
+		var usage interface{ Usage() }
+		if !errors.As(err, &usage) {
+			t.Errorf("%q: %v is no error of usage", args, err)
+		}
+	}
+	if out, err = d.run("restore", "boron-1"); err != nil || !strings.Contains(out, "owed nothing") {
+		t.Errorf("a board that is away and owed nothing: %v\n%s", err, out)
+	}
+}
+
+// TestPipeForFile: a pipe as rigs.yaml is refused, and not waited for.
+func TestPipeForFile(t *testing.T) {
+	d := newDesktop(t)
+	if err := unix.Mkfifo(os.Getenv("MUSTER_RIGS"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"validate"}, {"list"}, {"scan", "--write"}, {"control", id, "info"}} {
+		out, err := d.run(args...)
+		mustFail(t, "it is a pipe or a device", out, err)
+	}
 }
 
 // TestWrongFile: what needs names tells that the file of names is wrong, and what
@@ -175,6 +201,15 @@ func TestPowerTouchHealth(t *testing.T) {
 	d.enroll(t, "    power: {person: false}\n")
 	out, err := d.run("power", "reset", "boron-1")
 	has(t, must(t, out, err), "control (USB control request): gone after")
+	health := filepath.Join(filepath.Dir(os.Getenv("MUSTER_RIGS")), "rigs.state", "health")
+	if err := errors.Join(os.RemoveAll(health), os.WriteFile(health, nil, 0o600)); err != nil { // as a disk on which nothing can be written
+		t.Fatal(err)
+	}
+	out, err = d.run("power", "reset", "boron-1")
+	mustFail(t, "boron-1 was restarted and is well, but that cannot be remembered", out, err)
+	if err := os.Remove(health); err != nil {
+		t.Fatal(err)
+	}
 	d.board.Hang(fake.OnlyPower)
 	out, err = d.run("power", "cycle", "boron-1")
 	has(t, must(t, out, err), "hub (hub port of 1-1): gone after")
@@ -196,7 +231,24 @@ func TestPowerTouchHealth(t *testing.T) {
 	mustFail(t, "6.0 and later ignores", out, err)
 	out, err = d.run("touch", "dfu", "boron-1")
 	has(t, must(t, out, err), "is in DFU mode")
+	ctx, cancel := context.WithCancel(t.Context())
+	text, ended := newLocked(), make(chan error, 1)
+	go func() { ended <- d.runTo(ctx, nil, text, "console", "boron-1") }()
+	text.await("board boron-1 is in DFU mode, where it has no console", 1)
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
 	out, err = d.run("power", "reset", "boron-1", "--with", "hub")
+	must(t, out, err)
+	d.board.Say("hello")
+	out, err = d.run("ask", "boron-1", "leave")
+	mustFail(t, "its application runs", out, err)
+	out, err = d.run("control", "boron-1", "listen")
+	must(t, out, err)
+	out, err = d.run("ask", "boron-1", "version")
+	has(t, must(t, out, err), "6.2.0")
+	out, err = d.run("ask", "boron-1", "leave")
 	must(t, out, err)
 	d.board.Hang(fake.Nothing)
 	out, err = d.run("power", "reset", "boron-1", "--from", "hub")

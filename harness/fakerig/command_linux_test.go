@@ -115,6 +115,23 @@ func TestFakeForPeople(t *testing.T) {
 	}
 }
 
+// TestFakeEndsWithItsInput: a bench whose person or program is gone goes; one that was
+// started in the background, with nothing to read from, stays.
+func TestFakeEndsWithItsInput(t *testing.T) {
+	cmd, out := fakeCommand(t, strings.NewReader("explode\n"), "boron")
+	if err := cmd.Execute(); err != nil || !strings.Contains(out.String(), "nothing that can happen") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	if !isNothing(null) || isNothing(strings.NewReader("")) {
+		t.Error("what is nothing to read from")
+	}
+}
+
 // reader returns what waits for a text.
 func reader(t *testing.T, r io.Reader) func(want string) {
 	t.Helper()

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -66,8 +67,10 @@ func (b *Bench) attend(ctx context.Context, in io.Reader, out io.Writer) error {
 			fmt.Fprintln(out, s)
 		case line, more := <-lines:
 			switch {
-			case !more:
+			case !more && isNothing(in):
 				lines = nil // a shell's "&": until it is ended
+			case !more:
+				return nil // who told it what happens is gone
 			case strings.TrimSpace(line) == "quit":
 				return nil
 			default:
@@ -77,6 +80,18 @@ func (b *Bench) attend(ctx context.Context, in io.Reader, out io.Writer) error {
 			}
 		}
 	}
+}
+
+// isNothing reports whether nobody was ever to say something: /dev/null, as shells give
+// it to what they start in the background.
+func isNothing(in io.Reader) bool {
+	f, ok := in.(*os.File)
+	if !ok {
+		return false
+	}
+	null, err := os.Stat(os.DevNull)
+	is, err2 := f.Stat()
+	return err == nil && err2 == nil && os.SameFile(null, is)
 }
 
 // watch tells what a board does.
@@ -128,6 +143,8 @@ var incidents = []incident{
 	{"hang", "hang until it is reset", func(f *rigtest.Firmware, _ string) { f.Hang(fake.AnyReset) }},
 	{"freeze", "hang until its power is cut", func(f *rigtest.Firmware, _ string) { f.Hang(fake.OnlyPower) }},
 	{"break", "hang for good", func(f *rigtest.Firmware, _ string) { f.Hang(fake.Nothing) }},
+	{"busy", "have its application keep its system from control requests", func(f *rigtest.Firmware, _ string) { f.Fail(rigtest.Faults{Busy: true}) }},
+	{"idle", "have it no more", func(f *rigtest.Firmware, _ string) { f.Fail(rigtest.Faults{}) }},
 	{"say", "TEXT: have the application log it", func(f *rigtest.Firmware, rest string) { f.Say(rest) }},
 }
 

@@ -131,7 +131,11 @@ func (e *Env) startCloudForBoards(ctx context.Context, d *DeviceSpec) error {
 			return err
 		}
 		e.options.Log(RigSource, "boards find the cloud at "+a.String())
-		if err = e.startCloudAt(ctx, func() (netip.Addr, error) { return a, nil }); err != nil {
+		err = e.startCloudAt(ctx, func() (netip.Addr, error) { return a, nil })
+		if errors.Is(err, syscall.EADDRNOTAVAIL) {
+			return &SpecError{fmt.Errorf("$%s is %s, which is no address of this machine: want one that boards reach", hostVariable, a)}
+		}
+		if err != nil {
 			return fmt.Errorf("boards look for their cloud at the ports 5684 and 5683 of %s (another cloud may have them; $MUSTER_RIG_HOST names another address): %w", a, err)
 		}
 		return nil

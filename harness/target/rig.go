@@ -52,16 +52,18 @@ const (
 	HarnessSource = "harness"
 )
 
+// hostVariable names the address of this machine at which boards find the cloud.
+const hostVariable = "MUSTER_RIG_HOST"
+
 // cloudAddr returns where boards find the cloud.
 func (o *RigOptions) cloudAddr() (netip.Addr, error) {
 	if o.Cloud.IsValid() {
 		return o.Cloud, nil
 	}
-	const variable = "MUSTER_RIG_HOST"
-	if text := os.Getenv(variable); text != "" {
+	if text := os.Getenv(hostVariable); text != "" {
 		a, err := netip.ParseAddr(text)
 		if err != nil || !a.Is4() || a.IsUnspecified() {
-			return a, fmt.Errorf("$%s is %q: want an IPv4 address of this machine that boards reach", variable, text)
+			return a, &SpecError{fmt.Errorf("$%s is %q: want an IPv4 address of this machine that boards reach", hostVariable, text)}
 		}
 		return a, nil
 	}
@@ -69,7 +71,7 @@ func (o *RigOptions) cloudAddr() (netip.Addr, error) {
 	// address is one for documentation (RFC 5737).
 	c, err := net.Dial("udp4", "192.0.2.1:9")
 	if err != nil {
-		return netip.Addr{}, fmt.Errorf("where boards find this machine is not known: say it in $%s, as an IPv4 address (%w)", variable, err)
+		return netip.Addr{}, fmt.Errorf("where boards find this machine is not known: say it in $%s, as an IPv4 address (%w)", hostVariable, err)
 	}
 	local, _ := c.LocalAddr().(*net.UDPAddr)
 	return local.AddrPort().Addr(), c.Close()

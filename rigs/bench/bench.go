@@ -15,6 +15,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -202,10 +203,19 @@ func (b *Bench) Entry(which string) (inventory.Entry, error) {
 	case 1:
 		return inventory.Entry{Name: which, Serial: hits[0].Serial, USB: hits[0].Path, Platform: hits[0].Platform}, nil
 	case 0:
+		if isDeviceID.MatchString(which) || isPath.MatchString(which) {
+			return e, fmt.Errorf("no board %s is plugged in, and %s: \"muster rig scan\" lists what is", which, unknown.Error())
+		}
 		return e, fmt.Errorf("%w, and no board with that serial number or USB path is plugged in: \"muster rig scan\" lists what is", unknown)
 	}
 	return e, fmt.Errorf("%d boards have the serial number %s: name one by USB path, as %s", len(hits), which, hits[0].Path)
 }
+
+// What could be a board that is away: a device id, a USB path.
+var (
+	isDeviceID = regexp.MustCompile(`^[0-9A-Fa-f]{24}$`)
+	isPath     = regexp.MustCompile(`^[0-9]+-[0-9.]+$`)
+)
 
 // candidates returns the boards that a wish may mean, without the sick ones.
 func (b *Bench) candidates(w Wish) ([]inventory.Entry, error) {
@@ -238,7 +248,11 @@ func (b *Bench) candidates(w Wish) ([]inventory.Entry, error) {
 		well = append(well, e)
 	}
 	if len(well) < max(w.Count, 1) {
-		err := fmt.Errorf("pool %s has %d boards that can be used, and %d are wanted", pool, len(well), max(w.Count, 1))
+		can := fmt.Sprintf("%d boards that can", len(well))
+		if len(well) == 1 {
+			can = "1 board that can"
+		}
+		err := fmt.Errorf("pool %s has %s be used, and %d are wanted", pool, can, max(w.Count, 1))
 		if len(why) > 0 {
 			err = fmt.Errorf("%w: %w", err, errors.Join(why...))
 		}

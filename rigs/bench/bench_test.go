@@ -22,7 +22,10 @@ import (
 )
 
 // requests answers the control requests of a fake board.
-type requests struct{ r control.Responder }
+type requests struct {
+	r      control.Responder
+	forgot func() // called when the host gives up a request, if not nil
+}
 
 func newRequests(board func() *fake.Board) *requests {
 	q := &requests{}
@@ -38,6 +41,10 @@ func newRequests(board func() *fake.Board) *requests {
 func (q *requests) Control(_ *fake.Board, s fake.Setup, data []byte) ([]byte, error) {
 	if s.In() {
 		data = make([]byte, s.Length)
+	}
+	const reset = 5
+	if s.Request == reset && s.Index != 0 && q.forgot != nil {
+		q.forgot()
 	}
 	n, err := q.r.Control(control.Setup{Type: s.RequestType, Request: s.Request, Value: s.Value, Index: s.Index, Length: s.Length}, data, 0)
 	return data[:n], err
@@ -268,21 +275,45 @@ func TestHangsToTheEndOfItsTime(t *testing.T) {
 	w.open(t)
 	b := w.take(t, Wish{Which: "one"})[0]
 	ready(t, b)
-	if err := b.ask(t.Context()); err != nil {
+	if err := b.ask(t.Context(), false); err != nil {
 		t.Fatal(err)
 	}
 	over, cancel := context.WithCancel(t.Context())
 	cancel()
 	board.Hang(fake.Nothing)
-	if err := b.ask(over); err == nil || !strings.Contains(err.Error(), "answers no control request") {
+	if err := b.ask(over, true); err == nil || !strings.Contains(err.Error(), "answers no control request") {
 		t.Errorf("it hangs: %v", err)
 	}
 	board.Unplug()
 	for p, changed := b.Look(); p.Present; p, changed = b.Look() {
 		<-changed
 	}
-	if err := b.ask(over); err == nil || !strings.Contains(err.Error(), "answers no control request") {
+	if err := b.ask(over, true); err == nil || !strings.Contains(err.Error(), "answers no control request") {
 		t.Errorf("it is away: %v", err)
+	}
+}
+
+// A board that runs and prints is well, though its system has no time for requests
+// yet; one that prints nothing may hang.
+func TestBusyAndWell(t *testing.T) {
+	w := newWorld(t)
+	board := w.add(t, "one", fake.Spec{Platform: fake.Boron}, "power: {person: false}")
+	w.open(t)
+	var notes []string
+	b := w.take(t, Wish{Which: "one", Note: func(_, text string) { notes = append(notes, text) }})[0]
+	ready(t, b)
+	b.heed = 50 * time.Millisecond
+	q := board.Spec().Functions.Running.(*requests)
+	for _, prints := range []bool{true, false} {
+		ctx, cancel := context.WithCancel(t.Context())
+		q.r.Pending, q.forgot = 1<<30, cancel
+		err := b.ask(ctx, prints)
+		if prints && (err != nil || len(notes) != 1 || !strings.Contains(notes[0], "keeps its system busy")) {
+			t.Errorf("it prints: %v, told %q", err, notes)
+		}
+		if !prints && !errors.Is(err, control.ErrPending) {
+			t.Errorf("it prints nothing: %v", err)
+		}
 	}
 }
 

@@ -31,10 +31,11 @@ type Board struct {
 	at    time.Time     // host's time of that line; zero: none
 	lines chan struct{} // closed at the next such line or opening
 
-	opened time.Time // the console, last
-	told   bool      // a time, since then
-	stuck  error     // why the console does not open, nil if it does
-	path   string    // USB path where it was seen last
+	opened time.Time     // the console, last
+	told   bool          // a time, since then
+	stuck  error         // why the console does not open, nil if it does
+	path   string        // USB path where it was seen last
+	heed   time.Duration // how long it may take to say who it is
 
 	once   sync.Once
 	closed chan struct{}
@@ -51,7 +52,7 @@ func (b *Bench) open(e inventory.Entry, l *lease.Lease, w Wish) (*Board, error) 
 	if err != nil {
 		return nil, err
 	}
-	board := &Board{Entry: e, Lease: l, Log: log, bench: b, wish: w, lines: make(chan struct{}), path: e.USB, closed: make(chan struct{})}
+	board := &Board{Entry: e, Lease: l, Log: log, bench: b, wish: w, lines: make(chan struct{}), path: e.USB, heed: askTime, closed: make(chan struct{})}
 	_ = log.Note(time.Now(), fmt.Sprintf("taken by %s", l.Holder())) // the first line tells if it cannot be written
 	board.Console = serial.Follow(serial.SessionOptions{
 		Name: e.Name, Log: log, Options: serial.Options{Now: time.Now, Speed: e.Console.Speed, ShowSecrets: w.ShowSecrets},
@@ -61,6 +62,13 @@ func (b *Bench) open(e inventory.Entry, l *lease.Lease, w Wish) (*Board, error) 
 				return "", changed
 			}
 			return s.Port, changed
+		},
+		Why: func() string {
+			s, _, err := b.Locate(e)
+			if err != nil || s.State == inventory.Absent {
+				return ""
+			}
+			return s.Reason()
 		},
 		OnLine: board.heard, OnState: board.state,
 	})
@@ -220,7 +228,7 @@ func (b *Board) Answers(ctx context.Context, since time.Time) error {
 		anew, prints, told, lines := b.opened.After(since), !b.at.IsZero(), b.told, b.lines
 		b.mu.Unlock()
 		if anew && (told || !prints) {
-			return b.ask(ctx)
+			return b.ask(ctx, told)
 		}
 		select {
 		case <-lines:
@@ -235,15 +243,20 @@ func (b *Board) Answers(ctx context.Context, since time.Time) error {
 
 // ask asks the board who it is, where it may be asked by control request: one
 // that hangs is on the bus and says nothing. A board without such requests, or
-// whose endpoint may not be opened, is taken at what it has shown.
-func (b *Board) ask(ctx context.Context) error {
+// whose endpoint may not be opened, is taken at what it has shown; so is one that
+// prints, and whose system does not come to the request.
+//
+// Device OS: without a system thread a blocking application, or a modem that looks for
+// a network, keeps requests waiting, for minutes on Electrons.
+func (b *Board) ask(ctx context.Context, prints bool) error {
 	if c := b.Entry.Power.Control; c != nil && !*c {
 		return nil
 	}
+	pending := false
 	for {
 		t, err := b.Control()
 		if err == nil {
-			d := control.New(t, askTime)
+			d := control.New(t, b.heed)
 			_, err = d.DeviceID(ctx)
 			err = errors.Join(err, d.Close())
 		}
@@ -253,12 +266,52 @@ func (b *Board) ask(ctx context.Context) error {
 		if !unheard {
 			return nil
 		}
+		pending = pending || errors.Is(err, control.ErrPending)
 		select {
 		case <-time.After(askPause):
 		case <-ctx.Done():
+			if pending && prints {
+				b.Note("it runs and prints, and does no control request yet: its application or its modem keeps its system busy")
+				return nil
+			}
 			return fmt.Errorf("it answers no control request: %w", err)
 		}
 	}
+}
+
+// Release returns the Device OS that the board says by control request that it runs,
+// as "6.2.0"; empty if it cannot be asked.
+func (b *Board) Release(ctx context.Context) (version string) {
+	b.consult(func(d *control.Device) (err error) {
+		version, err = d.Version(ctx)
+		return err
+	})
+	return version
+}
+
+// RunsApplication reports whether the board says, by control request, that it is not
+// in listening mode. One that cannot be asked has not said so.
+func (b *Board) RunsApplication(ctx context.Context) bool {
+	mode := control.Listening
+	said := b.consult(func(d *control.Device) (err error) {
+		mode, err = d.Mode(ctx)
+		return err
+	})
+	return said && mode == control.Normal
+}
+
+// consult asks the board something that it need not answer, and reports whether it
+// did.
+func (b *Board) consult(ask func(*control.Device) error) bool {
+	if c := b.Entry.Power.Control; c != nil && !*c {
+		return false
+	}
+	t, err := b.Control()
+	if err != nil {
+		return false
+	}
+	d := control.New(t, b.heed)
+	return errors.Join(ask(d), d.Close()) == nil
 }
 
 // How long a board may take to say who it is, and when to ask again.
@@ -333,6 +386,9 @@ func (b *Board) Recover(ctx context.Context, from power.Rung) error {
 	if h.Quarantine != nil {
 		b.Note("quarantine: " + h.Quarantine.Reason)
 		err = errors.Join(err, &power.QuarantineError{Board: b.Entry.Name, Quarantine: *h.Quarantine})
+	}
+	if remember != nil && err == nil {
+		remember = fmt.Errorf("board %s was restarted and is well, but that cannot be remembered: %w", b.Entry.Name, remember)
 	}
 	return errors.Join(err, remember)
 }

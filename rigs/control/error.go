@@ -15,6 +15,9 @@ var (
 	ErrStall = errors.New("the board refused the transfer: it is in DFU mode, or its Device OS has no control requests (they came with 0.8.0)")
 	// ErrSilent: the board did not answer in time.
 	ErrSilent = errors.New("the board does not answer: its system thread may hang; reset it")
+	// ErrPending: the board took the request, and its system does not come to it. It
+	// is an ErrSilent.
+	ErrPending error = pendingError{}
 	// ErrBusy: other requests fill the board's four places.
 	ErrBusy = errors.New("the board is busy with the requests of another program: end it, or unplug the board")
 	// ErrNoMemory: the board has no room for the request.
@@ -22,6 +25,15 @@ var (
 	// ErrLost: the board forgot the request.
 	ErrLost = errors.New("the board forgot the request: it restarted, or another program reset its requests")
 )
+
+// pendingError is the type of ErrPending.
+type pendingError struct{}
+
+func (pendingError) Error() string {
+	return "the board took the request and does not do it: its application or its modem keeps its system busy, or hangs; wait, or reset it"
+}
+
+func (pendingError) Is(target error) bool { return target == ErrSilent }
 
 // errProtocol: the board's bytes make no sense.
 var errProtocol = errors.New("the board breaks the protocol of control requests")

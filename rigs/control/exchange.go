@@ -18,6 +18,14 @@ var polls = [...]time.Duration{
 	100 * time.Millisecond, 250 * time.Millisecond, 500 * time.Millisecond, time.Second,
 }
 
+// memoryPatience is how long a board may say that it has no memory before that is
+// believed.
+//
+// Device OS: what a request has held is given back by the system thread a moment
+// after its reply, so that the next one may come too soon; particle-usb, which
+// waits 50 ms before each reply, does not meet that.
+const memoryPatience = 10 * time.Second
+
 // A step is where an Exchange is.
 type step uint8
 
@@ -47,7 +55,10 @@ type Exchange struct {
 	id    uint16
 	size  uint32 // of the reply's payload
 	polls int    // since the last step
+	scant int    // how often there was no memory for it
+	heard bool   // the last CHECK was answered
 	due   clock.Instant
+	began clock.Instant
 	end   clock.Instant
 	reply []byte
 	err   error
@@ -59,7 +70,7 @@ func NewExchange(kind Kind, payload []byte, now clock.Instant, timeout time.Dura
 	if len(payload) > TransferMax {
 		panic(fmt.Sprintf("control: a payload of %d bytes", len(payload)))
 	}
-	return &Exchange{kind: kind, payload: payload, due: now, end: now.Add(timeout)}
+	return &Exchange{kind: kind, payload: payload, due: now, began: now, end: now.Add(timeout)}
 }
 
 // Done reports whether there is nothing left to do.
@@ -111,8 +122,13 @@ func (x *Exchange) Cancel(now clock.Instant, err error) {
 // late ends a request that took too long.
 func (x *Exchange) late(now clock.Instant) {
 	err := ErrSilent
-	if x.step == stepInit && x.polls > 0 {
+	switch {
+	case x.step == stepInit && x.scant > 0:
+		err = ErrNoMemory
+	case x.step == stepInit && x.polls > 0:
 		err = ErrBusy
+	case x.polls > 0 && x.heard:
+		err = ErrPending
 	}
 	x.fail(now, err)
 }
@@ -160,6 +176,7 @@ func (x *Exchange) failed(now clock.Instant, err error) {
 	if errors.Is(err, ErrSilent) && (x.step == stepAlloc || x.step == stepWork) {
 		// A CHECK changes nothing, and a board that erases flash may be deaf for
 		// a while.
+		x.heard = false
 		x.wait(now, x.step, x.polls+1)
 		return
 	}
@@ -174,13 +191,14 @@ func (x *Exchange) answered(now clock.Instant, r reply) {
 	case x.step == stepInit && r.status == statusBusy:
 		x.wait(now, stepInit, x.polls+1)
 	case r.status == statusNoMemory:
-		x.fail(now, ErrNoMemory)
+		x.scarce(now)
 	case r.status == statusNotFound && x.step != stepInit:
 		x.id = 0
 		x.fail(now, ErrLost)
 	case x.step == stepInit:
 		x.admitted(now, r)
 	case r.status == statusPending:
+		x.heard = true
 		x.wait(now, x.step, x.polls+1)
 	case r.status != statusOK:
 		x.fail(now, fmt.Errorf("%w: %s", errProtocol, r.status))
@@ -189,6 +207,18 @@ func (x *Exchange) answered(now clock.Instant, r reply) {
 	default:
 		x.worked(now, r)
 	}
+}
+
+// scarce begins again after a pause: the board has forgotten the request for want of
+// memory.
+func (x *Exchange) scarce(now clock.Instant) {
+	x.id = 0
+	if now.Sub(x.began) >= memoryPatience {
+		x.fail(now, ErrNoMemory)
+		return
+	}
+	x.scant++
+	x.wait(now, stepInit, x.scant)
 }
 
 // admitted handles the answer to INIT.

@@ -73,6 +73,35 @@ func TestExchangePolls(t *testing.T) {
 	}
 }
 
+// TestExchangeWaitsForMemory: a board that is a little behind with giving memory back
+// is asked again, for a request and for its payload; one that has none is believed
+// after ten seconds.
+func TestExchangeWaitsForMemory(t *testing.T) {
+	board := &Responder{Handle: echo, Scant: 3}
+	for _, payload := range [][]byte{{1}, {2}, bytes.Repeat([]byte{3}, pooledMax+1)} {
+		x := NewExchange(AppCustom, payload, 0, time.Minute)
+		_, now := run(x, board)
+		if reply, err := x.Result(); err != nil || !bytes.Equal(reply, payload) || now > clock.Instant(time.Second) {
+			t.Errorf("%x, %v after %v", reply, err, now)
+		}
+	}
+	none := says(reply{status: statusNoMemory})
+	x := NewExchange(AppCustom, make([]byte, 100), 0, time.Minute)
+	asked, _ := run(x, &script{answers: []func([]byte) (int, error){
+		says(reply{status: statusPending, flags: hasID, id: 9}), none, none,
+		says(reply{status: statusPending, flags: hasID, id: 10}), says(reply{}), func([]byte) (int, error) { return 100, nil },
+		says(reply{flags: hasResult}),
+	}})
+	if _, err := x.Result(); err != nil || !slices.Equal(asked, []service{serviceInit, serviceCheck, serviceInit, serviceInit, serviceCheck, serviceSend, serviceCheck}) {
+		t.Errorf("memory for a payload that is found later: %v, asked %v", err, asked)
+	}
+	x = NewExchange(AppCustom, nil, 0, time.Minute)
+	_, now := run(x, &script{answers: []func([]byte) (int, error){none}})
+	if _, err := x.Result(); !errors.Is(err, ErrNoMemory) || now < clock.Instant(memoryPatience) || now > clock.Instant(2*memoryPatience) {
+		t.Errorf("a board without memory: %v after %v", err, now)
+	}
+}
+
 // script is a board that answers as told, then for ever with the last answer.
 type script struct {
 	answers []func(data []byte) (int, error)
@@ -115,10 +144,11 @@ func TestExchangeFailures(t *testing.T) {
 		"gone at work":         {AppCustom, nil, []func([]byte) (int, error){admitted, fails(ErrGone)}, ErrGone, "", false},
 		"gone before a reset":  {Reset, nil, []func([]byte) (int, error){fails(ErrGone)}, ErrGone, "", false},
 		"busy for ever":        {AppCustom, nil, []func([]byte) (int, error){says(reply{status: statusBusy})}, ErrBusy, "another program", false},
-		"works for ever":       {AppCustom, nil, []func([]byte) (int, error){admitted, waits}, ErrSilent, "system thread", true},
+		"works for ever":       {AppCustom, nil, []func([]byte) (int, error){admitted, waits}, ErrPending, "its modem keeps", true},
+		"deaf at last":         {AppCustom, nil, []func([]byte) (int, error){admitted, waits, fails(ErrSilent)}, ErrSilent, "system thread", true},
 		"deaf at work":         {AppCustom, nil, []func([]byte) (int, error){admitted, fails(ErrSilent)}, ErrSilent, "", true},
 		"deaf at once":         {AppCustom, nil, []func([]byte) (int, error){fails(ErrSilent)}, ErrSilent, "", false},
-		"no memory":            {AppCustom, []byte{1}, []func([]byte) (int, error){says(reply{status: statusPending, flags: hasID, id: 9}), says(reply{status: statusNoMemory})}, ErrNoMemory, "", true},
+		"no memory":            {AppCustom, []byte{1}, []func([]byte) (int, error){says(reply{status: statusPending, flags: hasID, id: 9}), says(reply{status: statusNoMemory})}, ErrNoMemory, "", false},
 		"forgotten":            {AppCustom, nil, []func([]byte) (int, error){admitted, says(reply{status: statusNotFound})}, ErrLost, "", false},
 		"refused":              {GetSecurityKey, nil, []func([]byte) (int, error){admitted, says(reply{flags: hasResult, result: -120})}, pdc.ErrNotSupported, "does not have this request", false},
 		"no id":                {AppCustom, nil, []func([]byte) (int, error){ok}, errProtocol, "new request", false},

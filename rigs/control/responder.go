@@ -36,7 +36,11 @@ type Responder struct {
 	Raw func(Kind) bool
 	// Pending is how many CHECKs say "pending" before a request is done.
 	Pending int
+	// Scant is how many requests find no memory after each reply with a payload: the
+	// system thread gives back what the last one held, and is a little behind.
+	Scant int
 
+	scant  int
 	last   uint16
 	active []*held
 }
@@ -85,6 +89,10 @@ func (r *Responder) Close() error { return nil }
 func (r *Responder) init(s Setup) reply {
 	if len(r.active) >= activeMax {
 		return reply{status: statusBusy}
+	}
+	if r.scant > 0 {
+		r.scant--
+		return reply{status: statusNoMemory}
 	}
 	if r.last++; r.last == 0 {
 		r.last = 1
@@ -152,6 +160,7 @@ func (r *Responder) recv(id uint16, data []byte) (int, error) {
 		return 0, ErrStall
 	}
 	n := copy(data, h.response.Payload)
+	r.scant = r.Scant
 	r.finish(h)
 	return n, nil
 }

@@ -99,7 +99,11 @@ func (h *Host) Find(name string) (*Board, error) {
 	}
 	switch {
 	case len(hits) == 0:
-		return nil, fmt.Errorf("%q: %w: \"muster rig scan\" lists what is", name, ErrNoBoard)
+		err := fmt.Errorf("%q: %w: \"muster rig scan\" lists what is", name, ErrNoBoard)
+		if !deviceID.MatchString(name) && !usbPath.MatchString(name) {
+			err = &nameError{err}
+		}
+		return nil, err
 	case len(hits) > 1:
 		return nil, fmt.Errorf("%d boards have the serial number %s: name one by USB path, as %s", len(hits), name, hits[0].Path)
 	}
@@ -142,7 +146,18 @@ func (h *Host) FindSoon(ctx context.Context, name string) (*Board, error) {
 	return b, err
 }
 
-var deviceID = regexp.MustCompile(`^[0-9A-Fa-f]{24}$`)
+var (
+	deviceID = regexp.MustCompile(`^[0-9A-Fa-f]{24}$`)
+	usbPath  = regexp.MustCompile(`^[0-9]+-[0-9.]+$`)
+)
+
+// A nameError is a name that no rigs.yaml has and no board could have.
+type nameError struct{ error }
+
+func (e *nameError) Unwrap() error { return e.error }
+
+// Usage marks it as the user's to mend.
+func (*nameError) Usage() {}
 
 func (h *Host) board(s Seen) *Board {
 	b := h.At(s.Serial, s.Path, platformOf(s))

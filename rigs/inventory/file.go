@@ -130,6 +130,10 @@ var ErrNoFile = errors.New(`there is no such file: "muster rig scan --write" mak
 
 // Load reads a rigs.yaml. The error is a [*FileError] if its content is at fault.
 func Load(path string) (*File, error) {
+	// A pipe would be waited for, maybe for ever, and can be read once only.
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() && !info.IsDir() {
+		return nil, &FileError{path, []string{"it is a pipe or a device: the boards of a bench need a file, which is read again and again"}}
+	}
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s: %w", path, ErrNoFile)
@@ -253,10 +257,18 @@ func (f *File) Entry(name string) (Entry, error) {
 		names = append(names, e.Name)
 	}
 	if len(f.text) == 0 {
-		return Entry{}, fmt.Errorf("there is no %s that names a board %q", f.Path, name)
+		return Entry{}, unknownError(fmt.Sprintf("there is no %s that names a board %q", f.Path, name))
 	}
-	return Entry{}, fmt.Errorf("%s has no board %q; it has %s", f.Path, name, orNone(names))
+	return Entry{}, unknownError(fmt.Sprintf("%s has no board %q; it has %s", f.Path, name, orNone(names)))
 }
+
+// An unknownError says that a name is not in the file.
+type unknownError string
+
+func (e unknownError) Error() string { return string(e) }
+
+// Usage marks it as the user's to mend.
+func (unknownError) Usage() {}
 
 // Pool returns the boards of a pool.
 func (f *File) Pool(name string) ([]Entry, error) {
@@ -271,7 +283,7 @@ func (f *File) Pool(name string) ([]Entry, error) {
 		}
 	}
 	if len(list) == 0 {
-		return nil, fmt.Errorf("%s has no pool %q; it has %s", f.Path, name, orNone(pools))
+		return nil, unknownError(fmt.Sprintf("%s has no pool %q; it has %s", f.Path, name, orNone(pools)))
 	}
 	return list, nil
 }

@@ -34,8 +34,11 @@ const (
 // ErrNotListening says that a letter had no answer.
 var ErrNotListening = errors.New("the board does not answer: it is not in listening mode (hold MODE for three seconds, or \"muster rig touch listen\" up to Device OS 5.x), its release does not know this, or it is a protected device")
 
+// ErrRunning says that the application runs, which the letters would reach.
+var ErrRunning = errors.New("the board is not in listening mode, its application runs (hold MODE for three seconds; \"muster rig control BOARD listen\", or \"muster rig touch listen BOARD\" up to Device OS 5.x)")
+
 // ErrFormat says that an answer is not understood.
-var ErrFormat = errors.New("the answer is not what Device OS says")
+var ErrFormat = errors.New("the answer is not what Device OS says in listening mode: another program talks to the board, or it is not in that mode and its application answers")
 
 // A Console is what a dialogue needs of a board.
 type Console interface {

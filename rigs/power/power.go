@@ -90,7 +90,7 @@ type Witness interface {
 type Times struct {
 	Vanish time.Duration // for the board to leave the bus; 5 s
 	Return time.Duration // for it to come back; 30 s
-	Answer time.Duration // for it to answer then; 15 s
+	Answer time.Duration // for it to answer then; 30 s
 	Off    time.Duration // without power, because capacitors hold it; 3 s
 	Means  time.Duration // for a command or a request; 30 s
 	Person time.Duration // for a person; 5 min
@@ -103,7 +103,7 @@ func (t Times) complete() Times {
 	}{
 		{&t.Vanish, 5 * time.Second},
 		{&t.Return, 30 * time.Second},
-		{&t.Answer, 15 * time.Second},
+		{&t.Answer, 30 * time.Second},
 		{&t.Off, 3 * time.Second},
 		{&t.Means, 30 * time.Second},
 		{&t.Person, 5 * time.Minute},

@@ -95,7 +95,7 @@ func (b *Bench) Close() error {
 // are set here.
 func (b *Bench) Plug(s fake.Spec, modules []pdc.ModuleInfo) (*Firmware, error) {
 	f := &Firmware{platform: pdc.Platform(s.Platform), modules: modules}
-	f.responder = control.Responder{Handle: f.handle, Raw: f.raw}
+	f.responder = control.Responder{Handle: f.handle, Raw: f.raw, Scant: 1}
 	s.Functions.Running = f
 	if modules != nil {
 		s.Modules = f.console

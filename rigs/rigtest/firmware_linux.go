@@ -2,6 +2,7 @@ package rigtest
 
 import (
 	"errors"
+	"math"
 	"slices"
 	"sync"
 
@@ -19,6 +20,7 @@ type Faults struct {
 	NoRequests bool // a Device OS without control requests
 	NoModules  bool // one that does not tell its modules
 	KeepsOld   bool // takes images and does not apply them
+	Busy       bool // takes requests and does none: its application keeps its system busy
 	// Chunk is called before each chunk of an image by control request, with what
 	// arrived before; DFU before each block that dfu-util reads or writes. They
 	// may unplug the board.
@@ -90,8 +92,12 @@ func (f *Firmware) Installs() int {
 // Control implements fake.Function.
 func (f *Firmware) Control(_ *fake.Board, s fake.Setup, data []byte) ([]byte, error) {
 	f.mu.Lock()
-	silent := f.faults.NoRequests
+	silent, busy := f.faults.NoRequests, f.faults.Busy
 	f.mu.Unlock()
+	f.responder.Pending = 0
+	if busy {
+		f.responder.Pending = math.MaxInt
+	}
 	if silent {
 		return nil, fake.ErrStall
 	}

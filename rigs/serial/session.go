@@ -46,6 +46,8 @@ type SessionOptions struct {
 	// a moment ago; and a channel that is closed when that may have changed.
 	// Required.
 	Find func() (port string, changed <-chan struct{})
+	// Why, if not nil, says why there is no port now; empty if that is not known.
+	Why func() string
 	// Log is written a line at a time, if not nil.
 	Log *Log
 	// OnLine and OnState hear what comes and what happens, one call at a time, if
@@ -148,7 +150,14 @@ func (s *Session) open(ctx context.Context, tell bool) *Port {
 		} else if tell {
 			tell = false
 			if since.IsZero() && s.firstTime() {
-				s.tell(State{Time: s.o.Now(), Kind: Gone, Text: "the board is not there yet: waiting for it"})
+				why := ""
+				if s.o.Why != nil {
+					why = s.o.Why()
+				}
+				if why == "" {
+					why = "the board is not there yet"
+				}
+				s.tell(State{Time: s.o.Now(), Kind: Gone, Text: why + ": waiting for its console"})
 			}
 		}
 		select {
