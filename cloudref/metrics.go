@@ -111,6 +111,9 @@ var (
 	descTrust    = prometheus.NewDesc("muster_cloud_trust_seconds", "How much longer unknown devices are registered when they connect.", nil, nil)
 	descRefused  = prometheus.NewDesc("muster_cloud_refusals_total", "What was refused to devices, by reason.", []string{"reason"}, nil)
 	descDropped  = prometheus.NewDesc("muster_cloud_records_dropped_total", "DTLS records and datagrams that were dropped, by reason.", []string{"reason"}, nil)
+	descWaiting  = prometheus.NewDesc("muster_cloud_webhook_calls_waiting", "Webhook calls that wait or are under way.", nil, nil)
+	descBacklog  = prometheus.NewDesc("muster_cloud_webhook_queue_bytes", "How much of the queue of webhook calls (1 GiB) is used, as sizes are rounded.", nil, nil)
+	descUncalled = prometheus.NewDesc("muster_cloud_webhook_calls_dropped_total", "Webhook calls that were dropped: too many of the hook waited, or its account's share of the queue was full.", []string{"reason"}, nil)
 	descShakes   = prometheus.NewDesc("muster_cloud_handshakes_total", "Handshakes, by what became of them.", []string{"result"}, nil)
 )
 
@@ -140,7 +143,7 @@ var tallies = []tally{
 
 // Describe implements prometheus.Collector.
 func (*census) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descSessions, descDevices, descHalfOpen, descReaders, descTrust, descRefused, descDropped, descShakes} {
+	for _, d := range []*prometheus.Desc{descSessions, descDevices, descHalfOpen, descReaders, descTrust, descRefused, descDropped, descShakes, descWaiting, descBacklog, descUncalled} {
 		to <- d
 	}
 	for _, t := range tallies {
@@ -175,6 +178,11 @@ func (x *census) Collect(to chan<- prometheus.Metric) {
 	for reason, n := range counts.Dropped() {
 		counter(descDropped, n, reason)
 	}
+	calls := x.cloud.store.CallsWaiting()
+	gauge(descWaiting, float64(calls.Calls))
+	gauge(descBacklog, float64(calls.Bytes))
+	counter(descUncalled, calls.DroppedHook, "hook")
+	counter(descUncalled, calls.DroppedShare, "share")
 	counter(descShakes, counts.Handshakes.Load(), "begun")
 	counter(descShakes, counts.Secured.Load(), "completed")
 	counter(descShakes, counts.HandshakeFailed.Load(), "failed")

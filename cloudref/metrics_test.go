@@ -72,6 +72,8 @@ func TestMetrics(t *testing.T) {
 		`muster_cloud_refusals_total{reason="server_key"} 0`,
 		`muster_cloud_events_total{from="device"} 1`,
 		`muster_cloud_hellos_total 1`,
+		`muster_cloud_webhook_calls_waiting 0`,
+		`muster_cloud_webhook_calls_dropped_total{reason="share"} 0`,
 		`muster_cloud_command_duration_seconds_count{command="function",result="ok"} 1`,
 		`muster_cloud_api_request_duration_seconds_count{code="200",route="POST /v1/devices/{device}/{function}"} 1`,
 		`go_goroutines `, `process_resident_memory_bytes `,

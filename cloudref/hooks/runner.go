@@ -30,6 +30,7 @@ type Config struct {
 	ThrottleAfter int
 	ThrottlePause time.Duration
 	// AtOnce bounds the calls under way, AtOncePerHost those to one host. 64 and 16.
+	// An account has at most as many under way as there are places free.
 	AtOnce, AtOncePerHost int
 	// Deny are networks that webhooks must not reach, beside link-local ones and
 	// this cloud itself: see [PrivateNetworks].
@@ -107,6 +108,9 @@ type Runner struct {
 
 	mu       sync.Mutex
 	attempts map[uint64]int // of calls that failed, by number
+	// dropped are the calls that were since the log said so, at droppedLogged.
+	dropped       int
+	droppedLogged time.Time
 }
 
 // NewRunner returns a runner that does nothing before Start.
@@ -114,7 +118,7 @@ func NewRunner(c Config, s *store.Store, cloud Cloud) *Runner {
 	c = c.withDefaults()
 	r := &Runner{
 		c: c, store: s, cloud: cloud, attempts: make(map[uint64]int), stop: func() {},
-		hosts: throttle{after: c.ThrottleAfter, pause: c.ThrottlePause, perHost: c.AtOncePerHost},
+		hosts: throttle{after: c.ThrottleAfter, pause: c.ThrottlePause, perHost: c.AtOncePerHost, atOnce: c.AtOnce},
 	}
 	r.history.store, r.history.log = s, c.Log
 	r.Guard.Deny, r.Guard.DenyOwn = c.Deny, c.DenyOwn
@@ -169,10 +173,28 @@ func (r *Runner) History(ctx context.Context, id store.DeviceID) (History, error
 	return r.history.of(ctx, id)
 }
 
-// Dropped notes that a call of a hook was dropped, because too many wait. It does
-// not block.
-func (r *Runner) Dropped(id store.DeviceID) {
-	r.history.note(id, Record{At: r.c.Now(), Error: "too many calls wait: one was dropped"})
+// droppedLogEvery is how often the operator reads of calls that were dropped.
+const droppedLogEvery = time.Minute
+
+// Dropped notes that a call of a hook was dropped, because too many wait: of the hook,
+// or of its account. It does not block.
+func (r *Runner) Dropped(id store.DeviceID, why error) {
+	text := fmt.Sprintf("%d calls of this webhook wait: one was dropped", store.CallsMax)
+	if errors.Is(why, store.ErrShareFull) {
+		text = "the calls of this account's webhooks that wait fill its share of the queue: one was dropped"
+	}
+	now := r.c.Now()
+	r.history.note(id, Record{At: now, Error: text})
+	r.mu.Lock()
+	r.dropped++
+	n, due := r.dropped, r.droppedLogged.IsZero() || now.Sub(r.droppedLogged) >= droppedLogEvery
+	if due {
+		r.dropped, r.droppedLogged = 0, now
+	}
+	r.mu.Unlock()
+	if due {
+		r.c.Log(fmt.Sprintf("webhook %s: %s (%d since this was last said). Is its server away?", id, text, n))
+	}
 }
 
 // deliver makes one call of the queue.
@@ -191,7 +213,7 @@ func (r *Runner) deliver(d store.Delivery) {
 		return
 	}
 	host := hostOf(spec, call)
-	switch r.hosts.enter(host, r.c.Now()) {
+	switch r.hosts.enter(hook.Account, host, r.c.Now()) {
 	case crowded:
 		d.Retry(time.Second)
 		return
@@ -208,7 +230,7 @@ func (r *Runner) deliver(d store.Delivery) {
 	stop := r.keepAlive(&d)
 	defer stop()
 	outcome := r.attempt(hook, spec, call, r.attemptOf(d.Number))
-	r.hosts.leave(host, outcome.retry, r.c.Now())
+	r.hosts.leave(hook.Account, host, outcome.retry, r.c.Now())
 	if r.ctx.Err() != nil {
 		d.Retry(0) // whatever it says, the end of this process may be the reason
 		return

@@ -52,7 +52,9 @@ func newWard(t *testing.T, c Config, server http.HandlerFunc) *ward {
 	if c.Delays == nil {
 		c.Delays = []time.Duration{time.Millisecond, 2 * time.Millisecond}
 	}
-	c.Log = func(line string) { t.Log(line) }
+	if c.Log == nil {
+		c.Log = func(line string) { t.Log(line) }
+	}
 	x.runner = NewRunner(c, x.store, x)
 	if err := x.runner.Start(); err != nil {
 		t.Fatal(err)
@@ -276,6 +278,54 @@ func TestASlowHost(t *testing.T) {
 	defer quick.Close()
 	x.call(x.hook(Spec{URL: quick.URL + "/"}))
 	x.want(sentReply)
+}
+
+// Nor does an account with many servers that hang keep others from having theirs
+// called.
+func TestAnAccountWithSlowHosts(t *testing.T) {
+	var slow []string
+	for range 8 {
+		server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			if _, err := io.Copy(io.Discard, r.Body); err == nil { // only then the end of the connection is seen
+				<-r.Context().Done()
+			}
+		}))
+		t.Cleanup(server.Close) // after the runner stopped
+		slow = append(slow, server.URL+"/")
+	}
+	x := newWard(t, Config{AtOnce: 4, AtOncePerHost: 1}, nil)
+	for _, url := range slow {
+		x.call(x.hook(Spec{URL: url}))
+	}
+	quick := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer quick.Close()
+	others := &store.Hook{ID: store.DeviceID{0xee}, Account: store.AccountID{0xee}, Event: "temp", Spec: encode(Spec{URL: quick.URL + "/", RequestType: "POST"})}
+	if err := x.store.CreateHook(t.Context(), others); err != nil {
+		t.Fatal(err)
+	}
+	x.call(others.ID)
+	x.want(sentReply)
+}
+
+// The operator reads that calls are dropped, once in a while, and the owner each time.
+func TestDroppedCallsAreTold(t *testing.T) {
+	now := time.Unix(1e9, 0)
+	var lines []string
+	x := newWard(t, Config{Now: func() time.Time { return now }, Log: func(line string) { lines = append(lines, line) }}, func(http.ResponseWriter, *http.Request) {})
+	id := x.hook(Spec{})
+	for range 3 {
+		x.runner.Dropped(id, store.ErrShareFull)
+	}
+	now = now.Add(droppedLogEvery)
+	x.runner.Dropped(id, store.ErrQueueFull)
+	if len(lines) != 2 || !strings.Contains(lines[0], "share") || !strings.Contains(lines[1], "10000 calls of this webhook wait") || !strings.Contains(lines[1], "(3 since") {
+		t.Errorf("got %q", lines)
+	}
+	x.runner.history.wait()
+	h, err := x.runner.History(t.Context(), id)
+	if err != nil || len(h.Last) != 4 || !strings.Contains(h.Last[3].Error, "share") {
+		t.Errorf("got %+v, %v", h, err)
+	}
 }
 
 // Webhooks do not reach the cloud itself, by whatever name or detour.

@@ -3,6 +3,8 @@ package hooks
 import (
 	"sync"
 	"time"
+
+	"github.com/muster/muster/cloudref/store"
 )
 
 // errSleeping is what the service says of a host that fails all the time.
@@ -12,15 +14,19 @@ const errSleeping = "Sleeping, too many errors, please wait and try again"
 const hostsMax = 10_000
 
 // A throttle spares hosts that fail: after so many failures in a row it lets one
-// call a minute through, until one succeeds. It keeps a slow host from taking all
-// places, too.
+// call a minute through, until one succeeds. It keeps a slow host, and an account with
+// many of them, from taking all places, too.
 type throttle struct {
 	after   int           // failures
 	pause   time.Duration // between calls then
 	perHost int           // calls under way
+	atOnce  int           // calls under way to all hosts
 
 	mu    sync.Mutex
 	hosts map[string]*host
+	// accounts has how many calls of each are under way, total of all.
+	accounts map[store.AccountID]int
+	total    int
 }
 
 type host struct {
@@ -38,8 +44,10 @@ const (
 	sleeping         // it failed too often
 )
 
-// enter asks for a call to a host. If it is admitted, leave must follow.
-func (t *throttle) enter(name string, now time.Time) verdict {
+// enter asks for a call of an account to a host. If it is admitted, leave must follow.
+// An account gets as many places as it leaves free: alone half of them, and of two a
+// third each.
+func (t *throttle) enter(account store.AccountID, name string, now time.Time) verdict {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	h := t.hosts[name]
@@ -55,18 +63,29 @@ func (t *throttle) enter(name string, now time.Time) verdict {
 		return sleeping
 	case h.underWay >= t.perHost:
 		return crowded
+	case t.accounts[account] > 0 && t.accounts[account] >= t.atOnce-t.total:
+		return crowded
 	}
 	if h.failures >= t.after {
 		h.next = now.Add(t.pause)
 	}
 	h.underWay++
+	if t.accounts == nil {
+		t.accounts = make(map[store.AccountID]int)
+	}
+	t.accounts[account]++
+	t.total++
 	return admitted
 }
 
 // leave says what became of a call.
-func (t *throttle) leave(name string, failed bool, now time.Time) {
+func (t *throttle) leave(account store.AccountID, name string, failed bool, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.total--
+	if t.accounts[account]--; t.accounts[account] == 0 {
+		delete(t.accounts, account)
+	}
 	h := t.hosts[name]
 	if h == nil {
 		return // forgotten meanwhile

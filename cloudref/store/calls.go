@@ -24,33 +24,44 @@ const callVersion = 1
 
 func (c *Call) append(b []byte) []byte { return append(append(b, callVersion), c.Body...) }
 
-func parseCall(key string, value []byte) (c Call, err error) {
+// parseCall returns a call, and the class of its size.
+func parseCall(key string, value []byte) (c Call, class int, err error) {
 	if err := checkVersion("call", value, callVersion, 1); err != nil {
-		return c, err
+		return c, 0, err
 	}
-	c.Hook, err = ParseDeviceID(key)
+	c.Hook, class, err = parseCallKey(key)
 	c.Body = value[1:]
-	return c, err
+	return c, class, err
 }
 
 // PutCall adds a webhook call to the queue, which survives whatever happens to
-// this process. Where the queue of the hook is full the call is dropped, and the
-// function given to [Store.OnCallDropped] hears of it: a server that is away must
-// not keep devices from publishing.
+// this process. Where there is no room in the queue, for the hook or for its account, the
+// call is dropped, and the function given to [Store.OnCallDropped] hears of it: a server
+// that is away must not keep devices from publishing.
 func PutCall(c Call) Op { return Op{kind: opCall, id: c.Hook, value: c.append(nil)} }
 
 // OnCallDropped sets the function that is told of calls for which there was no
-// room. It must not block. Call it before the store is used.
-func (s *Store) OnCallDropped(f func(hook DeviceID)) { s.onCallDropped = f }
+// room, with [ErrQueueFull] or [ErrShareFull]. It must not block. Call it before the
+// store is used.
+func (s *Store) OnCallDropped(f func(hook DeviceID, why error)) { s.onCallDropped = f }
 
 func (s *Store) putCall(op *Op, done func(Revision, error)) {
 	if len(op.value) > MaxEventBody {
 		done(0, fmt.Errorf("call of %d bytes: %w", len(op.value), ErrTooLarge))
 		return
 	}
-	s.backend.appendCall(op.id.String(), op.value, op.once, func(r Revision, err error) {
+	class := callClass(len(op.value))
+	if err := s.shares.enter(op.id, class); err != nil {
+		s.onCallDropped(op.id, err)
+		done(0, nil)
+		return
+	}
+	s.backend.appendCall(callKey(op.id, class), op.value, op.once, func(r Revision, err error) {
+		if err != nil {
+			s.shares.leave(op.id, class)
+		}
 		if errors.Is(err, ErrQueueFull) {
-			s.onCallDropped(op.id)
+			s.onCallDropped(op.id, err)
 			err = nil
 		}
 		done(r, err)
@@ -63,6 +74,7 @@ type Delivery struct {
 	Call
 	Number uint64 // names the call while it is in the queue
 
+	class   int // of its size
 	done    func()
 	retry   func(after time.Duration)
 	working func()
@@ -85,7 +97,14 @@ const CallPatience = 30 * time.Second
 // at a time, until stop is called; those under way may then go on. A call may be
 // handed out more than once, never less.
 func (s *Store) ServeCalls(atOnce int, fn func(Delivery)) (stop func(), err error) {
-	stop, err = s.backend.serveCalls(atOnce, fn)
+	stop, err = s.backend.serveCalls(atOnce, func(d Delivery) {
+		done := d.done
+		d.done = func() {
+			done()
+			s.shares.leave(d.Hook, d.class)
+		}
+		fn(d)
+	})
 	if err != nil {
 		return nil, fmt.Errorf("store: serving webhook calls: %w", err)
 	}
@@ -99,34 +118,19 @@ type memoryCalls struct {
 	arrived sync.Cond
 	last    uint64
 	waiting []Delivery
-	perHook map[string]int
 }
 
-func (q *memoryCalls) init() {
-	q.arrived.L = &q.mu
-	q.perHook = make(map[string]int)
-}
+func (q *memoryCalls) init() { q.arrived.L = &q.mu }
 
 func (q *memoryCalls) append(key string, value []byte) (Revision, error) {
-	c, err := parseCall(key, append([]byte(nil), value...))
+	c, class, err := parseCall(key, append([]byte(nil), value...))
 	if err != nil {
 		return 0, err
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.perHook[key] >= CallsMax {
-		return 0, ErrQueueFull
-	}
-	q.perHook[key]++
 	q.last++
-	d := Delivery{Call: c, Number: q.last, working: func() {}}
-	d.done = func() {
-		q.mu.Lock()
-		defer q.mu.Unlock()
-		if q.perHook[key]--; q.perHook[key] == 0 {
-			delete(q.perHook, key)
-		}
-	}
+	d := Delivery{Call: c, Number: q.last, class: class, done: func() {}, working: func() {}}
 	d.retry = func(after time.Duration) {
 		time.AfterFunc(after, func() {
 			q.mu.Lock()

@@ -303,7 +303,7 @@ func TestCallsOfADeadProcess(t *testing.T) {
 func TestTheQueueOfAHookIsBounded(t *testing.T) {
 	eachStore(t, func(x *storeTest) {
 		dropped := 0
-		x.OnCallDropped(func(DeviceID) { dropped++ })
+		x.OnCallDropped(func(DeviceID, error) { dropped++ })
 		ops := make([]Op, 0, CallsMax+1)
 		for range CallsMax + 1 {
 			ops = append(ops, PutCall(Call{Hook: deviceID(1)}))

@@ -13,14 +13,12 @@ import (
 )
 
 // The queue of webhook calls: a stream whose messages go when they are
-// acknowledged, with one subject for each hook.
+// acknowledged, with one subject for each hook and class of sizes.
 const (
 	callStream   = "muster_calls"
 	callSubject  = "muster.calls."
 	callConsumer = "hooks"
 
-	// callBytesMax bounds what waits for all hooks.
-	callBytesMax = 1 << 30
 	// callWait is how long one request for a call stays open.
 	callWait = 30 * time.Second
 )
@@ -69,6 +67,28 @@ func (j *jet) appendCall(key string, value []byte, once string, done func(Revisi
 		}
 		done(j.acked.note(callStream, m.Data))
 	})
+}
+
+// callsWaiting returns how many calls wait, by the key of [callKey].
+func (j *jet) callsWaiting(ctx context.Context) (map[string]uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	s, err := j.js.Stream(ctx, callStream)
+	if err != nil {
+		return nil, err
+	}
+	counts := make(map[string]uint64)
+	if s.CachedInfo().State.Msgs == 0 {
+		return counts, nil
+	}
+	info, err := s.Info(ctx, jetstream.WithSubjectFilter(callSubject+">"))
+	if err != nil {
+		return nil, err
+	}
+	for subject, n := range info.State.Subjects {
+		counts[strings.TrimPrefix(subject, callSubject)] = n
+	}
+	return counts, nil
 }
 
 func (j *jet) serveCalls(atOnce int, fn func(Delivery)) (func(), error) {
@@ -122,7 +142,7 @@ func takeCalls(ctx context.Context, consumer jetstream.Consumer, fn func(Deliver
 		if err != nil {
 			continue
 		}
-		c, err := parseCall(strings.TrimPrefix(m.Subject(), callSubject), m.Data())
+		c, class, err := parseCall(strings.TrimPrefix(m.Subject(), callSubject), m.Data())
 		if err != nil {
 			// Of a newer version: its program makes it.
 			_ = m.NakWithDelay(time.Minute)
@@ -130,7 +150,7 @@ func takeCalls(ctx context.Context, consumer jetstream.Consumer, fn func(Deliver
 		}
 		// Where an answer to the store is lost, the call is handed out again.
 		fn(Delivery{
-			Call: c, Number: meta.Sequence.Stream,
+			Call: c, Number: meta.Sequence.Stream, class: class,
 			done:    func() { _ = m.Ack() },
 			retry:   func(after time.Duration) { _ = m.NakWithDelay(after) },
 			working: func() { _ = m.InProgress() },

@@ -28,6 +28,7 @@ func (s *Store) load(ctx context.Context) error {
 		{"products", s.products.load},
 		{"members of products", s.members.load},
 		{"webhooks", s.hooks.load},
+		{"webhook calls", s.followCalls},
 		{"ledgers", s.ledgers.load},
 	} {
 		if err := step.do(ctx); err != nil {

@@ -18,7 +18,8 @@ type Store struct {
 	onRevoke func(DeviceID)
 	onChange func(DeviceID)
 
-	onCallDropped func(hook DeviceID)
+	onCallDropped func(hook DeviceID, why error)
+	shares        callShares
 
 	products products
 	members  members
@@ -60,8 +61,9 @@ func newStore(ctx context.Context, b backend, sealer *sealer) (*Store, error) {
 
 		sweptTokens: map[AccountID]time.Time{},
 
-		onCallDropped: func(DeviceID) {},
+		onCallDropped: func(DeviceID, error) {},
 	}
+	s.shares.init(s.accountOfHook)
 	s.products.init(s)
 	s.members.init(s)
 	s.hooks.init(s)
