@@ -31,11 +31,16 @@ soak: build ## the unbroken pair, RUNS times, each with another seed and order; 
 	  echo "$$i: $$(grep '^muster conform:' $(OUT)/soak.txt)"; \
 	done
 
+# Most tests wait most of the time, for timers and for other processes: so many packages
+# run side by side, and so many tests of one that may.
+AT_ONCE ?= 6
+BESIDE  := -p $(AT_ONCE) -parallel $(AT_ONCE)
+
 test: ## all tests
-	$(GO) test -shuffle=on -timeout 40m ./...
+	$(GO) test -shuffle=on $(BESIDE) -timeout 40m ./...
 
 race: ## tests of the parts that have goroutines, with the race detector
-	$(GO) test -race -short -timeout 40m ./transport/... ./cloudref/... ./harness/... $(addprefix ./sim/,command fleet fleetmetrics loadtest selfwatch view workers)
+	$(GO) test -race -short $(BESIDE) -timeout 40m ./transport/... ./cloudref/... ./harness/... $(addprefix ./sim/,command fleet fleetmetrics loadtest selfwatch view workers)
 
 # Each target of T seconds. Crashers go to testdata/fuzz and are committed.
 T ?= 10s

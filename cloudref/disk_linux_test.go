@@ -90,6 +90,7 @@ func fill(t *testing.T, dir string, leave int) (free func()) {
 // On a full disk nothing is acknowledged, everybody is told why, and sessions live:
 // when there is space again, what devices still send is taken.
 func TestFullDisk(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	dir, inside := ownDisks(t)
 	if !inside {
 		return
@@ -133,6 +134,7 @@ func TestFullDisk(t *testing.T) {
 // A store whose server met a disk without any space gives it up. When there is space
 // again it goes on by itself, with all that was acknowledged, and nothing was meanwhile.
 func TestDiskHeals(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	dir, inside := ownDisks(t)
 	if !inside {
 		return
@@ -200,6 +202,7 @@ func TestDiskHeals(t *testing.T) {
 // and publish: the server inside the cloud gives up, or not. Either way sessions live, the
 // cloud goes on when there is space, and what was acknowledged is there.
 func TestDiskFillsUnderLoad(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	dir, inside := ownDisks(t)
 	if !inside {
 		return
@@ -303,6 +306,7 @@ func TestStartOnBadDisk(t *testing.T) {
 // error of the disk, nothing more is acknowledged, everybody is told why, sessions
 // live, and after a repair and a start devices go on with them.
 func TestDiskTurnsReadOnly(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	dir, inside := ownDisks(t)
 	if !inside {
 		return

@@ -95,6 +95,7 @@ func TestOneNameOneAccount(t *testing.T) {
 // A device moves between two nodes: nothing of it is lost, and both are one cloud
 // to those who use it.
 func TestTwoNodes(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	nats := natstest.Start(t)
 	nodes := startNodes(t, 2, nats.ClientURL())
 	a, b := nodes[0], nodes[1]
@@ -229,6 +230,7 @@ func TestTwoNodes(t *testing.T) {
 // A device over TCP is found at its node, and at the next one when it connects there.
 // It and one over UDP at the other node hear each other.
 func TestPhotonAtTwoNodes(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	nats := natstest.Start(t)
 	nodes := startNodes(t, 2, nats.ClientURL())
 	a, b := nodes[0], nodes[1]
@@ -376,6 +378,7 @@ func TestLateRecordMovesNoSession(t *testing.T) {
 // A node whose connection to NATS breaks when a write was done, and before it is
 // told, takes its own write for its own: the session stays.
 func TestWriteOfUnknownFate(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	nats := natstest.Start(t)
 	w := natstest.NewWire(t, nats.Addr().String())
 	dir, other := t.TempDir(), t.TempDir()
@@ -401,6 +404,7 @@ func TestWriteOfUnknownFate(t *testing.T) {
 // A node that began to take a session, and died before it was its own, leaves it to
 // whom the device talks to.
 func TestSessionThatIsHalfTaken(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	nats := natstest.Start(t)
 	nodes := startNodes(t, 2, nats.ClientURL())
 	a, b := nodes[0], nodes[1]
@@ -449,6 +453,7 @@ func TestNATSMessages(t *testing.T) {
 // A node whose NATS servers go away says so, takes nothing meanwhile, and goes on when
 // they are back.
 func TestNATSGoesAway(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	o := server.Options{JetStream: true, StoreDir: t.TempDir(), Port: freePorts(t, 1)[0]}
 	nats := natstest.StartWith(t, o)
 	var log syncBuffer

@@ -355,6 +355,7 @@ const roamers = 9
 // TestThreeNodes runs a cloud of three nodes on three NATS servers, kills one of
 // each while devices publish, and counts what was promised.
 func TestThreeNodes(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	if testing.Short() {
 		t.Skip("takes half a minute: elections")
 	}

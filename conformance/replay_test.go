@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/muster/muster/harness/evidence"
@@ -184,36 +185,31 @@ func TestStreamOfARun(t *testing.T) {
 	}
 }
 
+// onSocketsOnly are the suites that play on no virtual network: they wait for sockets, and
+// what they see there is never the same.
+var onSocketsOnly = []string{"api", "ota", "pubsub", "resume", "safemode", "session", "variables"}
+
 // TestEveryVirtualNetworkIsTheSame runs all suites that play on virtual networks twice
-// with one seed: a check that goes through a map, or draws from anywhere but the seed,
-// shows here.
+// with one seed, side by side: a check that goes through a map, or draws from anywhere but
+// the seed, shows here.
 func TestEveryVirtualNetworkIsTheSame(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs most suites twice")
 	}
+	t.Parallel() // some checks wait for sockets
 	var chosen []string
 	for _, s := range Suites() {
-		if !slices.Contains([]string{"pubsub", "functions", "variables", "ota", "resume", "session"}, s.Name) {
+		if !slices.Contains(onSocketsOnly, s.Name) {
 			chosen = append(chosen, s.Name)
 		}
 	}
 	var networks [2][]evidence.NetworkLine
+	var both sync.WaitGroup
 	for i := range networks {
-		o := small(chosen...)
-		o.plain = true
-		dir := filepath.Join(t.TempDir(), "bundle")
-		var err error
-		if o.collector, err = evidence.New(evidence.Config{Dir: dir}); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := Run(t.Context(), o); err != nil {
-			t.Fatal(err)
-		}
-		b, err := evidence.Open(dir)
-		if err != nil {
-			t.Fatal(err)
-		}
-		networks[i] = b.Networks
+		both.Go(func() { networks[i] = networksOf(t, chosen) })
+	}
+	if both.Wait(); t.Failed() {
+		return
 	}
 	equal, different := compareNetworks(networks[0], networks[1])
 	for _, line := range different {
@@ -222,4 +218,26 @@ func TestEveryVirtualNetworkIsTheSame(t *testing.T) {
 	if equal < 100 || len(networks[0]) != len(networks[1]) {
 		t.Errorf("%d networks are equal, of %d and %d", equal, len(networks[0]), len(networks[1]))
 	}
+}
+
+// networksOf runs suites and returns the virtual networks that they made.
+func networksOf(t *testing.T, chosen []string) []evidence.NetworkLine {
+	o := small(chosen...)
+	o.plain = true
+	dir := filepath.Join(t.TempDir(), "bundle")
+	var err error
+	if o.collector, err = evidence.New(evidence.Config{Dir: dir}); err != nil {
+		t.Error(err)
+		return nil
+	}
+	if _, err := Run(t.Context(), o); err != nil {
+		t.Error(err)
+		return nil
+	}
+	b, err := evidence.Open(dir)
+	if err != nil {
+		t.Error(err)
+		return nil
+	}
+	return b.Networks
 }

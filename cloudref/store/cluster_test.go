@@ -101,6 +101,7 @@ func TestNoServer(t *testing.T) {
 
 // TestCluster stores on a quorum of three servers and loses one of them.
 func TestCluster(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	if testing.Short() {
 		t.Skip("takes seconds: elections")
 	}

@@ -50,6 +50,7 @@ func openWarned(t *testing.T) (s *Store, warned func(text string)) {
 // What is stored is there when the server was replaced, and who takes webhook calls
 // goes on.
 func TestServerIsReplaced(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	s, warned := openWarned(t)
 	ctx := t.Context()
 	calls := make(chan Call, 8)
@@ -89,6 +90,7 @@ func TestServerIsReplaced(t *testing.T) {
 // An image counts among what was acknowledged: one of which the new server knows
 // nothing is missed, and so is that one was removed.
 func TestServerThatForgotAnImageIsNotUsed(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	for name, act := range map[string]func(ctx context.Context, s *Store) error{
 		"stored": func(ctx context.Context, s *Store) error {
 			_, err := s.PutImage(ctx, imageData(1))
@@ -148,6 +150,7 @@ func TestDamagedImageIsRepaired(t *testing.T) {
 
 // If something that was acknowledged is not there, nothing more is stored.
 func TestServerThatForgotIsNotUsed(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	s, warned := openWarned(t)
 	if err := s.Do(t.Context(), PutDevice(device(1))); err != nil {
 		t.Fatal(err)

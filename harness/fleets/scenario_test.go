@@ -46,6 +46,7 @@ thresholds:
 // A scenario against the reference cloud, as a user would run it: sessions resume in
 // 142 bytes, programs call devices, a campaign updates them.
 func TestScenario(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	dir := t.TempDir()
 	cloud := startCloud(t, filepath.Join(dir, "cloud"))
 	file, out := filepath.Join(dir, "everything.yaml"), filepath.Join(dir, "out")

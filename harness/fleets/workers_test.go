@@ -36,6 +36,7 @@ const patience = 2 * time.Minute
 // started again. The report has the worker's devices taken over, and adds up to what
 // the cloud has counted.
 func TestFleetWorkers(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	devices := uint64(*workersDevices)
 	url := natstest.Start(t).ClientURL()
 	dir := t.TempDir()
@@ -214,6 +215,7 @@ func (c cloudProcess) metric(t *testing.T, name string) uint64 {
 
 // TestWorkerThatFindsNothing ends when it was told how long to wait.
 func TestWorkerThatFindsNothing(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)

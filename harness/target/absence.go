@@ -12,6 +12,8 @@ type absentee interface {
 	// Absent says why the board is not there although nobody has switched it off, "" if
 	// it is.
 	Absent() string
+	// AwayMax is how long it may be away while it restarts, applies an image or sleeps.
+	AwayMax() time.Duration
 }
 
 // Absent says why a board is not there although nobody has switched it off: it was
@@ -38,8 +40,8 @@ func (g *Group) Absentees() map[string]string {
 	return list
 }
 
-// How long a board may be off the bus while it restarts, applies an image or sleeps, and
-// how often somebody looks.
+// awayMax is how long a board may be off the bus if nobody says it, awayEvery how often
+// somebody looks.
 const (
 	awayMax   = time.Minute
 	awayEvery = 500 * time.Millisecond
@@ -48,7 +50,8 @@ const (
 // whileThere returns a context that also ends, with the reason as its cause, when a board
 // has been away for longer than it takes to restart: waiting for it is in vain.
 func (d *Device) whileThere(ctx context.Context) (context.Context, context.CancelFunc) {
-	if _, ok := d.board.(absentee); !ok {
+	board, ok := d.board.(absentee)
+	if !ok {
 		return context.WithCancel(ctx)
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -57,7 +60,7 @@ func (d *Device) whileThere(ctx context.Context) (context.Context, context.Cance
 			why := d.Absent()
 			if why == "" {
 				since = time.Now()
-			} else if time.Since(since) > awayMax {
+			} else if time.Since(since) > board.AwayMax() {
 				cancel(errors.New(why))
 				return
 			}

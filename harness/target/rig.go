@@ -1,6 +1,7 @@
 package target
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,6 +42,9 @@ type RigOptions struct {
 	Cloud netip.Addr
 	// AnyImage says that the boards take images that are made up: fake ones do.
 	AnyImage bool
+	// Away is how long a board may be off the bus while it restarts, applies an image or
+	// sleeps: longer, and it counts as unplugged. One minute.
+	Away time.Duration
 }
 
 // The sources of what a rig says, see [BoardLog].
@@ -160,9 +164,6 @@ type rigBoard struct {
 
 func (b *rigBoard) tell(stage string) { b.log(RigSource, b.board.Name()+": "+stage) }
 
-// readyTime is how long a board may take to be there.
-const readyTime = time.Minute
-
 // Attach implements Board: it saves the board's keys, writes the server key, and
 // restarts the board, which then connects.
 func (b *rigBoard) Attach(ctx context.Context, cloud Address) (Identity, error) {
@@ -202,7 +203,7 @@ func (b *rigBoard) Attach(ctx context.Context, cloud Address) (Identity, error) 
 
 // handle returns the board for what happens over USB, when it is there.
 func (b *rigBoard) handle(ctx context.Context) (*handle.Board, error) {
-	wait, cancel := context.WithTimeout(ctx, readyTime)
+	wait, cancel := context.WithTimeout(ctx, b.AwayMax())
 	defer cancel()
 	for {
 		s, changed, err := b.board.Sighting()
@@ -307,6 +308,9 @@ func (b *rigBoard) Absent() string {
 	}
 	return s.Reason()
 }
+
+// AwayMax implements absentee.
+func (b *rigBoard) AwayMax() time.Duration { return cmp.Or(b.o.Away, awayMax) }
 
 // PowerOff implements Board. Where no means can keep the board off, or every one
 // lies, it is unsupported.

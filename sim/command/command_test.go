@@ -78,6 +78,7 @@ func muster(t *testing.T, args ...string) (stdout, stderr string, err error) {
 
 // Keys are made and registered in one run and used in the next.
 func TestCommand(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	dir, public := filepath.Join(t.TempDir(), "keys"), filepath.Join(t.TempDir(), "devices")
 	_, said, err := muster(t, "--keys-out", dir, "--register", public, "--devices", "4", "--rsa-keys", "1",
 		"--profile", "boron@6.2.0", "--profile", "photon@3.1.0")
@@ -176,6 +177,7 @@ func busy(err error) bool {
 // A scenario is checked, keys are made for it, it is run and recorded, and its
 // thresholds decide.
 func TestScenario(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	dir := t.TempDir()
 	file, keyDir := filepath.Join(dir, "small.yaml"), filepath.Join(dir, "keys")
 	write := func(least string) {
@@ -254,6 +256,7 @@ func TestScenario(t *testing.T) {
 
 // Nobody listens: said once, with counts.
 func TestUnreachableCloud(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	l, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -41,6 +41,7 @@ func lookUntil(t *testing.T, url, want string) string {
 // Everybody watches one run: Prometheus while it goes on, programs that read lines, and
 // people afterwards.
 func TestWatched(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	dir := t.TempDir()
 	keys, list := filepath.Join(dir, "keys"), filepath.Join(dir, "devices")
 	if _, said, err := muster(t, "--keys-out", keys, "--register", list, "--devices", "3", "--profile", "boron@6.2.0"); err != nil {

@@ -167,6 +167,7 @@ func startWorker(t *testing.T, b *Bus, c WorkerConfig, r Runner) (stop func() er
 
 // Three workers run a fleet, and what they tell adds up to what was sent.
 func TestThreeWorkers(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	s := natstest.Start(t)
 	f := newFake()
 	for i := range 3 {
@@ -202,6 +203,7 @@ func TestThreeWorkers(t *testing.T) {
 
 // Nothing that is stored on the server tells the secret, nor does what is said.
 func TestSecretsAreSealed(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	s := natstest.Start(t)
 	b := dial(t, s)
 	var mu sync.Mutex
@@ -335,6 +337,7 @@ func TestCutWorkerStopsInTime(t *testing.T) {
 
 // What goes wrong is said in a sentence.
 func TestClearErrors(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	_, err := Dial(t.Context(), Server{URL: "nats://user:hunter2@127.0.0.1:1"}, "test", func(string) {})
 	if err == nil || !strings.Contains(err.Error(), "no NATS server answers there") || strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("nobody there: %v", err)
@@ -367,6 +370,7 @@ func TestClearErrors(t *testing.T) {
 
 // An interrupt ends the run on all workers, and what was measured is there.
 func TestInterrupt(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	s := natstest.Start(t)
 	f := newFake()
 	for i := range 3 {
