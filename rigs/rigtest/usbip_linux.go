@@ -228,9 +228,18 @@ func (d *usbDevice) serve(conn net.Conn) error {
 // negated returns the status of a transfer that failed.
 func negated(e unix.Errno) uint32 { return uint32(-int32(e)) }
 
-// control answers a control transfer: standard requests here, the others where
-// they belong.
+// control answers a control transfer. A board that was unplugged meanwhile answers
+// nothing, not even that it failed.
 func (d *usbDevice) control(s fake.Setup, data []byte) ([]byte, error) {
+	reply, err := d.answer(s, data)
+	if !d.firmware.Present() {
+		return nil, control.ErrGone
+	}
+	return reply, err
+}
+
+// answer answers standard requests here, and the others where they belong.
+func (d *usbDevice) answer(s fake.Setup, data []byte) ([]byte, error) {
 	const (
 		getStatus, setConfiguration, setInterface, getDescriptor = 0, 9, 11, 6
 

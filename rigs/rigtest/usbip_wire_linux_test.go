@@ -32,36 +32,47 @@ func plugged(t *testing.T) *Firmware {
 // one that left in the middle of it is not heard any more. A host tells the two
 // apart.
 func TestStatusOfTransfers(t *testing.T) {
-	board := plugged(t)
-	ours, theirs := net.Pipe()
-	ended := make(chan error, 1)
-	go func() { ended <- newUSBDevice(board, false).serve(theirs) }()
-	submit := func() unix.Errno {
-		t.Helper()
-		var h [usbipHeader]byte
-		binary.BigEndian.PutUint32(h[:], cmdSubmit)
-		binary.BigEndian.PutUint32(h[12:], 1)                                // IN
-		copy(h[40:], []byte{0xc0, 0x50, 0xff, 0xff, 0xff, 0xff, 0x00, 0x00}) // a vendor request that no board knows
-		if _, err := ours.Write(h[:]); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := io.ReadFull(ours, h[:]); err != nil {
-			t.Fatal(err)
-		}
-		return unix.Errno(-int32(binary.BigEndian.Uint32(h[20:])))
-	}
-	if got := submit(); got != unix.EPIPE {
-		t.Errorf("refused: %v", got)
-	}
-	board.Unplug()
-	if got := submit(); got != unix.EPROTO {
-		t.Errorf("gone: %v", got)
-	}
-	if err := ours.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if err := <-ended; !errors.Is(err, io.EOF) {
-		t.Error(err)
+	for name, test := range map[string]struct {
+		inDFU bool
+		setup []byte
+	}{
+		"a vendor request that no board knows":       {false, []byte{0xc0, 0x50, 0xff, 0xff, 0xff, 0xff, 0x00, 0x00}},
+		"a descriptor of a bootloader that has none": {true, []byte{0x80, 0x06, 0x00, 0x0f, 0x00, 0x00, 0x05, 0x00}},
+		"an upload from a bootloader of no block":    {true, []byte{0xa1, dfuUpload, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			board := plugged(t)
+			ours, theirs := net.Pipe()
+			ended := make(chan error, 1)
+			go func() { ended <- newUSBDevice(board, test.inDFU).serve(theirs) }()
+			submit := func() unix.Errno {
+				t.Helper()
+				var h [usbipHeader]byte
+				binary.BigEndian.PutUint32(h[:], cmdSubmit)
+				binary.BigEndian.PutUint32(h[12:], 1) // IN
+				copy(h[40:], test.setup)
+				if _, err := ours.Write(h[:]); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := io.ReadFull(ours, h[:]); err != nil {
+					t.Fatal(err)
+				}
+				return unix.Errno(-int32(binary.BigEndian.Uint32(h[20:])))
+			}
+			if got := submit(); got != unix.EPIPE {
+				t.Errorf("refused: %v", got)
+			}
+			board.Unplug()
+			if got := submit(); got != unix.EPROTO {
+				t.Errorf("gone: %v", got)
+			}
+			if err := ours.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if err := <-ended; !errors.Is(err, io.EOF) {
+				t.Error(err)
+			}
+		})
 	}
 }
 
