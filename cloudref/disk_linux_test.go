@@ -360,7 +360,7 @@ func TestDiskTurnsReadOnly(t *testing.T) {
 	}
 	_ = exec.Command("e2fsck", "-fy", image).Run() // says by its exit code that it repaired
 	run("mount", "-o", "loop", image, disk)
-	p.floor = p.highest
+	hearOut(t, up.String(), p)
 	c, err = Start(t.Context(), Options{Dir: data, UDP: up})
 	if err != nil {
 		t.Fatal(err)

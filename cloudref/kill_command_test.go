@@ -383,7 +383,7 @@ func TestKillCommand(t *testing.T) {
 			k.process.kill()
 		}
 		for _, p := range all {
-			p.floor = p.highest
+			hearOut(t, k.udp, p.puppet)
 		}
 	}
 	k.judgeDevices(all)

@@ -71,7 +71,7 @@ func TestKill(t *testing.T) {
 			t.Fatal("the child ended by itself")
 		}
 		for _, p := range all {
-			p.floor = p.highest
+			hearOut(t, addr, p.puppet)
 		}
 	}
 	judgeKill(t, dir, all)

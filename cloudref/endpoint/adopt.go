@@ -267,8 +267,7 @@ func (n *Node) opens(now clock.Instant, stored *store.Session, datagrams [][]byt
 			moves = true
 		}
 	}
-	state := s.link.DTLS().Export()
-	return store.Progress{Device: stored.Device, CID: stored.CID, Top: state.WindowTop, Window: state.Window}, moves
+	return s.progressFor(0), moves // from where is told when the session is ours
 }
 
 // takeOver writes that the session is this node's, and reserves sequence numbers.
@@ -337,8 +336,5 @@ func (d *device) arrive(now clock.Instant, s *session, a *adoption, parts [][]by
 
 // progressOf is what this node has reserved of a session.
 func (n *Node) progressOf(s *session) store.Op {
-	state := s.link.DTLS().Export()
-	return s.write(store.Reserve(store.Progress{
-		Device: s.device.id, CID: s.id, Reserved: s.reserved, Top: state.WindowTop, Window: state.Window,
-	}))
+	return s.write(store.Reserve(s.progressFor(s.reserved)))
 }

@@ -275,15 +275,20 @@ func (d *device) follow(s *session, from transport.Packet, a dtls.Arrival) bool 
 	if !a.Newest && !d.n.c.Faults.MoveOld || s.peer == from.Peer && *s.local == from.Local || d.n.c.Faults.NeverMove {
 		return false
 	}
-	old := s.peer
+	old, local := s.peer, *s.local
 	s.peer, s.local = from.Peer, d.n.index.localOf(from.Local)
 	if old != s.peer {
 		d.n.index.move(s, old, s.peer)
 		d.n.counts.Moved.Add(1)
-		if s.stored && !s.named() {
-			// By its address alone its records are found, after a restart too.
-			d.writeSession(s)
-		}
+	}
+	switch {
+	case !s.stored:
+	case !s.named() && old != s.peer:
+		// By its address alone its records are found, after a restart too.
+		d.writeSession(s)
+	case *s.local != local:
+		// Else the next progress tells where it is, see progressFor.
+		d.writeSession(s)
 	}
 	return old != s.peer
 }

@@ -503,29 +503,33 @@ func TestEventsReachTheAccountOnly(t *testing.T) {
 }
 
 func TestFunctionCall(t *testing.T) {
-	for _, restarted := range []bool{false, true} {
-		t.Run(fmt.Sprintf("restarted=%t", restarted), func(t *testing.T) { testFunctionCall(t, restarted) })
+	for gen := dtls.GenA; gen <= dtls.GenF; gen++ {
+		for _, moved := range []bool{false, true} {
+			for _, restarted := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%v/moved=%t/restarted=%t", gen, moved, restarted), func(t *testing.T) {
+					testFunctionCall(t, gen, moved, restarted)
+				})
+			}
+		}
 	}
 }
 
-// What a device answers late, when it is back from another node, meets no new call.
-func TestTokensBeginElsewhereEachTime(t *testing.T) {
-	n := &Node{c: Config{Seed: 7}}
-	other := &Node{c: Config{Seed: 8}}
-	if n.firstToken(0) == n.firstToken(clock.Instant(time.Second)) || n.firstToken(0) == other.firstToken(0) {
-		t.Error("the same tokens again")
-	}
-}
-
-// testFunctionCall calls a function, perhaps of a device that has not noticed that the
-// cloud has restarted, and that says nothing by itself.
-func testFunctionCall(t *testing.T, restarted bool) {
+// testFunctionCall calls a function, perhaps of a device that has resumed from another
+// address, and perhaps when the cloud has restarted then, which the device has not
+// noticed: it says nothing by itself.
+func testFunctionCall(t *testing.T, gen dtls.Generation, moved, restarted bool) {
 	b := newBench(t, nil)
-	p := b.puppet(1, dtls.GenF)
+	p := b.puppet(1, gen)
 	b.register(p, 1)
 	p.connect()
 	describe := pdc.ApplicationDescribe{Functions: []string{"brew"}}
 	p.wantAck(p.say(pdc.DescribePost{Token: []byte{1}, Flags: pdc.DescribeApplication, Payload: describe.Append(nil)}.Message(p.dialect())))
+	if moved {
+		p.restart()
+		p.moveTo(netip.MustParseAddrPort("127.9.9.9:4000"))
+		p.wantAck(p.ping())
+		b.deliver()
+	}
 	if restarted {
 		b.start(nil)
 		if st, _ := b.node.Status(p.id); st.Online {
@@ -546,6 +550,15 @@ func testFunctionCall(t *testing.T, restarted bool) {
 	}
 	if st, _ := b.node.Status(p.id); !st.Online {
 		t.Error("it has answered, and does not count as online")
+	}
+}
+
+// What a device answers late, when it is back from another node, meets no new call.
+func TestTokensBeginElsewhereEachTime(t *testing.T) {
+	n := &Node{c: Config{Seed: 7}}
+	other := &Node{c: Config{Seed: 8}}
+	if n.firstToken(0) == n.firstToken(clock.Instant(time.Second)) || n.firstToken(0) == other.firstToken(0) {
+		t.Error("the same tokens again")
 	}
 }
 

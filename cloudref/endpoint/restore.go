@@ -119,6 +119,9 @@ func (d *device) thaw(stored *store.Session, rewind bool) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
+	if stored.Peer.IsValid() {
+		peer = stored.Peer
+	}
 	s := &session{
 		device: d, key: stored.Key, id: stored.CID, peer: peer,
 		written: true, stored: true, restored: true,

@@ -59,14 +59,23 @@ func (d *device) mark(s *session, limit uint64, then []marked) {
 // progress is the write of what s has received, and of the send sequences below
 // limit as used. Between nodes it holds only while the session is this node's.
 func (d *device) progress(s *session, limit uint64) store.Op {
-	state := s.link.DTLS().Export()
-	op := store.Reserve(store.Progress{
-		Device: d.id, CID: s.id, Reserved: max(limit, s.reserved), Top: state.WindowTop, Window: state.Window,
-	})
+	op := store.Reserve(s.progressFor(max(limit, s.reserved)))
 	if d.n.clustered() {
 		op = s.write(op.If(s.ours().progress))
 	}
 	return op
+}
+
+// progressFor is what s has received, and from where, with send sequences below
+// reserved as used. A session that is found by its address alone has that in its
+// record.
+func (s *session) progressFor(reserved uint64) store.Progress {
+	state := s.link.DTLS().Export()
+	p := store.Progress{Device: s.device.id, CID: s.id, Reserved: reserved, Top: state.WindowTop, Window: state.Window}
+	if s.named() {
+		p.Peer = s.peer
+	}
+	return p
 }
 
 // wasMarked tells those who waited, and begins the next write if there is need.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/hex"
 	"errors"
+	"net/netip"
 	"reflect"
 	"testing"
 	"time"
@@ -82,20 +83,22 @@ func TestRecordsOfANewerVersion(t *testing.T) {
 
 func TestMerge(t *testing.T) {
 	base := Session{CID: cidOf(1), Reserved: 100, Top: 50, Window: 1}
+	there := netip.MustParseAddrPort("10.9.8.7:258")
 	for _, test := range []struct {
 		name                  string
 		p                     Progress
 		reserved, top, window uint64
+		peer                  netip.AddrPort
 	}{
-		{"ahead", Progress{CID: cidOf(1), Reserved: 200, Top: 60, Window: 4}, 200, 60, 4},
-		{"behind", Progress{CID: cidOf(1), Reserved: 50, Top: 40, Window: 4}, 100, 50, 1},
-		{"same top", Progress{CID: cidOf(1), Reserved: 100, Top: 50, Window: 6}, 100, 50, 7},
-		{"of another session", Progress{CID: cidOf(2), Reserved: 200, Top: 60, Window: 4}, 100, 50, 1},
-		{"none", Progress{}, 100, 50, 1},
+		{"ahead", Progress{CID: cidOf(1), Reserved: 200, Top: 60, Window: 4, Peer: there}, 200, 60, 4, there},
+		{"behind", Progress{CID: cidOf(1), Reserved: 50, Top: 40, Window: 4, Peer: there}, 100, 50, 1, netip.AddrPort{}},
+		{"same top", Progress{CID: cidOf(1), Reserved: 100, Top: 50, Window: 6, Peer: there}, 100, 50, 7, there},
+		{"of another session", Progress{CID: cidOf(2), Reserved: 200, Top: 60, Window: 4, Peer: there}, 100, 50, 1, netip.AddrPort{}},
+		{"none", Progress{}, 100, 50, 1, netip.AddrPort{}},
 	} {
 		s := base
 		s.merge(test.p)
-		if s.Reserved != test.reserved || s.Top != test.top || s.Window != test.window {
+		if s.Reserved != test.reserved || s.Top != test.top || s.Window != test.window || s.Peer != test.peer {
 			t.Errorf("%s: got %+v", test.name, s)
 		}
 	}
@@ -107,6 +110,9 @@ func TestStoredForms(t *testing.T) {
 	young := s
 	young.Node = NodeID{9, 10}
 	p := Progress{CID: CID{1, 2, 3, 4, 5, 6, 7, 8}, Reserved: 0x80, Top: 0x70, Window: 3}
+	located, located6 := p, p
+	located.Peer = netip.MustParseAddrPort("10.9.8.7:258")
+	located6.Peer = netip.MustParseAddrPort("[fd00::1]:258")
 	e := Event{At: time.UnixMilli(0x18f00000001).UTC(), Body: []byte("body")}
 	for name, form := range map[string]struct {
 		got  []byte
@@ -116,8 +122,11 @@ func TestStoredForms(t *testing.T) {
 			" 0000000000000040 0000000000000030 0000000000000021 726563"},
 		"session of a node": {young.append(nil), "02 0102030405060708 aa000000000000000000000000000000000000000000000000000000000000bb" +
 			" 0000000000000040 0000000000000030 0000000000000021 090a000000000000 726563"},
-		"progress": {p.append(nil), "01 0102030405060708 0000000000000080 0000000000000070 0000000000000003"},
-		"event":    {e.append(nil), "01 0000018f00000001 626f6479"},
+		"progress":                 {p.append(nil), "01 0102030405060708 0000000000000080 0000000000000070 0000000000000003"},
+		"progress with an address": {located.append(nil), "02 0102030405060708 0000000000000080 0000000000000070 0000000000000003 0a090807 0102"},
+		"progress with an IPv6 address": {located6.append(nil), "02 0102030405060708 0000000000000080 0000000000000070 0000000000000003" +
+			" fd000000000000000000000000000001 0102"},
+		"event": {e.append(nil), "01 0000018f00000001 626f6479"},
 	} {
 		want, err := hex.DecodeString(string(bytes.ReplaceAll([]byte(form.want), []byte(" "), nil)))
 		if err != nil {
@@ -125,6 +134,17 @@ func TestStoredForms(t *testing.T) {
 		}
 		if !bytes.Equal(form.got, want) {
 			t.Errorf("%s: got %x, want %x", name, form.got, want)
+		}
+	}
+	for _, p := range []Progress{p, located, located6} {
+		if got, err := parseProgress(p.Device, p.append(nil)); err != nil || got != p {
+			t.Errorf("%+v was read as %+v, %v", p, got, err)
+		}
+		for cut := range p.append(nil) {
+			got, err := parseProgress(p.Device, p.append(nil)[:cut])
+			if err == nil && cut != progressLen+4+2 { // as long as one with an IPv4 address
+				t.Errorf("%d bytes of %+v were read as %+v", cut, p, got)
+			}
 		}
 	}
 }

@@ -1,6 +1,9 @@
 package store
 
-import "time"
+import (
+	"net/netip"
+	"time"
+)
 
 // DeviceFlags are the administrative switches of a device that every
 // connection must know.
@@ -84,6 +87,11 @@ type Session struct {
 	// Node is the node that has the session, in a cloud of several.
 	Node NodeID
 
+	// Peer is where the device was heard last, as the [Progress] tells that was merged;
+	// zero if it does not, and never stored by itself: Record has the address of when
+	// it was written.
+	Peer netip.AddrPort
+
 	// Record is opaque, at most 4 KiB: the protocol's own state (which holds
 	// the session's secrets) and what the endpoint adds.
 	Record []byte
@@ -103,6 +111,8 @@ type Progress struct {
 	Reserved uint64 // as in [Session]; must not go back
 	Top      uint64 // as in [Session]
 	Window   uint64 // as in [Session]
+	// Peer is where the device was heard last, without a zone; zero if that is not told.
+	Peer netip.AddrPort
 }
 
 // A Part numbers one blob of a device's application state. What each holds is

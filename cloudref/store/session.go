@@ -3,6 +3,7 @@ package store
 import (
 	"encoding/binary"
 	"fmt"
+	"net/netip"
 )
 
 // The plain text of a session record, before it is sealed:
@@ -18,16 +19,17 @@ import (
 //
 // A progress record, which is not sealed as nothing in it is secret:
 //
-//	0   1   version, 1
+//	0   1   version: 1, or 2 where there is an address
 //	1   8   connection id
 //	9   8   Reserved
 //	17  8   Top
 //	25  8   Window
+//	33  …   of version 2: address of the device, of 4 or 16 bytes, and its port, big-endian
 const (
 	sessionVersion  = 2
 	sessionHeadLen  = 73
 	sessionHeadLen1 = 65
-	progressVersion = 1
+	progressVersion = 2
 	progressLen     = 33
 )
 
@@ -76,27 +78,46 @@ func parseSession(id DeviceID, b []byte) (*Session, error) {
 }
 
 func (p *Progress) append(b []byte) []byte {
-	b = append(b, progressVersion)
+	version := byte(1)
+	if p.Peer.IsValid() {
+		version = progressVersion
+	}
+	b = append(b, version)
 	b = append(b, p.CID[:]...)
 	b = binary.BigEndian.AppendUint64(b, p.Reserved)
 	b = binary.BigEndian.AppendUint64(b, p.Top)
-	return binary.BigEndian.AppendUint64(b, p.Window)
+	b = binary.BigEndian.AppendUint64(b, p.Window)
+	if version == progressVersion {
+		b = append(b, p.Peer.Addr().Unmap().AsSlice()...)
+		b = binary.BigEndian.AppendUint16(b, p.Peer.Port())
+	}
+	return b
 }
 
 func parseProgress(id DeviceID, b []byte) (Progress, error) {
-	if err := checkVersion("progress", b, progressVersion, progressLen); err != nil {
-		return Progress{}, err
+	first := len(b) == progressLen && b[0] == 1
+	if !first {
+		if err := checkVersion("progress", b, progressVersion, progressLen); err != nil {
+			return Progress{}, err
+		}
 	}
-	if len(b) != progressLen {
-		return Progress{}, fmt.Errorf("store: progress record of %d bytes", len(b))
-	}
-	return Progress{
+	p := Progress{
 		Device:   id,
 		CID:      CID(b[1:9]),
 		Reserved: binary.BigEndian.Uint64(b[9:]),
 		Top:      binary.BigEndian.Uint64(b[17:]),
 		Window:   binary.BigEndian.Uint64(b[25:]),
-	}, nil
+	}
+	if first {
+		return p, nil
+	}
+	rest := b[progressLen:]
+	addr, ok := netip.AddrFromSlice(rest[:max(0, len(rest)-2)])
+	if !ok {
+		return Progress{}, fmt.Errorf("store: progress record of %d bytes", len(b))
+	}
+	p.Peer = netip.AddrPortFrom(addr, binary.BigEndian.Uint16(rest[len(rest)-2:]))
+	return p, nil
 }
 
 // merge brings s up to p, if p is of the same session. Nothing goes back,
@@ -106,6 +127,9 @@ func (s *Session) merge(p Progress) {
 		return
 	}
 	s.Reserved = max(s.Reserved, p.Reserved)
+	if p.Top >= s.Top {
+		s.Peer = p.Peer // of that record, or of a newer one
+	}
 	switch {
 	case p.Top > s.Top:
 		s.Top, s.Window = p.Top, p.Window

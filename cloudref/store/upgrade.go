@@ -16,7 +16,10 @@ import (
 //	2  a session may name the node that has it (version 2 of its record, which a
 //	   program of format 1 takes for unreadable, so that its device would have to
 //	   make a handshake)
-const formatVersion = 2
+//	3  the progress of a session may tell where its device was heard last (version 2
+//	   of its record: a program of format 2 would not read it, and use send sequences
+//	   again that it reserves)
+const formatVersion = 3
 
 // upgrades[n] makes format n+1 of format n, in place. It may be cut short at any
 // moment and is begun again then. A format whose records are all read as they are
