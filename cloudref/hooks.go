@@ -127,4 +127,8 @@ func (c *Cloud) TestHook(ctx context.Context, h *store.Hook, e Event) ([]byte, e
 }
 
 // Own implements api.Cloud.
-func (c *Cloud) Own(a netip.AddrPort) { c.hooks.Guard.Own(a) }
+func (c *Cloud) Own(a netip.AddrPort) {
+	if c.hooks.Guard.Own(a) {
+		c.tellPlace()
+	}
+}

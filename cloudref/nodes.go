@@ -73,6 +73,7 @@ func (c *Cloud) join() error {
 		return err
 	}
 	c.nodes.Store(n)
+	c.hooks.Guard.Others(n.cluster.Places())
 	n.stop, err = c.store.Follow(store.Selection{}, n.follow)
 	if err != nil {
 		return errors.Join(err, n.cluster.Leave())
@@ -201,6 +202,18 @@ func (n *nodes) Mine() (list []cluster.Presence) {
 		}
 	}
 	return list
+}
+
+// Place implements cluster.Handler: webhooks of other nodes must not come here.
+func (n *nodes) Place() cluster.Place {
+	return cluster.Place{Addrs: hooks.MachineAddrs(), Ports: n.cloud.hooks.Guard.OwnPorts()}
+}
+
+// tellPlace tells the other nodes of a port at once.
+func (c *Cloud) tellPlace() {
+	if n := c.nodes.Load(); n != nil {
+		n.cluster.SayAlive()
+	}
 }
 
 // announce tells the other nodes where a device is.

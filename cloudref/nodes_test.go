@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,6 +17,7 @@ import (
 	"github.com/muster/muster/cloudref/app"
 	"github.com/muster/muster/cloudref/cluster"
 	"github.com/muster/muster/cloudref/endpoint"
+	"github.com/muster/muster/cloudref/hooks"
 	"github.com/muster/muster/cloudref/store"
 	"github.com/muster/muster/fixtures/natstest"
 	"github.com/muster/muster/protocol/coap"
@@ -480,5 +482,19 @@ func TestNATSGoesAway(t *testing.T) {
 	}
 	if p.shakes != 1 || p.back != 0 {
 		t.Errorf("%d handshakes, %d sequences went back", p.shakes, p.back)
+	}
+}
+
+// A webhook that one node calls does not reach what another node serves.
+func TestWebhooksDoNotReachOtherNodes(t *testing.T) {
+	nats := natstest.Start(t)
+	nodes := startNodes(t, 2, nats.ClientURL())
+	own := netip.MustParseAddrPort("127.0.0.1:1")
+	nodes[1].Own(own)
+	eventually(t, "the first node knows of it", func() bool {
+		return errors.Is(nodes[0].hooks.Guard.Check(own), hooks.ErrDenied)
+	})
+	if err := nodes[0].hooks.Guard.Check(netip.MustParseAddrPort("127.0.0.1:2")); err != nil {
+		t.Error(err)
 	}
 }

@@ -70,6 +70,8 @@ type Handler interface {
 	Answer(stop <-chan struct{}, question []byte, progress func([]byte)) (answer []byte)
 	// Mine returns the devices that are connected to this node.
 	Mine() []Presence
+	// Place returns where this node listens.
+	Place() Place
 }
 
 // A Cluster is the other nodes, as this one sees them.
@@ -84,6 +86,7 @@ type Cluster struct {
 	mu      sync.Mutex
 	nodes   map[store.NodeID]time.Time // when it was heard last
 	devices map[store.DeviceID]Presence
+	places  map[string]place        // of the others, by the id of the node
 	tales   uint64                  // that this node has told
 	tallies map[store.NodeID]*tally // of the others
 }
@@ -96,6 +99,8 @@ type news struct {
 	Leaving bool `json:"leaving,omitempty"`
 	// Told is how much it has told.
 	Told uint64 `json:"told,omitempty"`
+	// Place is where it listens.
+	Place *Place `json:"place,omitempty"`
 }
 
 // NewID draws the id of a node. Each run of a program is a node of its own.
@@ -111,6 +116,7 @@ func Join(conn *nats.Conn, id store.NodeID, h Handler) (*Cluster, error) {
 	c := &Cluster{
 		id: id, conn: conn, handler: h, stop: make(chan struct{}),
 		nodes: make(map[store.NodeID]time.Time), devices: make(map[store.DeviceID]Presence), tallies: make(map[store.NodeID]*tally),
+		places: make(map[string]place),
 	}
 	for subject, receive := range map[string]nats.MsgHandler{
 		subjectAlive: c.alive, subjectPresence: c.presence, subjectSync: c.sync, subjectTold: c.told, subjectAsk + id.String(): c.asked,
@@ -162,10 +168,7 @@ func (c *Cluster) live() {
 	back := c.conn.StatusChanged(nats.CONNECTED)
 	defer c.conn.RemoveStatusListener(back)
 	for {
-		c.mu.Lock()
-		told := c.tales
-		c.mu.Unlock()
-		c.publish(subjectAlive, news{Node: c.id.String(), Told: told})
+		c.SayAlive()
 		select {
 		case now := <-tick.C:
 			c.forgetSilent(now)
@@ -188,6 +191,7 @@ func (c *Cluster) forgetSilent(now time.Time) {
 		}
 	}
 	c.forgetTallies(now)
+	c.forgetPlaces(now)
 }
 
 // forget drops a node with its devices. mu is held.
@@ -226,6 +230,7 @@ func (c *Cluster) noteAlive(n news, from store.NodeID, now time.Time) (missed bo
 	if n.Leaving {
 		c.forget(from)
 		delete(c.tallies, from)
+		delete(c.places, n.Node)
 		return false
 	}
 	if _, known := c.nodes[from]; !known {
@@ -233,6 +238,7 @@ func (c *Cluster) noteAlive(n news, from store.NodeID, now time.Time) (missed bo
 		c.publish(subjectSync, news{Node: c.id.String()})
 	}
 	c.nodes[from] = now
+	c.notePlace(n, now)
 	return c.says(from, n.Told, now)
 }
 

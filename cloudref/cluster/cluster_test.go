@@ -23,6 +23,7 @@ type fake struct {
 	told    []string
 	missed  int
 	stopped chan struct{}
+	place   Place
 }
 
 func (f *fake) Arrived(p Presence) bool {
@@ -58,6 +59,12 @@ func (f *fake) Answer(stop <-chan struct{}, question []byte, progress func([]byt
 	}
 	progress([]byte("half"))
 	return append([]byte("answer to "), question...)
+}
+
+func (f *fake) Place() Place {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.place
 }
 
 func (f *fake) Mine() []Presence {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -24,6 +26,9 @@ type Guard struct {
 
 	mu  sync.RWMutex
 	own map[uint16]bool // ports of this machine where the cloud listens
+	// others yields the addresses of the machine of each other node of the cloud, and the
+	// ports where it listens. Nil: there are none.
+	others iter.Seq2[[]netip.Addr, []uint16]
 }
 
 // PrivateNetworks are what a cloud that strangers use should deny its webhooks: private
@@ -50,13 +55,14 @@ func prefixes(list ...string) []netip.Prefix {
 // ErrDenied says that a webhook must not reach an address.
 var ErrDenied = errors.New("this cloud does not let webhooks reach that address")
 
-// Own notes an address that the cloud listens on: no webhook gets there.
-func (g *Guard) Own(a netip.AddrPort) {
+// Own notes an address that the cloud listens on: no webhook gets there. It reports
+// whether that is new.
+func (g *Guard) Own(a netip.AddrPort) bool {
 	g.mu.RLock()
 	known := g.own[a.Port()]
 	g.mu.RUnlock()
 	if known || a.Port() == 0 {
-		return
+		return false
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -64,6 +70,54 @@ func (g *Guard) Own(a netip.AddrPort) {
 		g.own = make(map[uint16]bool)
 	}
 	g.own[a.Port()] = true
+	return true
+}
+
+// OwnPorts returns the ports of this machine that the cloud listens on.
+func (g *Guard) OwnPorts() []uint16 {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	return slices.Sorted(maps.Keys(g.own))
+}
+
+// Others sets where the other nodes of the cloud are: no webhook gets there either.
+// others yields the addresses of the machine of each and the ports where it listens. It
+// is asked at each connection.
+func (g *Guard) Others(others iter.Seq2[[]netip.Addr, []uint16]) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.others = others
+}
+
+// ofOthers reports whether another node listens at an address.
+func (g *Guard) ofOthers(a netip.AddrPort) bool {
+	g.mu.RLock()
+	others := g.others
+	g.mu.RUnlock()
+	if others == nil {
+		return false
+	}
+	for addrs, ports := range others {
+		if slices.Contains(ports, a.Port()) && (!a.Addr().IsLoopback() && slices.Contains(addrs, a.Addr()) || ofThisMachine(a.Addr()) && neighbour(addrs)) {
+			return true
+		}
+	}
+	return false
+}
+
+// neighbour reports whether a machine with these addresses is, or may be, this one. What
+// is everywhere the same, such as loopback, says nothing.
+func neighbour(addrs []netip.Addr) bool {
+	telling := 0
+	for _, a := range addrs {
+		if a.IsLoopback() {
+			continue
+		}
+		if telling++; ofThisMachine(a) {
+			return true
+		}
+	}
+	return telling == 0
 }
 
 // Check says whether a connection may be made to an address.
@@ -82,7 +136,26 @@ func (g *Guard) Check(a netip.AddrPort) error {
 		}
 		return fmt.Errorf("%w: it is the cloud's own", ErrDenied)
 	}
+	if g.ofOthers(netip.AddrPortFrom(addr, a.Port())) {
+		return fmt.Errorf("%w: it is another node's of the cloud", ErrDenied)
+	}
 	return nil
+}
+
+// MachineAddrs returns the addresses of this machine, but for those that are good on one
+// link only.
+func MachineAddrs() []netip.Addr {
+	list, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil
+	}
+	var addrs []netip.Addr
+	for _, a := range list {
+		if prefix, err := netip.ParsePrefix(a.String()); err == nil && !prefix.Addr().IsLinkLocalUnicast() {
+			addrs = append(addrs, prefix.Addr().Unmap())
+		}
+	}
+	return addrs
 }
 
 func ofThisMachine(addr netip.Addr) bool {

@@ -64,3 +64,42 @@ func TestGuardDeniesThisMachine(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Webhooks do not reach the other nodes of the cloud: by loopback neither, where their
+// machine is this one.
+func TestGuardOfOtherNodes(t *testing.T) {
+	far, here := netip.MustParseAddr("192.0.2.1"), netip.Addr{}
+	for _, a := range MachineAddrs() {
+		if !a.IsLoopback() {
+			here = a
+		}
+	}
+	var g Guard
+	loopback := netip.MustParseAddr("127.0.0.1")
+	places := []struct {
+		addrs []netip.Addr
+		ports []uint16
+	}{{[]netip.Addr{loopback, far}, []uint16{8080, 9090}}, {[]netip.Addr{loopback}, []uint16{7070}}}
+	if here.IsValid() {
+		places[1].addrs = append(places[1].addrs, here)
+	}
+	g.Others(func(yield func([]netip.Addr, []uint16) bool) {
+		for _, p := range places {
+			if !yield(p.addrs, p.ports) {
+				return
+			}
+		}
+	})
+	for address, denied := range map[string]bool{
+		"192.0.2.1:8080": true, "[::ffff:192.0.2.1]:9090": true, "192.0.2.1:443": false, "192.0.2.2:8080": false,
+		"127.0.0.1:7070": true, "127.1.2.3:7070": true, "0.0.0.0:7070": true, "[::1]:7070": true, "127.0.0.1:7071": false,
+	} {
+		if err := g.Check(netip.MustParseAddrPort(address)); errors.Is(err, ErrDenied) != denied {
+			t.Errorf("%s: %v", address, err)
+		}
+	}
+	// What listens on the loopback of another machine is not what answers here.
+	if err := g.Check(netip.MustParseAddrPort("127.0.0.1:9090")); err != nil {
+		t.Errorf("127.0.0.1:9090: %v", err)
+	}
+}
