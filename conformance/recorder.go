@@ -19,6 +19,7 @@ type Recorder struct {
 	samples  map[limit][]sample
 	judged   int
 	frozen   bool
+	over     func() bool // whether the run was broken off, if not nil
 }
 
 // freeze ends the record: what a check finds from now on proves nothing.
@@ -72,7 +73,7 @@ func (r *Recorder) add(v report.Verdict, f report.Finding) {
 	f.Verdict = v
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.frozen {
+	if !r.frozen && (r.over == nil || !r.over()) {
 		r.findings = append(r.findings, f)
 	}
 }

@@ -174,10 +174,7 @@ func (s *shell) judge(ctx context.Context, suite Suite, check Check, group *targ
 	result := s.blank(suite, check, group)
 	switch reason := skip(check, group); {
 	case ctx.Err() != nil:
-		result.Reason = "the run was interrupted"
-		if errors.Is(context.Cause(ctx), errTimeout) {
-			result.Reason = fmt.Sprintf("the time limit of %v was over", s.options.Timeout)
-		}
+		result.Reason = s.brokenOff(ctx)
 		return result
 	case group.Absent != "" && !(suite.Prepare == nil && group.Heard):
 		missing := target.Missing{Capability: target.Capability(group.Transport), Why: group.Absent}
@@ -199,7 +196,8 @@ func (s *shell) judge(ctx context.Context, suite Suite, check Check, group *targ
 	whole := ctx
 	ctx, cancel := context.WithTimeout(ctx, s.options.Patience)
 	defer cancel()
-	recorder, began := new(Recorder), time.Now()
+	// A check whose run is broken off finds everything missing: that proves nothing.
+	recorder, began := &Recorder{over: func() bool { return whole.Err() != nil }}, time.Now()
 	usage := &target.Usage{Done: ctx.Done(), Stop: func() {
 		recorder.freeze() // what was found by then counts
 		cancel()
@@ -213,7 +211,9 @@ func (s *shell) judge(ctx context.Context, suite Suite, check Check, group *targ
 		s.env.Reinstate(back, group) // for the checks of the suite that look at devices
 		cancel()
 	}
-	if missing := usage.Missing(); len(missing) > 0 && !recorder.failed() {
+	if whole.Err() != nil && !recorder.failed() {
+		result.Reason = s.brokenOff(whole) + ", while it ran"
+	} else if missing := usage.Missing(); len(missing) > 0 && !recorder.failed() {
 		result.Verdict, result.Reason = report.Unsupported, reasons(missing)
 	} else {
 		if len(missing) > 0 {
@@ -237,6 +237,14 @@ func (s *shell) judge(ctx context.Context, suite Suite, check Check, group *targ
 	s.fate(suite, check, group, recorder, &result)
 	result.Duration = time.Since(began)
 	return result
+}
+
+// brokenOff says why a run ends before its end.
+func (s *shell) brokenOff(ctx context.Context) string {
+	if errors.Is(context.Cause(ctx), errTimeout) {
+		return fmt.Sprintf("the time limit of %v was over", s.options.Timeout)
+	}
+	return "the run was interrupted"
 }
 
 // mourn notes that the cloud that is judged has ended: a failure of the checks that ran

@@ -180,6 +180,32 @@ func TestInterrupt(t *testing.T) {
 	}
 }
 
+// TestInterruptedCheck: what a check misses because its run is broken off is no failure;
+// what it found before is.
+func TestInterruptedCheck(t *testing.T) {
+	for name, test := range map[string]struct {
+		before bool
+		want   report.Verdict
+	}{"found nothing": {false, report.NotRun}, "had found something": {true, report.Fail}} {
+		ctx, interrupt := context.WithCancel(t.Context())
+		check := Check{Name: "c", Run: func(ctx context.Context, _ *target.Env, _ *target.Group, r *Recorder) error {
+			if test.before {
+				r.Fail(report.Finding{Text: "wrong"})
+			}
+			interrupt()
+			r.Judged(1)
+			r.Fail(report.Finding{Text: "it did not come: " + ctx.Err().Error()})
+			return ctx.Err()
+		}}
+		suite := Suite{Name: "s", Checks: []Check{check}}
+		s := startShell(t, []Suite{suite}, small())
+		result := s.judge(ctx, suite, check, s.env.Groups()[0])
+		if result.Verdict != test.want || len(result.Findings) > 1 {
+			t.Errorf("%s: %v, %s, %+v", name, result.Verdict, result.Reason, result.Findings)
+		}
+	}
+}
+
 func TestConformIsInterrupted(t *testing.T) {
 	ctx, interrupt := context.WithCancel(t.Context())
 	o := small("functions")

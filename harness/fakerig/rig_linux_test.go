@@ -55,11 +55,17 @@ func (l *told) has(text string) bool {
 // start brings boards to a reference cloud, as "--device rig:WHICH" does.
 func start(t *testing.T, which string, profiles ...string) (*Bench, *target.Env, *told) {
 	t.Helper()
-	return startWith(t, 0, which, profiles...)
+	return startPrepared(t, which, func(*Bench) {}, profiles...)
 }
 
 // startWith is start over a network that takes its time.
 func startWith(t *testing.T, delay time.Duration, which string, profiles ...string) (*Bench, *target.Env, *told) {
+	t.Helper()
+	return startPrepared(t, which, func(b *Bench) { b.SetDelay(delay) }, profiles...)
+}
+
+// startPrepared is start on a bench to which something was done before.
+func startPrepared(t *testing.T, which string, prepare func(*Bench), profiles ...string) (*Bench, *target.Env, *told) {
 	t.Helper()
 	b, err := Start(t.TempDir(), profiles...)
 	if err != nil {
@@ -70,7 +76,7 @@ func startWith(t *testing.T, delay time.Duration, which string, profiles ...stri
 			t.Error(err)
 		}
 	})
-	b.SetDelay(delay)
+	prepare(b)
 	var before []map[string]string
 	for _, board := range b.Boards {
 		before = append(before, snapshot(board.Memory()))
@@ -151,6 +157,24 @@ func TestBoardIsJudged(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestHungBoard: a board that hangs when a run begins is restarted, and one that hangs
+// at its end too: it gets its own server key back.
+func TestHungBoard(t *testing.T) {
+	t.Parallel()
+	b, env, l := startPrepared(t, "board-1", func(b *Bench) {
+		b.Host.Within = 10 * time.Second // it is waited for twice
+		b.Boards[0].Hang(fake.OnlyPower)
+	}, "boron@6.2.0")
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	d := env.Devices()[0]
+	d.Bring(ctx)
+	if !d.Connected() || !l.has("it hangs: restarting it") {
+		t.Error("it does not connect")
+	}
+	b.Boards[0].Hang(fake.OnlyPower)
 }
 
 // TestPool spreads over a pool.

@@ -195,10 +195,25 @@ func (b *rigBoard) Attach(ctx context.Context, cloud Address) (Identity, error) 
 	plan.Leased = true
 	b.pointed = true // from now on, whatever happens
 	p := &provision.Provisioner{Journal: b.journal}
-	if err := p.Provision(ctx, h, plan, b.tell); err != nil {
+	err = b.revived(ctx, func() error { return p.Provision(ctx, h, plan, b.tell) })
+	if err != nil {
 		return Identity{}, fmt.Errorf("board %s: %w", b.board.Name(), err)
 	}
 	return who, nil
+}
+
+// revived does something with the board, and again when it hung and could be
+// restarted. One that cannot is quarantined, as every board that nothing brings back.
+func (b *rigBoard) revived(ctx context.Context, do func() error) error {
+	err := do()
+	if !errors.Is(err, handle.ErrHangs) || ctx.Err() != nil {
+		return err
+	}
+	b.tell("it hangs: restarting it")
+	if failed := b.board.Recover(ctx, power.Soft); failed != nil {
+		return errors.Join(failed, err)
+	}
+	return do()
 }
 
 // handle returns the board for what happens over USB, when it is there.
@@ -423,7 +438,8 @@ func (b *rigBoard) restore() error {
 		return err
 	}
 	p := &provision.Provisioner{Journal: b.journal}
-	if err := p.Restore(ctx, &b.host, record, b.tell); err != nil && !provision.IsNothingOwed(err) {
+	err = b.revived(ctx, func() error { return p.Restore(ctx, &b.host, record, b.tell) })
+	if err != nil && !provision.IsNothingOwed(err) {
 		return b.owed(err)
 	}
 	b.tell("it has its own server key back")

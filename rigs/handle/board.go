@@ -167,6 +167,9 @@ func (b *Board) Target(s Seen) dfu.Target {
 	return dfu.Target{Vendor: s.Vendor, Product: s.Product, Path: s.Path, Serial: s.Serial}
 }
 
+// ErrHangs says that a board does nothing that it is told: it must be restarted.
+var ErrHangs = errors.New("it hangs")
+
 // EnterDFU has the board be in DFU mode: by control request, or, if it has none,
 // by opening its console at 14,400 baud.
 func (b *Board) EnterDFU(ctx context.Context) (Seen, error) {
@@ -188,7 +191,7 @@ func (b *Board) EnterDFU(ctx context.Context) (Seen, error) {
 	}
 	s, err = b.Await(ctx, "in DFU mode", func(s Seen) bool { return s.Mode == inventory.DFU })
 	if err != nil && ctx.Err() == nil && !errors.Is(err, ErrNoBoard) {
-		err = fmt.Errorf("%w: it hangs (\"muster rig power reset %s\"), or its application uses another speed: hold RESET and MODE, and release RESET", err, b.name())
+		err = fmt.Errorf("%w: %w (\"muster rig power reset %s\"), or its application uses another speed: hold RESET and MODE, and release RESET", err, ErrHangs, b.name())
 	}
 	if err != nil {
 		return s, errors.Join(err, asked)
