@@ -240,5 +240,5 @@ func readKey(name string) (key [keyLen]byte, err error) {
 		return [keyLen]byte(b), nil
 	}
 	return key, fmt.Errorf("%w: %s does not hold %d hexadecimal digits; put it back from a backup",
-		ErrKeyLost, name, 2*keyLen)
+		ErrWrongKey, name, 2*keyLen)
 }

@@ -95,9 +95,14 @@ func TestKeyFile(t *testing.T) {
 	if err := NewKeyFile(key); err != nil {
 		t.Fatal(err)
 	}
-	openFails(t, Config{Dir: dir}, ErrKeyLost) // another key
+	// The key is there, and says that it is another.
+	if why := openFails(t, Config{Dir: dir}, ErrWrongKey); strings.Contains(why, "lost") {
+		t.Error(why)
+	}
 	write1(t, key, "not a key", 0o600)
-	openFails(t, Config{Dir: dir}, ErrKeyLost)
+	if why := openFails(t, Config{Dir: dir}, ErrWrongKey); strings.Contains(why, "lost") || !strings.Contains(why, "64 hexadecimal digits") {
+		t.Error(why)
+	}
 	write1(t, key, string(good), 0o640)
 	if why := openFails(t, Config{Dir: dir}, ErrOpenKey); strings.Contains(why, strings.TrimSpace(string(good))) {
 		t.Error("the error tells the key")

@@ -36,11 +36,12 @@ var (
 // Why a store does not open. The errors returned wrap these, name the file and
 // say what to do.
 var (
-	ErrLocked  = errors.New("the data directory is in use")
-	ErrForeign = errors.New("not a data directory of this program")
-	ErrNewer   = errors.New("written by a newer version of this program")
-	ErrKeyLost = errors.New("the key of the stored sessions is lost")
-	ErrOpenKey = errors.New("the key of the stored sessions can be read by others")
+	ErrLocked   = errors.New("the data directory is in use")
+	ErrForeign  = errors.New("not a data directory of this program")
+	ErrNewer    = errors.New("written by a newer version of this program")
+	ErrKeyLost  = errors.New("the key of the stored sessions is lost")
+	ErrWrongKey = errors.New("the session key is not the one that the stored sessions are encrypted with")
+	ErrOpenKey  = errors.New("the key of the stored sessions can be read by others")
 )
 
 // A KeyError reports that a device cannot have a key because another has it.

@@ -61,7 +61,8 @@ const (
 )
 
 // Open opens the store and checks its records. The error says what to do; it
-// wraps [ErrLocked], [ErrForeign], [ErrNewer], [ErrKeyLost] or [ErrOpenKey]
+// wraps [ErrLocked], [ErrForeign], [ErrNewer], [ErrKeyLost], [ErrWrongKey] or
+// [ErrOpenKey]
 // where one of them is the reason.
 func Open(ctx context.Context, c Config) (*Store, error) {
 	c = c.withDefaults()

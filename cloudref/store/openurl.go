@@ -79,7 +79,7 @@ func explain(err error) error {
 		return fmt.Errorf("%w: put user and password, or a token, into the URL (nats://USER:PASSWORD@HOST:4222), or name the file of credentials", err)
 	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount), errors.Is(err, nats.ErrNoResponders):
 		return fmt.Errorf("%w: the server has no JetStream for this account; start it with nats-server -js", err)
-	case errors.Is(err, ErrKeyLost):
+	case errors.Is(err, ErrKeyLost), errors.Is(err, ErrWrongKey):
 		return fmt.Errorf("%w; copy it from the data directory of a node that runs", err)
 	case errors.As(err, &api) && strings.Contains(api.Description, "no suitable peers"), errors.As(err, &api) && strings.Contains(api.Description, "insufficient"):
 		return fmt.Errorf("%w: each record is kept by three servers; start three with JetStream and storage", err)

@@ -58,8 +58,8 @@ func (j *jet) checkFormat(ctx context.Context, warn func(string)) error {
 	case f.Version < 1:
 		return fmt.Errorf("%w: its format has no version", ErrForeign)
 	case f.KeyID != ours.KeyID:
-		return fmt.Errorf("%w: the sessions were encrypted with another key (%s, this is %s); put the right key file back",
-			ErrKeyLost, f.KeyID, ours.KeyID)
+		return fmt.Errorf("%w: theirs begins its SHA-256 with %s, that of session.key with %s; put the right key file back",
+			ErrWrongKey, f.KeyID, ours.KeyID)
 	case f.Version == formatVersion:
 		return nil
 	}
