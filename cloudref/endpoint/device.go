@@ -286,9 +286,10 @@ func (d *device) follow(s *session, from transport.Packet, a dtls.Arrival) bool 
 	case !s.named() && old != s.peer:
 		// By its address alone its records are found, after a restart too.
 		d.writeSession(s)
-	case *s.local != local:
-		// Else the next progress tells where it is, see progressFor.
-		d.writeSession(s)
+	case *s.local != local && !d.n.clustered():
+		d.writeSession(s) // where it is heard is one of several addresses of this cloud
+	default:
+		// The next progress tells where it is, see progressFor.
 	}
 	return old != s.peer
 }
