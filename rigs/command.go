@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"strconv"
 	"strings"
 
@@ -22,8 +23,8 @@ import (
 const nothing = `No Particle board is plugged in, as far as USB tells.
 Check that the cable carries data and not only power, that the board is powered
 (a lit LED), and that a virtual machine or container is given the USB device.
-If a board is listed later but does not open, it is permissions: install
-Particle's udev rules, or join the group of the port (dialout or plugdev).
+If a board is listed later but does not open, it is permissions: install the
+udev rules of "muster rig udev", or join the port's group (dialout or plugdev).
 Without a board, "muster rig fake" plugs in fake ones.
 `
 
@@ -48,7 +49,7 @@ func rigCommand(look func() ([]inventory.Port, error), host *handle.Host, o benc
 	rig.AddCommand(
 		scanCommand(look, b), validateCommand(b), schemaCommand(), listCommand(b), showCommand(b),
 		leaseCommand(b, host), releaseCommand(b, host),
-		consoleCommand(b), touchCommand(b), askCommand(b), powerCommand(b), healthCommand(b),
+		udevCommand(), consoleCommand(b), touchCommand(b), askCommand(b), powerCommand(b), healthCommand(b),
 		controlCommand(host), flashCommand(host), provisionCommand(host), restoreCommand(host),
 	)
 	seeToDebts(rig, b, host)
@@ -95,6 +96,9 @@ func write(w io.Writer, found inventory.Boards) error {
 	var s strings.Builder
 	if len(found.Boards) == 0 {
 		s.WriteString(nothing)
+		if version, err := os.ReadFile("/proc/version"); err == nil && isWSL(string(version)) {
+			s.WriteString(onWSL)
+		}
 	} else {
 		t := newTable("Board", "Mode", "Serial number", "USB path", "Interface", "Console")
 		for _, b := range found.Boards {

@@ -89,7 +89,7 @@ func restoreEverywhere(ctx context.Context, cmd *cobra.Command, host *handle.Hos
 
 // Which commands see to what boards are owed. Those that change nothing only tell.
 var (
-	silentCommands = []string{"schema", "validate", "provision", "restore"}
+	silentCommands = []string{"schema", "udev", "validate", "provision", "restore"}
 	onlyTelling    = []string{"scan", "list", "show"}
 	// namingCommands want to know a board by name and could do without: a rigs.yaml
 	// that is wrong must be told. What restores keys works whatever it says.

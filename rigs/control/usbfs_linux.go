@@ -45,7 +45,7 @@ func openUSB(tree inventory.Tree, path string) (Transport, error) {
 	file, err := os.OpenFile(node, os.O_RDWR, 0)
 	switch {
 	case errors.Is(err, fs.ErrPermission):
-		return nil, fmt.Errorf("USB %s: you may not open %s: install Particle's udev rules, or join their group (plugdev): %w", path, node, err)
+		return nil, fmt.Errorf("USB %s: you may not open %s: install the udev rules that \"muster rig udev\" prints, or join their group (plugdev): %w", path, node, err)
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("USB %s: there is no %s: a container must be given /dev/bus/usb: %w", path, node, err)
 	case err != nil:

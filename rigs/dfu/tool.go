@@ -26,7 +26,7 @@ var (
 	// ErrAmbiguous: several boards fit.
 	ErrAmbiguous = errors.New("several boards in DFU mode fit: name one by USB path")
 	// ErrPermission: this user may not open the board.
-	ErrPermission = errors.New("you may not open the board: install Particle's udev rules, or join their group (plugdev)")
+	ErrPermission = errors.New("you may not open the board: install the udev rules that \"muster rig udev\" prints, or join their group (plugdev)")
 	// ErrProtected: the bootloader refuses the address.
 	ErrProtected = errors.New("the bootloader refuses this address: the image is for another board, or the board is protected")
 	// ErrInterrupted: the board left in the middle.

@@ -114,9 +114,9 @@ func explain(name string, err error) error {
 		case serial.PortNotFound:
 			return fmt.Errorf("%s: there is no such port: is the board plugged in? %w", name, err)
 		case serial.PermissionDenied:
-			return fmt.Errorf("%s: you may not open it: join the port's group (dialout or plugdev), or install Particle's udev rules: %w", name, err)
+			return fmt.Errorf("%s: you may not open it: join the port's group (dialout or plugdev), or install the udev rules that \"muster rig udev\" prints: %w", name, err)
 		case serial.PortBusy:
-			return fmt.Errorf("%s: %w open: %w", name, ErrBusy, err)
+			return fmt.Errorf("%s: %w open%s: %w", name, ErrBusy, probed(), err)
 		}
 	}
 	return fmt.Errorf("%s: %w", name, err)

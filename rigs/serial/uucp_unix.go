@@ -38,7 +38,7 @@ func (e *inUse) Error() string {
 	if name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", e.pid)); err == nil {
 		who += " (" + strings.TrimSpace(string(name)) + ")"
 	}
-	return fmt.Sprintf("%s is used by %s: close it there, or use \"muster rig console\", which shares a board by its lease; %s says so", e.port, who, e.file)
+	return fmt.Sprintf("%s is used by %s: close it there, or use \"muster rig console\", which shares a board by its lease; %s says so%s", e.port, who, e.file, probed())
 }
 
 // Unwrap makes it an error of its kind.
