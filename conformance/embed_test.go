@@ -39,6 +39,7 @@ func ExampleTest() {
 
 // TestEmbedded does what the example shows.
 func TestEmbedded(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	run := conformance.Test(t, conformance.Options{
 		Select:  []string{"functions", "D-8"},
 		Spec:    &target.Spec{Device: &target.DeviceSpec{Profile: "boron@6.2.0"}},

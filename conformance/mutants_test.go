@@ -11,6 +11,7 @@ import (
 // the checks that its row names, and no others. "muster mutants" runs the mutants
 // that need sockets too.
 func TestMutants(t *testing.T) {
+	t.Parallel() // virtual time does not pass because others wait
 	table := mutants.All()
 	if testing.Short() {
 		table = nil
@@ -34,6 +35,7 @@ func TestMutants(t *testing.T) {
 
 // TestMutantOnSockets runs one of those that need them.
 func TestMutantOnSockets(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	kills, err := RunMutants(t.Context(), mutants.All(), MutantOptions{Select: []string{"cloud/calls-anything"}})
 	if err != nil {
 		t.Fatal(err)

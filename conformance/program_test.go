@@ -173,6 +173,7 @@ func TestProgramThatIsNone(t *testing.T) {
 // TestPuppetsBeforePrograms judges this program by what puppet clouds say to it: in order it
 // passes, and each mutant fails the check that names it, as in virtual time.
 func TestPuppetsBeforePrograms(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	checks := []string{"dispatch/unknown", "dispatch/signal", "dtls/client-hello-bytes", "dtls/pinned-key", "records/noise", "asking/variables"}
 	t.Run("in order", func(t *testing.T) {
 		run := judgeProgram(t, "gcc-udp@6.2.0", func(o *Options, _ *target.ProcessSpec) { o.Select, o.Patience = checks, 2*time.Minute })

@@ -18,6 +18,7 @@ import (
 // TestReplayIsTheSameToTheLastByte runs a case and its bundle. What is in virtual
 // time has the same traces to the last byte, and the verdicts are the same.
 func TestReplayIsTheSameToTheLastByte(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	first, second := filepath.Join(t.TempDir(), "first"), filepath.Join(t.TempDir(), "second")
 	var stdout, stderr bytes.Buffer
 	cmd := Command()

@@ -274,6 +274,7 @@ func TestVerdictsOfChecks(t *testing.T) {
 // TestTwoRunsInOneProcess also holds the two ways of running checks, with Ginkgo
 // and without, against one another.
 func TestTwoRunsInOneProcess(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	var lines [2]string
 	for i := range lines {
 		o := small("functions", "handshake/c*")

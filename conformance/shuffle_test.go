@@ -37,6 +37,7 @@ func TestShuffled(t *testing.T) {
 
 // TestShuffledRun runs a few checks in virtual time, in an order that the report tells.
 func TestShuffledRun(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	o := Options{Select: []string{"tcp", "liveness", "records"}, Devices: 20, Seed: 11, Shuffle: true, plain: true}
 	run, err := Run(t.Context(), o)
 	if err != nil {
