@@ -271,8 +271,11 @@ const (
 const killRetry = 10 * time.Second
 
 // killWaits tells the calls that nobody makes before the end, of those that are
-// queued one after another.
+// queued one after another: the first of each life, which may have no other.
 func killWaits(n uint64) bool { return n%64 == 1 }
+
+// killFirst is the first call of a life whose numbers start there.
+func killFirst(start uint64) uint64 { return (start+63)/64*64 + 1 }
 
 // killCallsAtOnce is how many calls that will be made may wait for that.
 const killCallsAtOnce = 100
@@ -299,7 +302,7 @@ func killCalls(s *Store, start uint64, tell func(kind rune, i int, n uint64)) {
 		panic(err)
 	}
 	go func() {
-		for n := start; ; n++ {
+		for n := killFirst(start); ; n++ {
 			if !killWaits(n) {
 				room <- true
 			}
