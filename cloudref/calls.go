@@ -143,6 +143,7 @@ func (c *Cloud) ask(ctx context.Context, q *question) (r app.Result, err error) 
 	if node, elsewhere := c.elsewhere(q.Device); elsewhere {
 		return c.askNode(ctx, node, q)
 	}
+	c.reclaim(ctx, q.Device)
 	return c.command(ctx, q)
 }
 

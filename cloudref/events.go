@@ -229,7 +229,7 @@ func (c *Cloud) observe(o endpoint.Observation) {
 	case endpoint.Online:
 		c.announce(o)
 		c.stream(o, pdc.EventStatus, []byte(pdc.StatusOnline))
-	case endpoint.Adopted:
+	case endpoint.Adopted, endpoint.Reclaimed:
 		c.announce(o)
 		go c.resumeFlashOf(o.Device) // not with the device locked
 	case endpoint.Ended:

@@ -29,6 +29,7 @@ func (c *Cloud) Flash(ctx context.Context, id store.DeviceID, data []byte, progr
 	if node, elsewhere := c.elsewhere(id); elsewhere {
 		return c.flashThere(ctx, node, id, stored, progress)
 	}
+	c.reclaim(ctx, id)
 	return c.flashHere(ctx, id, data, progress)
 }
 

@@ -6,8 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/muster/muster/cloudref/api"
@@ -228,14 +231,40 @@ func (c *Cloud) announce(o endpoint.Observation) {
 	})
 }
 
-// elsewhere returns the node that a device is connected to, if it is not this one.
+// elsewhere returns the node that a device is connected to, if it is not this one: over
+// UDP also where that node is about to find out whether the device is there.
 func (c *Cloud) elsewhere(id store.DeviceID) (store.NodeID, bool) {
 	n := c.nodes.Load()
 	if n == nil || c.node.Holds(id) {
 		return store.NodeID{}, false
 	}
 	p, known := n.cluster.Find(id)
-	return p.Node, known && p.Online
+	return p.Node, known && (p.Online || p.Transport == "udp")
+}
+
+// reclaim brings the session of a device here whose node is gone, so that it can be
+// asked before it says anything itself.
+func (c *Cloud) reclaim(ctx context.Context, id store.DeviceID) {
+	n := c.nodes.Load()
+	if n == nil {
+		return
+	}
+	done := make(chan struct{})
+	c.node.Reclaim(id, &endpoint.Claim{Gone: n.cluster.Gone, Local: c.speaksFrom}, sync.OnceFunc(func() { close(done) }))
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+}
+
+// speaksFrom returns the address that a device knows the cloud by, if it is this node's
+// now: who has several machines behind one address gives it to the next when one dies.
+// Else the system chooses.
+func (c *Cloud) speaksFrom(local netip.AddrPort) netip.AddrPort {
+	if local.Port() == c.UDP().Port() && slices.Contains(hooks.MachineAddrs(), local.Addr()) {
+		return local
+	}
+	return netip.AddrPort{}
 }
 
 // An reply is what a node answers. Of Error and Failure at most one is set.

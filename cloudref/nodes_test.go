@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -496,5 +497,93 @@ func TestWebhooksDoNotReachOtherNodes(t *testing.T) {
 	})
 	if err := nodes[0].hooks.Guard.Check(netip.MustParseAddrPort("127.0.0.1:2")); err != nil {
 		t.Error(err)
+	}
+}
+
+// movedBy gives the puppet's socket another address of the cloud to hear and to speak
+// to, as when an address moves from a machine to the next. The puppet itself moves not.
+func (p *puppet) movedBy(t *testing.T, addr netip.AddrPort) {
+	t.Helper()
+	local := p.conn.LocalAddr().(*net.UDPAddr)
+	must1(t, p.conn.Close())
+	conn, err := net.DialUDP("udp4", local, net.UDPAddrFromAddrPort(addr))
+	must1(t, err)
+	p.conn = conn
+}
+
+// A device whose node is gone can be called through the others before it says anything.
+func TestADeviceOfANodeThatIsGone(t *testing.T) {
+	t.Parallel()
+	nats := natstest.Start(t)
+	nodes := startNodes(t, 2, nats.ClientURL())
+	b, c := nodes[0], nodes[1]
+	dir := t.TempDir()
+	copyKeys(t, b.o.Dir, dir)
+	a, err := Start(t.Context(), Options{Dir: dir, NATS: nats.ClientURL(), UDP: anyPort, TCP: anyPort})
+	must1(t, err)
+	owner := must(a.Account(t.Context(), "alice"))
+	p := connected(t, a, owner)
+	eventually(t, "the others know where it is", func() bool { return b.Status(p.id).Online && c.Status(p.id).Online })
+	must1(t, a.Stop())
+	p.movedBy(t, b.UDP())
+	stop := inBackground(p)
+	var got int32
+	eventually(t, "the device is called", func() bool {
+		got, err = b.Call(t.Context(), p.id, "double", "12345")
+		return err == nil || !errors.Is(err, context.Canceled) && b.node.Holds(p.id)
+	})
+	if err != nil || got != 10 {
+		t.Fatalf("called when its node was gone: %d, %v", got, err)
+	}
+	eventually(t, "the third node knows that it is there", func() bool { return c.Status(p.id).Online })
+	if got, err := c.Call(t.Context(), p.id, "double", "123"); err != nil || got != 6 {
+		t.Errorf("called from the third node: %d, %v", got, err)
+	}
+	stop()
+	if p.shakes != 1 || p.back != 0 {
+		t.Errorf("%d handshakes, %d sequences that were used before", p.shakes, p.back)
+	}
+}
+
+// A node that is taken for gone although it is there loses the session, and no sequence
+// is used twice, whoever speaks.
+func TestANodeThatIsTakenForGone(t *testing.T) {
+	t.Parallel()
+	nats := natstest.Start(t)
+	nodes := startNodes(t, 2, nats.ClientURL())
+	a, b := nodes[0], nodes[1]
+	owner := must(a.Account(t.Context(), "alice"))
+	p := connected(t, a, owner)
+	eventually(t, "the other knows where it is", func() bool { return b.Status(p.id).Online })
+	claim := func(c *Cloud, gone bool) {
+		done := make(chan struct{})
+		c.node.Reclaim(p.id, &endpoint.Claim{Gone: func(store.NodeID) bool { return gone }, Local: c.speaksFrom}, func() { close(done) })
+		<-done
+	}
+	claim(b, false)
+	if b.node.Holds(p.id) || !a.node.Holds(p.id) {
+		t.Fatal("a session was taken from a node that lives")
+	}
+	for round, x := range [][2]*Cloud{{b, a}, {a, b}, {b, a}} {
+		to, from := x[0], x[1]
+		claim(to, true)
+		if !to.node.Holds(p.id) {
+			t.Fatalf("round %d: the session was not taken", round)
+		}
+		eventually(t, "the node that had it has lost it", func() bool { return !from.node.Holds(p.id) })
+		p.movedBy(t, to.UDP())
+		stop := inBackground(p)
+		if got, err := to.Call(t.Context(), p.id, "double", "1234"); err != nil || got != 8 {
+			t.Fatalf("round %d: %d, %v", round, got, err)
+		}
+		stop()
+	}
+	// The device speaks to the one that has it not: it goes there, as ever.
+	p.movedBy(t, a.UDP())
+	if !p.say(p.publish("back", "1"), patience) {
+		t.Fatalf("no acknowledgement: %v", p.ended)
+	}
+	if p.shakes != 1 || p.back != 0 {
+		t.Errorf("%d handshakes, %d sequences that were used before", p.shakes, p.back)
 	}
 }

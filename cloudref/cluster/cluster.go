@@ -86,7 +86,9 @@ type Cluster struct {
 	mu      sync.Mutex
 	nodes   map[store.NodeID]time.Time // when it was heard last
 	devices map[store.DeviceID]Presence
-	places  map[string]place        // of the others, by the id of the node
+	places  map[string]place // of the others, by the id of the node
+	left    map[store.NodeID]time.Time
+	since   time.Time               // when what the others say began to arrive
 	tales   uint64                  // that this node has told
 	tallies map[store.NodeID]*tally // of the others
 }
@@ -116,7 +118,7 @@ func Join(conn *nats.Conn, id store.NodeID, h Handler) (*Cluster, error) {
 	c := &Cluster{
 		id: id, conn: conn, handler: h, stop: make(chan struct{}),
 		nodes: make(map[store.NodeID]time.Time), devices: make(map[store.DeviceID]Presence), tallies: make(map[store.NodeID]*tally),
-		places: make(map[string]place),
+		places: make(map[string]place), left: make(map[store.NodeID]time.Time), since: time.Now(),
 	}
 	for subject, receive := range map[string]nats.MsgHandler{
 		subjectAlive: c.alive, subjectPresence: c.presence, subjectSync: c.sync, subjectTold: c.told, subjectAsk + id.String(): c.asked,
@@ -173,6 +175,9 @@ func (c *Cluster) live() {
 		case now := <-tick.C:
 			c.forgetSilent(now)
 		case <-back:
+			c.mu.Lock()
+			c.since = time.Now()
+			c.mu.Unlock()
 			// Nobody knows what got lost with the connection before this one.
 			c.publish(subjectSync, news{Node: c.id.String()})
 			c.announceAll()
@@ -231,6 +236,7 @@ func (c *Cluster) noteAlive(n news, from store.NodeID, now time.Time) (missed bo
 		c.forget(from)
 		delete(c.tallies, from)
 		delete(c.places, n.Node)
+		c.left[from] = now
 		return false
 	}
 	if _, known := c.nodes[from]; !known {
@@ -311,6 +317,18 @@ func (c *Cluster) Find(id store.DeviceID) (Presence, bool) {
 	defer c.mu.Unlock()
 	p, known := c.devices[id]
 	return p, known
+}
+
+// Gone reports whether a node is certainly not there: it said that it ends, or was
+// silent for long while this one could hear it.
+func (c *Cluster) Gone(id store.NodeID) bool { return c.gone(id, time.Now()) }
+
+func (c *Cluster) gone(id store.NodeID, now time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, lives := c.nodes[id]
+	_, left := c.left[id]
+	return id != c.id && !lives && (left || c.conn.IsConnected() && now.Sub(c.since) > silentAfter)
 }
 
 // Nodes returns the number of nodes, this one included.

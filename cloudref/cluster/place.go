@@ -42,6 +42,11 @@ func (c *Cluster) forgetPlaces(now time.Time) {
 			delete(c.places, node)
 		}
 	}
+	for node, at := range c.left {
+		if now.Sub(at) > placeKept {
+			delete(c.left, node) // it is silent for long enough
+		}
+	}
 }
 
 // Places yields the addresses and the ports of each of the other nodes.

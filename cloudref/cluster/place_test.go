@@ -46,3 +46,28 @@ func TestPlaces(t *testing.T) {
 	}
 	first.mu.Unlock()
 }
+
+// A node is gone that said so, or that was silent for long while this one could hear it.
+func TestGone(t *testing.T) {
+	url := startServer(t)
+	first, second, third := join(t, url, &fake{}), join(t, url, &fake{}), join(t, url, &fake{})
+	eventually(t, "all know one another", func() bool { return first.Nodes() == 3 })
+	if first.Gone(first.id) || first.Gone(second.id) {
+		t.Error("a node that lives is gone")
+	}
+	if err := second.Leave(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the second node is gone", func() bool { return first.Gone(second.id) })
+	third.conn.Close()
+	now := time.Now()
+	first.forgetSilent(now.Add(2 * silentAfter))
+	if first.gone(third.id, first.since.Add(silentAfter)) || !first.gone(third.id, first.since.Add(silentAfter+1)) {
+		t.Error("a node is gone that there was no time to hear, or is there though it is silent")
+	}
+	// Who hears nobody knows nothing.
+	first.conn.Close()
+	if first.gone(third.id, first.since.Add(time.Hour)) {
+		t.Error("a node that cannot be heard is gone")
+	}
+}

@@ -79,7 +79,7 @@ func (n *Node) learn(id store.DeviceID, s *store.Session, at store.Revision) {
 		n.counts.Unrestored.Add(1)
 		return
 	}
-	o := other{cid: state.ReadCID, peer: peer, revision: at}
+	o := other{cid: state.ReadCID, peer: peer, revision: at, node: s.Node}
 	n.others.set(id, o)
 	if d := n.index.device(id); d != nil {
 		n.later(d, func(now clock.Instant, d *device, w *work) {
@@ -128,7 +128,7 @@ func (d *device) elsewhere(now clock.Instant, at store.Revision, w *work) {
 	if s.udp() {
 		// Where the other node has not got to the end, the session is this one's still,
 		// for the next record.
-		d.n.others.set(d.id, other{cid: s.link.DTLS().Export().ReadCID, peer: s.peer, revision: s.ours().revision})
+		d.n.others.set(d.id, other{cid: s.link.DTLS().Export().ReadCID, peer: s.peer, revision: s.ours().revision, node: d.n.c.Node})
 	}
 	if !s.udp() {
 		d.n.streams.drop(s.stream)
@@ -242,7 +242,7 @@ func (n *Node) readSession(now clock.Instant, a *adoption) {
 		}
 		seen, moves := n.opens(now, stored, n.others.waiting(a))
 		half := a.progress != 0 && a.progress == stored.Progress // its records are seen, by itself
-		if !moves && !half {
+		if !moves && !half && !a.claims(stored) {
 			n.counts.Unmoved.Add(1)
 			n.others.end(now, a, true)
 			return
@@ -277,6 +277,11 @@ func (n *Node) takeOver(now clock.Instant, a *adoption, stored *store.Session, s
 	if err != nil {
 		n.others.end(now, a, true)
 		return
+	}
+	if a.claims(stored) {
+		// A packet would tell where it came to. As it is the address may be another
+		// machine's.
+		s.local = n.index.localOf(a.claim.Local(*s.local))
 	}
 	record := s.record(n.c.Reservation) // sets what is reserved, for the progress too
 	seen.Reserved = s.reserved
@@ -327,7 +332,11 @@ func (d *device) arrive(now clock.Instant, s *session, a *adoption, parts [][]by
 	d.n.index.add(s)
 	d.reroute()
 	d.n.counts.Adopted.Add(1)
-	d.n.observe(now, d, Observation{What: Adopted, Session: s.info(true)})
+	what := Adopted
+	if a.claim != nil {
+		what = Reclaimed
+	}
+	d.n.observe(now, d, Observation{What: what, Session: s.info(true)})
 	for _, x := range queue {
 		d.receive(now, s, x.packet.Data, x.packet, x.marked, w)
 	}

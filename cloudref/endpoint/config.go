@@ -256,6 +256,7 @@ const (
 	Ended                       // the session is over
 	Stray                       // a record of a session that nobody has; Device is what it claims
 	Adopted                     // a session that another node had is here now
+	Reclaimed                   // the same, of a node that is gone; its device has yet to say something
 	Left                        // the session is at another node now
 )
 

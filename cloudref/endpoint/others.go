@@ -30,6 +30,7 @@ type other struct {
 	cid      dtls.CID
 	peer     netip.AddrPort
 	revision store.Revision
+	node     store.NodeID // that has it
 }
 
 // An adoption is a session on its way here, with what its device sent meanwhile.
@@ -39,6 +40,10 @@ type adoption struct {
 	tries int
 	// progress is what it has written already of it, zero: nothing.
 	progress store.Revision
+	// claim is set where a node that is gone had the session, so that no record needs to
+	// prove that its device has come here; done is told of the end.
+	claim *Claim
+	done  []func()
 }
 
 // arrived is a datagram that waits for its session.
@@ -162,6 +167,26 @@ func (x *others) join(now clock.Instant, id store.DeviceID, a arrived) (begun *a
 	return begun
 }
 
+// reclaim begins an adoption without a datagram, or waits for the one that is under
+// way. It returns nil if there is nothing to begin.
+func (x *others) reclaim(id store.DeviceID, c *Claim, done func()) (begun *adoption) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	row, known := x.rows[id]
+	under := x.adopting[id]
+	switch {
+	case under != nil && len(under.done) < adoptionQueue:
+		under.done = append(under.done, done)
+		return nil
+	case under != nil, !known, !c.Gone(row.node), len(x.adopting) >= adoptionsMax:
+		done()
+		return nil
+	}
+	begun = &adoption{id: id, claim: c, done: []func(){done}}
+	x.adopting[id] = begun
+	return begun
+}
+
 // waiting returns copies of the datagrams that wait for an adoption.
 func (x *others) waiting(a *adoption) (datagrams [][]byte) {
 	x.mu.Lock()
@@ -177,7 +202,10 @@ func (x *others) end(now clock.Instant, a *adoption, failed bool) []arrived {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	delete(x.adopting, a.id)
-	if failed {
+	for _, done := range a.done {
+		done()
+	}
+	if failed && a.claim == nil {
 		if len(x.failed) >= failedMax {
 			clear(x.failed)
 		}
