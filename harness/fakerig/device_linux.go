@@ -165,6 +165,9 @@ func cloudKey(t keyblob.Transport, der []byte) (crypto.PublicKey, error) {
 	return nil, fmt.Errorf("the server key is of the other transport")
 }
 
+// longestSleep is how many seconds boards sleep at most, whatever they are told.
+const longestSleep = 4
+
 // application is that of all simulated devices, and sleep.
 func (s *simulated) application() *device.App {
 	app := *target.Application()
@@ -174,7 +177,7 @@ func (s *simulated) application() *device.App {
 			if err != nil || seconds < 1 {
 				return -1
 			}
-			return int32(seconds)
+			return int32(min(seconds, longestSleep))
 		},
 	})
 	return &app

@@ -46,8 +46,9 @@ type Scene interface {
 	// back. What the wire shows behind the instant that they return is of its new life.
 	Reset(ctx context.Context) (life clock.Instant, err error)
 	Cut(ctx context.Context) (life clock.Instant, err error)
-	// Sleep sends it to sleep; it wakes by itself.
-	Sleep(ctx context.Context, d time.Duration) error
+	// Sleep sends it to sleep, for about d; it wakes by itself. It returns how long it
+	// sleeps, in whole seconds.
+	Sleep(ctx context.Context, d time.Duration) (planned time.Duration, err error)
 	// Stall keeps it and its cloud apart for a while, if that can be done.
 	Stall(d time.Duration) bool
 }

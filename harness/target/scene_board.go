@@ -23,8 +23,15 @@ type boardScene struct {
 }
 
 // FunctionSleep is a function of an application that can sleep: it takes the seconds
-// as its argument, returns them, and sleeps.
+// as its argument, returns them, or those that it can sleep instead, and sleeps.
 const FunctionSleep = "sleep"
+
+// The seconds that an application may sleep instead: enough for its silence to be
+// seen, and few enough for a check.
+const (
+	sleepLeast = 4
+	sleepMost  = 180
+)
 
 // Name implements Scene.
 func (s *boardScene) Name() string { return s.Hex() }
@@ -149,9 +156,9 @@ func (s *boardScene) offTime() time.Duration {
 }
 
 // Sleep implements Scene.
-func (s *boardScene) Sleep(ctx context.Context, d time.Duration) error {
+func (s *boardScene) Sleep(ctx context.Context, d time.Duration) (time.Duration, error) {
 	if err := s.need(Sleeps); err != nil {
-		return err
+		return 0, err
 	}
 	seconds := int(d / time.Second)
 	v, err := s.env.service.call(ctx, s.Device, FunctionSleep, strconv.Itoa(seconds))
@@ -159,13 +166,13 @@ func (s *boardScene) Sleep(ctx context.Context, d time.Duration) error {
 	switch {
 	case errors.As(err, &failure) && failure.Reason == app.NoSuchName:
 		why := fmt.Sprintf("the application of the device registers no function %q", FunctionSleep)
-		return s.env.use.note(&Missing{Capability: Sleeps, Why: why})
+		return 0, s.env.use.note(&Missing{Capability: Sleeps, Why: why})
 	case err != nil:
-		return err
-	case int(v) != seconds:
-		return s.env.use.note(&Missing{Capability: Sleeps, Why: fmt.Sprintf("the function %q returned %d instead of the %d seconds of its argument", FunctionSleep, v, seconds)})
+		return 0, err
+	case int(v) != seconds && (v < sleepLeast || v > sleepMost):
+		return 0, s.env.use.note(&Missing{Capability: Sleeps, Why: fmt.Sprintf("the function %q returned %d, which is neither the %d seconds of its argument nor %d to %d that the device sleeps instead", FunctionSleep, v, seconds, sleepLeast, sleepMost)})
 	}
-	return nil
+	return time.Duration(v) * time.Second, nil
 }
 
 // Stall implements Scene.

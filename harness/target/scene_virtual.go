@@ -108,9 +108,9 @@ func (s *virtualScene) onAgain(d time.Duration) clock.Instant {
 }
 
 // Sleep implements Scene.
-func (s *virtualScene) Sleep(_ context.Context, d time.Duration) error {
+func (s *virtualScene) Sleep(_ context.Context, d time.Duration) (time.Duration, error) {
 	s.fleet.Sleep(0, d)
-	return nil
+	return d, nil
 }
 
 // Stall implements Scene.
