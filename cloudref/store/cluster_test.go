@@ -181,3 +181,42 @@ func waitForLeader(t *testing.T, servers []*server.Server) {
 	}
 	t.Fatal("no leader was elected")
 }
+
+// Whose the tokens and clients are is known at every node, whichever made or removed
+// them, and in one that starts later.
+func TestOwnedRecordsAtTwoNodes(t *testing.T) {
+	nats := natstest.StartWith(t, server.Options{JetStream: true, StoreDir: t.TempDir()})
+	c := Config{URL: nats.ClientURL(), KeyFile: keyFileTest(t)}
+	x := openTest(t, c)
+	second := mustOpen(t, c)
+	defer second.Close()
+	now := time.Now()
+	x.want(nil, x.AddTokens(x.ctx, now, &Token{Hash: HashToken("a"), Account: alice, Kind: AccessToken}, &Token{Hash: HashToken("r"), Account: alice, Kind: RefreshToken}))
+	x.want(nil, second.AddTokens(x.ctx, now, &Token{Hash: HashToken("b"), Account: alice, Kind: AccessToken}))
+	x.want(nil, x.AddClient(x.ctx, &Client{ID: "one", Account: alice}))
+	third := mustOpen(t, c)
+	defer third.Close()
+	count := func(tokens, clients int) {
+		t.Helper()
+		for i, s := range []*Store{x.Store, second, third} {
+			for {
+				held, err := s.Tokens(x.ctx, alice)
+				x.want(nil, err)
+				made, err := s.Clients(x.ctx, alice)
+				x.want(nil, err)
+				if len(held) == tokens && len(made) == clients && len(s.tokens.of(alice)) == tokens && len(s.clients.of(alice)) == clients {
+					break
+				}
+				select {
+				case <-x.ctx.Done():
+					t.Fatalf("node %d knows of %d tokens and %d clients, want %d and %d", i, len(held), len(made), tokens, clients)
+				case <-time.After(time.Millisecond):
+				}
+			}
+		}
+	}
+	count(3, 1)
+	x.want(nil, second.RemoveToken(x.ctx, HashToken("a")))
+	x.want(nil, third.RemoveClient(x.ctx, "one"))
+	count(2, 0)
+}
