@@ -176,6 +176,14 @@ func TestControlCommand(t *testing.T) {
 	if _, err = d.run("control", "nobody", "info"); err == nil || !strings.Contains(err.Error(), "rig scan") {
 		t.Error(err)
 	}
+	// Its application keeps its system busy, and the person loses patience.
+	d.board.Fail(rigtest.Faults{Busy: true})
+	impatient, cancel := context.WithCancel(t.Context())
+	cancel()
+	var exit interface{ ExitCode() int }
+	if err := d.runTo(impatient, nil, newLocked(), "control", id, "info"); !errors.As(err, &exit) || exit.ExitCode() != exitInterrupted {
+		t.Errorf("%v, want exit code %d", err, exitInterrupted)
+	}
 }
 
 func TestFlashCommand(t *testing.T) {

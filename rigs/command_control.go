@@ -66,9 +66,9 @@ func controlCommand(host *handle.Host) *cobra.Command {
 			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
 			defer stop()
-			return withBoard(ctx, host, args[0], "control", func(b *handle.Board) error {
+			return ended(ctx, cmd.ErrOrStderr(), withBoard(ctx, host, args[0], "control", func(b *handle.Board) error {
 				return b.Ask(func(d *control.Device) error { return asks[i].do(ctx, d, cmd.OutOrStdout()) })
-			})
+			}))
 		},
 	}
 }

@@ -252,7 +252,7 @@ func (b *Board) ask(ctx context.Context, prints bool) error {
 	if c := b.Entry.Power.Control; c != nil && !*c {
 		return nil
 	}
-	pending := false
+	pending := 0
 	for {
 		t, err := b.Control()
 		if err == nil {
@@ -266,14 +266,18 @@ func (b *Board) ask(ctx context.Context, prints bool) error {
 		if !unheard {
 			return nil
 		}
-		pending = pending || errors.Is(err, control.ErrPending)
+		if errors.Is(err, control.ErrPending) {
+			if pending++; pending == 1 {
+				b.Note("it takes control requests and does none yet: its application or its modem keeps its system busy; waiting")
+			}
+		}
+		if prints && pending >= enough {
+			b.Note("it runs and prints: taken as well, though it does no control request yet")
+			return nil
+		}
 		select {
 		case <-time.After(askPause):
 		case <-ctx.Done():
-			if pending && prints {
-				b.Note("it runs and prints, and does no control request yet: its application or its modem keeps its system busy")
-				return nil
-			}
 			return fmt.Errorf("it answers no control request: %w", err)
 		}
 	}
@@ -318,6 +322,7 @@ func (b *Board) consult(ask func(*control.Device) error) bool {
 const (
 	askTime  = 3 * time.Second
 	askPause = 100 * time.Millisecond
+	enough   = 3 // requests in vain of a board that prints
 )
 
 // Ladder returns the means to restart the board.
