@@ -156,8 +156,11 @@ func TestWhatIsOthersLooksLikeNothing(t *testing.T) {
 					continue
 				}
 				bodies := strangersBodies
-				if method == http.MethodGet {
+				switch {
+				case method == http.MethodGet:
 					bodies = []string{""}
+				case testing.Short():
+					bodies = bodies[:1]
 				}
 				for _, body := range bodies {
 					theirs := b.do(method, x.theirs, token, "application/json", body)

@@ -207,6 +207,9 @@ func TestPasswordHashes(t *testing.T) {
 // Who has as many tokens or clients as there may be is told so, and what to do; others
 // are not concerned.
 func TestFullAccounts(t *testing.T) {
+	if testing.Short() {
+		t.Skip("thousands of tokens, one after another")
+	}
 	b := newBench(t, nil)
 	b.signUp("carol@example.com", "hunter22")
 	b.signUp("dan@example.com", "hunter22")

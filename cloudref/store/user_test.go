@@ -115,6 +115,9 @@ func TestClients(t *testing.T) {
 // An account has at most so many tokens; those that expired make room. Others have
 // room all the time.
 func TestTheTokensOfAnAccountAreBounded(t *testing.T) {
+	if testing.Short() {
+		t.Skip("thousands of tokens, one after another")
+	}
 	s := NewMemory()
 	defer s.Close()
 	x := &storeTest{T: t, Store: s, ctx: t.Context()}

@@ -33,6 +33,9 @@ func point(selector, share string) step {
 // A person reads the report of a run: what it came to, curves with values under the
 // pointer, in the light, in the dark and on a phone.
 func TestFleetReport(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a large file that one goroutine writes")
+	}
 	ctx := open(t)
 	dir := recordtest.Folder(t, recordtest.Options{Seed: 1, Devices: 100_000, Every: 2 * time.Second, Overloaded: true})
 	path := filepath.Join(dir, fleetreport.File)
@@ -54,6 +57,9 @@ func TestFleetReport(t *testing.T) {
 
 // Two runs beside each other.
 func TestFleetComparison(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a large file that one goroutine writes")
+	}
 	ctx := open(t)
 	var sides []*fleetcompare.Side
 	for i, slower := range []float64{1, 1.5} {
