@@ -437,6 +437,7 @@ func (d *Device) Restarted() Mark { return d.restarted }
 // device refuses to, as it does when it is not connected or publishes too fast.
 func (d *Device) Publish(ctx context.Context, name string, data []byte) error {
 	if d.board != nil {
+		d.awaitQuiet(ctx) // the cloud may know before the board does that it is connected
 		return d.boardCommand("publish " + name + " " + string(data))
 	}
 	var refused error

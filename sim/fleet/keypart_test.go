@@ -34,6 +34,34 @@ func TestKeysOfParts(t *testing.T) {
 	}
 }
 
+// Keys are made on all cores, and who is told how many there are hears of one after the
+// other.
+func TestProgressOfKeys(t *testing.T) {
+	var ids []device.ID
+	for i := range 12 {
+		ids = append(ids, ID(1, i))
+	}
+	for name, keys := range map[string]*Keys{"pool": SeededKeys(3, 4), "pairs": SeededKeys(3, 0)} {
+		var told []int
+		if err := keys.MakeRSA(t.Context(), ids, func(done, of int) {
+			if told = append(told, done); done > of {
+				t.Errorf("%s: %d of %d", name, done, of)
+			}
+		}); err != nil {
+			t.Fatal(err)
+		}
+		for i, done := range told {
+			if done != i+1 {
+				t.Errorf("%s: told of %v", name, told)
+				break
+			}
+		}
+		if len(told) == 0 {
+			t.Errorf("%s: nothing was told", name)
+		}
+	}
+}
+
 // Devices of a scenario are found among those of a folder, and only their keys read.
 func TestPickFromFolder(t *testing.T) {
 	kinds := make([]*profile.Profile, 2)

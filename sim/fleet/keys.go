@@ -184,7 +184,8 @@ func (k *Keys) pairUp(ctx context.Context, from pair, others int, ids []device.I
 // makePool makes n keys, whose numbers begin with first.
 func (k *Keys) makePool(ctx context.Context, first, n int, progress func(done, of int)) ([]*rsa.PrivateKey, error) {
 	made := make([]*rsa.PrivateKey, max(n, 0))
-	var next, done atomic.Int64
+	var next atomic.Int64
+	another := oneByOne(len(made), progress)
 	var wait sync.WaitGroup
 	for range min(runtime.GOMAXPROCS(0), len(made)) {
 		wait.Go(func() {
@@ -194,9 +195,7 @@ func (k *Keys) makePool(ctx context.Context, first, n int, progress func(done, o
 					return
 				}
 				made[i] = lightssl.GenerateDeviceKey(k.source(fmt.Sprintf("rsa/%d", first+i)))
-				if d := int(done.Add(1)); progress != nil {
-					progress(d, len(made))
-				}
+				another()
 			}
 		})
 	}
@@ -205,6 +204,22 @@ func (k *Keys) makePool(ctx context.Context, first, n int, progress func(done, o
 		return nil, fmt.Errorf("fleet: making RSA keys: %w", err)
 	}
 	return made, nil
+}
+
+// oneByOne returns what several goroutines may call when they have made another of so
+// many: progress, if not nil, hears of one after the other.
+func oneByOne(of int, progress func(done, of int)) func() {
+	if progress == nil {
+		return func() {}
+	}
+	var mu sync.Mutex
+	done := 0
+	return func() {
+		mu.Lock()
+		defer mu.Unlock()
+		done++
+		progress(done, of)
+	}
 }
 
 // Public returns the public key of a device as a cloud registers it:

@@ -56,7 +56,8 @@ func (p *primes) grow(ctx context.Context, n int, progress func(done, of int)) e
 		return nil
 	}
 	list := append(old[:have:have], make([]*big.Int, n-have)...)
-	var next, done atomic.Int64
+	another := oneByOne(n-have, progress)
+	var next atomic.Int64
 	var wait sync.WaitGroup
 	for range min(runtime.GOMAXPROCS(0), n-have) {
 		wait.Go(func() {
@@ -66,7 +67,7 @@ func (p *primes) grow(ctx context.Context, n int, progress func(done, of int)) e
 					return
 				}
 				list[i] = seed.Prime(seed.Bytes(p.run, fmt.Sprintf("prime/%d", i)), primeBits)
-				progress(int(done.Add(1)), n-have)
+				another()
 			}
 		})
 	}
