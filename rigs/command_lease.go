@@ -70,6 +70,9 @@ func leaseCommand(b *benches, h *handle.Host) *cobra.Command {
 }
 
 func (l *leasing) run(ctx context.Context, cmd *cobra.Command, b *benches, h *handle.Host, which string, command []string) (err error) {
+	if err := canRun(command); err != nil {
+		return err
+	}
 	opened, err := b.open(ctx, cmd)
 	if err != nil {
 		return err

@@ -106,6 +106,9 @@ func provisionCommand(host *handle.Host) *cobra.Command {
 }
 
 func (p *provisioning) run(ctx context.Context, cmd *cobra.Command, host *handle.Host, args, command []string) error {
+	if err := canRun(command); err != nil {
+		return err
+	}
 	journal, err := openJournal(p.journal)
 	if err != nil {
 		return err
@@ -328,6 +331,17 @@ func recordOf(host *handle.Host, journal *provision.Journal, all []*provision.Re
 		if r, err := journal.OwedTo(b); err == nil {
 			return r
 		}
+	}
+	return nil
+}
+
+// canRun says what is wrong with a command before anything is done for it.
+func canRun(command []string) error {
+	if len(command) == 0 {
+		return nil
+	}
+	if _, err := exec.LookPath(command[0]); err != nil {
+		return &usageError{fmt.Errorf("the command behind --: %w", err)}
 	}
 	return nil
 }

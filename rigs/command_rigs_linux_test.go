@@ -192,6 +192,16 @@ func TestLeaseAndRelease(t *testing.T) {
 	if b, err := os.ReadFile(names); err != nil || string(b) != "boron-1\n" {
 		t.Errorf("%q, %v", b, err)
 	}
+	for _, args := range [][]string{
+		{"lease", "boron-1", "--", "no-such-program"},
+		{"provision", "boron-1", "--cloud", "127.0.0.1", "--", "no-such-program"},
+	} {
+		out, err = d.run(args...)
+		var usage interface{ Usage() }
+		if !errors.As(err, &usage) || !strings.Contains(err.Error(), "no-such-program") || strings.Contains(out, "taken") {
+			t.Errorf("%q: %v, before anything is done\n%s", args, err, out)
+		}
+	}
 	out, err = d.run("show", "boron-1")
 	has(t, must(t, out, err), "nobody")
 }

@@ -87,6 +87,11 @@ func show(ctx context.Context, cmd *cobra.Command, dir string, delay time.Durati
 	if err != nil {
 		return usageError{err}
 	}
+	if len(command) > 0 {
+		if _, err := exec.LookPath(command[0]); err != nil {
+			return usageError{fmt.Errorf("the command behind --: %w", err)}
+		}
+	}
 	if dir, err = benchDir(dir); err != nil {
 		return err
 	}

@@ -156,6 +156,7 @@ func TestFakeRefuses(t *testing.T) {
 		{"boron@0.5.3", "0.5.3"},
 		{"gcc-udp", "process:"},
 		{"boron --", "no command"},
+		{"boron -- no-such-program", "no-such-program"},
 		{"--dir /tmp boron", "exists already"},
 	} {
 		cmd, out := fakeCommand(t, nil, strings.Fields(c.args)...)
