@@ -121,6 +121,7 @@ func snapshot(m fake.Memory) map[string]string {
 // TestBoardIsJudged brings boards of both transports to the cloud, and does to
 // them what suites do.
 func TestBoardIsJudged(t *testing.T) {
+	t.Parallel() // boards take their time
 	for _, name := range []string{"boron@6.2.0", "photon@2.3.1"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -179,6 +180,7 @@ func TestHungBoard(t *testing.T) {
 
 // TestPool spreads over a pool.
 func TestPool(t *testing.T) {
+	t.Parallel() // boards take their time
 	_, env, _ := start(t, "pool=fake*3", "boron@6.2.0", "argon@6.2.0", "p2@6.2.0", "boron@3.1.0")
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()

@@ -19,6 +19,7 @@ const imageSize = 48_000
 // TestPowerCutAfterChunk cuts the power when chunk 17 is acknowledged: the board
 // comes back with what it ran, and takes the whole image then.
 func TestPowerCutAfterChunk(t *testing.T) {
+	t.Parallel() // boards take their time
 	for _, name := range []string{"boron@6.2.0", "photon@2.3.1"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -37,6 +38,7 @@ func TestPowerCutAfterChunk(t *testing.T) {
 
 // TestResetDuringUpdate holds the reset pin in the middle of an update.
 func TestResetDuringUpdate(t *testing.T) {
+	t.Parallel() // boards take their time
 	b, env, _ := startWith(t, modem, "board-1", "boron@6.2.0")
 	interrupt(t, b, env, target.AfterChunk(9), func(*target.Device) {
 		b.Boards[0].Pin(true)
@@ -93,6 +95,7 @@ func interrupt(t *testing.T, b *Bench, env *target.Env, at target.Moment, do fun
 // TestSleep sends a board to sleep: its bus goes quiet, it wakes by itself, and
 // its session goes on.
 func TestSleep(t *testing.T) {
+	t.Parallel() // boards take their time
 	b, env, l := start(t, "board-1", "boron@6.2.0")
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()

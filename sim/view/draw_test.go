@@ -35,6 +35,9 @@ func text(screen string) string { return ansi.Strip(screen) }
 
 // What matters is on the screen, of one generator and of workers.
 func TestDraw(t *testing.T) {
+	if testing.Short() {
+		t.Skip("draws much in one goroutine")
+	}
 	for _, o := range []recordtest.Options{{Seed: 1, Devices: 100_000, Every: 5 * time.Second, Overloaded: true}, {Seed: 1, Devices: 100_000, Every: 5 * time.Second, Overloaded: true, Workers: 2}} {
 		s := play(o, 345*time.Second)
 		got := text(s.draw(120, 45, false))
@@ -85,6 +88,9 @@ func TestRates(t *testing.T) {
 // At any size nothing is wider or higher than the screen, and the phase is there as
 // long as there is room for anything.
 func TestSizes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("draws much in one goroutine")
+	}
 	s := play(recordtest.Options{Seed: 1, Devices: 1_000_000, Every: 5 * time.Second, Overloaded: true}, 345*time.Second)
 	for _, width := range []int{1, 19, 20, 40, 60, 80, 100, 132, 250} {
 		for _, height := range []int{1, 3, 5, 10, 16, 24, 40, 80} {
