@@ -50,6 +50,44 @@ func TestCall(t *testing.T) {
 	}
 }
 
+// Who calls a device that has just connected does not hear that it has no functions: its
+// describe is on the way.
+func TestCallWaitsForTheDescribe(t *testing.T) {
+	for _, dia := range []pdc.Dialect{boron62, pdc.NewDialect(1200, pdc.Electron)} { // one that posts it, and one that is asked
+		x := brewer(t, dia, nil)
+		x.hello(0)
+		asked := x.sends
+		for _, f := range []func(*Out){
+			func(out *Out) { x.d.Call(x.now, 1, "brew", "strong", out) },
+			func(out *Out) { x.d.Call(x.now, 2, "tea", "", out) },
+			func(out *Out) { x.d.Read(x.now, 3, "milk", out) },
+		} {
+			if x.run(f); len(x.sends)+len(x.effects) > 0 {
+				t.Errorf("before the describe: sent %v, said %v", x.sends, x.effects)
+			}
+		}
+		x.sends = asked
+		x.describe(brewing, systemDescribe(dia, nil))
+		x.wantFailure(2, NoSuchName)
+		x.wantFailure(3, NoSuchName)
+		s := x.lastSend(pdc.KindFunctionCall)
+		x.ack(s, coap.Message{})
+		x.receive(pdc.FunctionResult{Token: s.Message.Token, Value: 1}.Message(x.dia))
+		if r := x.result(1); r.Err != nil || r.Int != 1 {
+			t.Errorf("got %+v", r)
+		}
+	}
+}
+
+// It hears so in the end, should the device never describe itself.
+func TestCallWithoutADescribe(t *testing.T) {
+	x := newCloudTest(t, boron62, nil)
+	x.hello(0)
+	x.call(1, "")
+	x.wait(time.Minute)
+	x.wantFailure(1, NoSuchName)
+}
+
 // C-34: the result comes, and never the ACK.
 func TestResultBeforeAck(t *testing.T) {
 	x := brewer(t, boron62, nil)

@@ -239,6 +239,7 @@ func (d *Device) takeDescribe(now clock.Instant, flags pdc.DescribeFlags, protob
 		described.AppHash = next.AppHash()
 	}
 	out.effect(described)
+	d.reconsider(now, out)
 	if flags&pdc.DescribeSystem != 0 {
 		d.judgePending(now, out)
 		d.reportSafeMode(out)

@@ -14,9 +14,10 @@ import (
 //
 // A function that the describe does not list is refused here: the device would
 // acknowledge the call and never answer (C-22). So is an argument that the
-// device would cut (PDC-5.1).
+// device would cut (PDC-5.1). A device that has just connected and not described
+// itself yet is given its time to.
 func (d *Device) Call(now clock.Instant, ref uint64, name, argument string, out *Out) {
-	r := request{ref: ref, kind: pdc.KindFunctionCall}
+	r := request{ref: ref, kind: pdc.KindFunctionCall, name: d.unsure(name)}
 	if failure := d.refuseCall(name, argument); failure != nil {
 		d.finish(&r, failure, out)
 		return
@@ -38,7 +39,7 @@ func (d *Device) refuseCall(name, argument string) *Failure {
 	switch {
 	case !d.Ready():
 		return d.fail(NotOnline, "")
-	case !d.profile.describe.hasFunction(name) && !d.c.Faults.CallUnknown:
+	case d.unsure(name) == "" && !d.profile.describe.hasFunction(name) && !d.c.Faults.CallUnknown:
 		return d.fail(NoSuchName, d.unlisted("function", name))
 	case len(argument) > limits.Argument && !d.c.Faults.NoLimits:
 		return d.fail(TooLong, fmt.Sprintf("an argument of %d bytes, at most %d", len(argument), limits.Argument))
@@ -47,12 +48,48 @@ func (d *Device) refuseCall(name, argument string) *Failure {
 	}
 }
 
+// unsure returns a name that the describe may list when it comes, "" for one that is
+// decided.
+func (d *Device) unsure(name string) string {
+	if d.profile.describe.complete() || d.c.Faults.CallUnknown {
+		return ""
+	}
+	return name
+}
+
 // unlisted explains why a name is not called.
 func (d *Device) unlisted(what, name string) string {
-	if !d.profile.describe.complete() {
-		return "it has not described its functions and variables yet"
-	}
 	return fmt.Sprintf("no %s %q in its describe", what, name)
+}
+
+// reconsider decides the requests that waited for the describe.
+func (d *Device) reconsider(now clock.Instant, out *Out) {
+	if d.work == nil || !d.profile.describe.complete() {
+		return
+	}
+	for i := 0; i < len(d.work.requests); {
+		r := &d.work.requests[i]
+		name := r.name
+		r.name = ""
+		var listed bool
+		var what string
+		switch {
+		case name == "":
+			i++
+			continue
+		case r.kind == pdc.KindVariableRequest:
+			what = "variable"
+			r.known, listed = d.profile.describe.variable(name)
+		default:
+			what, listed = "function", d.profile.describe.hasFunction(name)
+		}
+		if listed {
+			i++
+			continue
+		}
+		d.complete(i, d.fail(NoSuchName, d.unlisted(what, name)), out)
+	}
+	d.settle(now, out)
 }
 
 func (d *Device) functionResult(m coap.Message) (Result, *Failure) {
@@ -66,13 +103,13 @@ func (d *Device) functionResult(m coap.Message) (Result, *Failure) {
 // Read reads a variable of the device. The [Result] with this ref has its
 // value. Ref must not be 0.
 func (d *Device) Read(now clock.Instant, ref uint64, name string, out *Out) {
-	r := request{ref: ref, kind: pdc.KindVariableRequest}
+	r := request{ref: ref, kind: pdc.KindVariableRequest, name: d.unsure(name)}
 	kind, known := d.profile.describe.variable(name)
 	switch {
 	case !d.Ready():
 		d.finish(&r, d.fail(NotOnline, ""), out)
 		return
-	case !known && !d.c.Faults.CallUnknown:
+	case !known && r.name == "" && !d.c.Faults.CallUnknown:
 		d.finish(&r, d.fail(NoSuchName, d.unlisted("variable", name)), out)
 		return
 	}

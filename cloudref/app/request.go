@@ -12,6 +12,7 @@ import (
 // A request is one Confirmable message of the cloud outside a firmware
 // transfer.
 //
+//	waits for the describe --listed--> queued
 //	queued --turn--> sent --ACK--> acknowledged --response--> done
 //	                   |  \--response--------------------------^
 //	                   \--no ACK / no answer in time--> failed
@@ -21,6 +22,7 @@ import (
 type request struct {
 	ref     uint64
 	message coap.Message
+	name    string        // that the describe must list when it comes; "" is decided
 	due     clock.Instant // when the command has waited too long
 	tag     uint32
 	kind    pdc.Kind
@@ -79,7 +81,7 @@ func (d *Device) pump(_ clock.Instant, out *Out) {
 	}
 	for i := range d.work.requests {
 		r := &d.work.requests[i]
-		if r.stage != queued || d.flashing() && heldDuringFlash(r.kind) && !d.c.Faults.Sends.Noisy {
+		if r.stage != queued || r.name != "" || d.flashing() && heldDuringFlash(r.kind) && !d.c.Faults.Sends.Noisy {
 			continue
 		}
 		d.launch(r, out)
@@ -284,7 +286,10 @@ func (d *Device) expireRequests(now clock.Instant, out *Out) {
 			continue
 		}
 		failure := d.fail(NoAnswer, "its application may be busy, or the name unknown to it")
-		if r.stage != acknowledged {
+		switch {
+		case r.name != "":
+			failure = d.fail(NoSuchName, "it has not described its functions and variables")
+		case r.stage != acknowledged:
 			failure = d.fail(Unreachable, "the request was not acknowledged")
 		}
 		d.complete(i, failure, out)
