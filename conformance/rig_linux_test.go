@@ -106,7 +106,7 @@ func TestPuppetsBeforeABoard(t *testing.T) {
 // found of it is no failure of its firmware, and is told with its name.
 func TestBoardThatIsUnpluggedInTheMiddle(t *testing.T) {
 	bench, rig := benchOf(t, "boron@6.2.0", "boron@6.2.0")
-	rig.Away, rig.Bench.Times.Return = 10*time.Second, 10*time.Second // a fake board is back within one
+	rig.Away, rig.Bench.Times.Return = 20*time.Second, 20*time.Second // a fake board is back within one
 	t.Parallel()                                                      // it waits most of the time
 	var unplug sync.Once
 	said := make(chan string, 1000)
@@ -140,6 +140,9 @@ func TestBoardThatIsUnpluggedInTheMiddle(t *testing.T) {
 	})
 	if run == nil || err == nil || !strings.Contains(err.Error(), "muster rig restore") {
 		t.Fatalf("nobody says what the board is owed: %v", err)
+	}
+	for _, r := range run.Results {
+		t.Logf("%s: %v %s %+v", r.Name(), r.Verdict, r.Reason, r.Findings)
 	}
 	expect(t, run, report.Pass, "handshake/connects", "dispatch/unknown")
 	expect(t, run, report.Inconclusive, "bench/reset")

@@ -142,7 +142,7 @@ func checkReceived(_ context.Context, e *target.Env, g *target.Group, r *Recorde
 			return err
 		}
 		Equal(r, "D-14", name, "the answer to Finish is a success", finish.Refused, 0, lines(c.Packets(mark))...)
-		Equal(r, "D-14", name, "the answer to Finish has statistics", finish.Stats != nil && finish.Stats.Received == t.count(), true, lines(c.Packets(mark))...)
+		Equal(r, "D-14", name, "the answer to Finish has statistics", finish.Stats != nil && finish.Stats.Received >= t.count() && finish.Stats.Received <= t.sent, true, lines(c.Packets(mark))...)
 		c.Run(3 * time.Second)
 		Equal(r, "D-16", name, "goodbyes before the answer to Finish is acknowledged", len(heardOf(c.Heard(mark), asks(coap.POST, "x"))), 0, lines(c.Packets(mark))...)
 		c.Peer.SetAnswer(nil)

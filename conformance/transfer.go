@@ -23,6 +23,7 @@ type transfer struct {
 	drop  bool   // Discard-Data
 
 	offset uint32
+	sent   uint32 // chunks, copies included
 	began  clock.Instant
 }
 
@@ -79,6 +80,7 @@ func (t *transfer) chunk(index uint32) {
 func (t *transfer) send(index uint32, data []byte) {
 	wire := pdc.UpdateChunk{Index: index, Data: data}.Message(t.c.Profile.Dialect())
 	wire.ID = t.c.Peer.NextID()
+	t.sent++
 	t.c.Whisper(wire.Append(nil))
 	t.c.Run(0)
 }

@@ -159,12 +159,7 @@ func (e *Env) OneAtATime() bool { return e.playsBoards() }
 // boardFor returns the device of a profile that is to play, with the means to start it
 // afresh.
 func (e *Env) boardFor(p *profile.Profile) (*Device, error) {
-	var d *Device
-	for _, one := range e.devices {
-		if one.Profile == p && one.board != nil && (d == nil || one.doubt() < d.doubt()) {
-			d = one
-		}
-	}
+	d := likeliest(e.devices, p)
 	if d == nil {
 		return nil, fmt.Errorf("target: no device is a %s", p)
 	}
@@ -176,6 +171,17 @@ func (e *Env) boardFor(p *profile.Profile) (*Device, error) {
 		return d, nil
 	}
 	return nil, e.need(Power)
+}
+
+// likeliest returns the board of a profile against which the least speaks, nil if none
+// is of that profile.
+func likeliest(devices []*Device, p *profile.Profile) (best *Device) {
+	for _, one := range devices {
+		if one.board != nil && one.Profile.Equal(p) && (best == nil || one.doubt() < best.doubt()) {
+			best = one
+		}
+	}
+	return best
 }
 
 // doubt is how much speaks against taking a board for a puppet where there are others: it

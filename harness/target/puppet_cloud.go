@@ -214,6 +214,8 @@ func (c *PuppetCloud) Online() error {
 	if !came {
 		return fmt.Errorf("target: the device %s does not connect to the puppet within %v", c.ID(), limit)
 	}
+	// A busy device may pause behind its Hello for longer than one that has said all.
+	c.Patient(func() bool { return c.heardSinceSecured(func(m Heard) bool { return !isHello(m) }) })
 	c.Calm(calmTime)
 	return nil
 }
@@ -224,9 +226,15 @@ func (c *PuppetCloud) Connected() bool {
 	if a, ok := c.actor.(*simulation); ok {
 		return a.fleet.Online(0)
 	}
-	isHello := func(m Heard) bool { return m.Err == nil && m.CoAP.Code == coap.POST && m.CoAP.Path() == "h" }
-	return c.Peer.Secured() && slices.ContainsFunc(c.Heard(0)[c.secured:], isHello)
+	return c.Peer.Secured() && c.heardSinceSecured(isHello)
 }
+
+// heardSinceSecured reports whether a message came in the present session.
+func (c *PuppetCloud) heardSinceSecured(which func(Heard) bool) bool {
+	return slices.ContainsFunc(c.Heard(0)[c.secured:], which)
+}
+
+func isHello(m Heard) bool { return m.Err == nil && m.CoAP.Code == coap.POST && m.CoAP.Path() == "h" }
 
 // Device lets f act for the application of the device.
 func (c *PuppetCloud) Device(f func(now clock.Instant, d *SimulatedDevice, out *SimulatedOut)) error {

@@ -292,7 +292,7 @@ func (d *RawDevice) NeighbourScalar() ([]byte, error) {
 func (d *RawDevice) Neighbour() ([12]byte, error) {
 	if d.own == nil {
 		for _, other := range d.env.devices {
-			if other.ID != d.id && other.Profile == d.Profile && other.Account == d.device.Account {
+			if other.ID != d.id && other.Profile.Equal(d.Profile) && other.Account == d.device.Account {
 				d.neighbour = other
 				return other.ID, nil
 			}

@@ -16,6 +16,10 @@ type Profile struct {
 // String returns the name, such as "boron@6.2.0".
 func (p *Profile) String() string { return p.Board.Name + "@" + p.Version.Name }
 
+// Equal reports whether p and o are the same release for the same board: Lookup makes
+// each anew.
+func (p *Profile) Equal(o *Profile) bool { return *p == *o }
+
 // Has reports whether the profile has the feature.
 func (p *Profile) Has(f Feature) bool { return f.in(p.Board, p.Version.System) }
 
