@@ -1,6 +1,10 @@
 package mutants
 
-import "github.com/muster/muster/harness/target"
+import (
+	"time"
+
+	"github.com/muster/muster/harness/target"
+)
 
 // ledgers gives the cloud faults of its ledgers.
 func ledgers(f func(*target.LedgerFaults)) func(*target.CloudConfig) {
@@ -25,7 +29,7 @@ var ledgersMutants = []Mutant{
 		Name: "cloud/resets-all-ledgers", Text: "tells devices without ledgers to ask again which there are",
 		Breaks: []string{"A-14"},
 		Cloud:  ledgers(func(f *target.LedgerFaults) { f.ResetsAll = true }),
-		Run:    []string{"api/reclaimed"}, Fails: []string{"api/reclaimed"},
+		Run:    []string{"api/reclaimed"}, Fails: []string{"api/reclaimed"}, Patience: 40 * time.Second,
 	},
 	{
 		Name: "cloud/no-continue", Text: "answers every block with 2.04",
