@@ -66,8 +66,7 @@ type histories struct {
 
 	mu      sync.Mutex
 	pending map[store.DeviceID][]Record // oldest first
-	writing bool
-	done    sync.WaitGroup
+	writing chan struct{}               // closed when nothing is pending any more; nil: nothing is
 }
 
 func (x *histories) note(id store.DeviceID, r Record) {
@@ -77,9 +76,9 @@ func (x *histories) note(id store.DeviceID, r Record) {
 		x.pending = make(map[store.DeviceID][]Record)
 	}
 	x.pending[id] = append(x.pending[id], r)
-	if !x.writing {
-		x.writing = true
-		x.done.Go(x.write)
+	if x.writing == nil {
+		x.writing = make(chan struct{})
+		go x.write()
 	}
 }
 
@@ -93,7 +92,8 @@ func (x *histories) write() {
 			break
 		}
 		if records == nil {
-			x.writing = false
+			close(x.writing)
+			x.writing = nil
 			x.mu.Unlock()
 			return
 		}
@@ -142,4 +142,11 @@ func (x *histories) of(ctx context.Context, id store.DeviceID) (History, error) 
 }
 
 // wait returns when everything that was noted is stored, or could not be.
-func (x *histories) wait() { x.done.Wait() }
+func (x *histories) wait() {
+	x.mu.Lock()
+	writing := x.writing
+	x.mu.Unlock()
+	if writing != nil {
+		<-writing
+	}
+}

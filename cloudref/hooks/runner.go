@@ -108,6 +108,7 @@ type Runner struct {
 
 	mu       sync.Mutex
 	attempts map[uint64]int // of calls that failed, by number
+	underWay sync.WaitGroup // calls; begun only while ctx is not over
 	// dropped are the calls that were since the log said so, at droppedLogged.
 	dropped       int
 	droppedLogged time.Time
@@ -160,12 +161,26 @@ func (r *Runner) Start() (err error) {
 	return err
 }
 
-// Stop ends the calls under way, which the next start makes again. It comes before
-// the store closes.
+// Stop ends the calls under way, which the next start makes again, and returns when
+// they are over. It comes before the store closes.
 func (r *Runner) Stop() {
+	r.mu.Lock()
 	r.cancel()
+	r.mu.Unlock()
 	r.stop()
+	r.underWay.Wait()
 	r.history.wait()
+}
+
+// begin reports whether a call may begin; if so it ends with underWay.Done.
+func (r *Runner) begin() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.ctx.Err() != nil {
+		return false
+	}
+	r.underWay.Add(1)
+	return true
 }
 
 // History returns what became of the last calls of a hook, whichever node made them.
@@ -199,10 +214,11 @@ func (r *Runner) Dropped(id store.DeviceID, why error) {
 
 // deliver makes one call of the queue.
 func (r *Runner) deliver(d store.Delivery) {
-	if r.ctx.Err() != nil {
+	if !r.begin() {
 		d.Retry(0)
 		return
 	}
+	defer r.underWay.Done()
 	hook, spec, call, err := r.read(&d)
 	if err != nil {
 		// The hook is gone, or nobody can read it: nothing will ever come of it.
@@ -336,12 +352,15 @@ type outcome struct {
 	why     string // "" for success
 }
 
-// attempt makes a call once.
+// attempt makes a call once. That it was broken off by Stop is nothing to note of it.
 func (r *Runner) attempt(hook *store.Hook, s *Spec, c *Call, n int) outcome {
 	ctx, cancel := context.WithTimeout(r.ctx, r.c.Timeout)
 	defer cancel()
 	began := r.c.Now()
 	o := r.call(ctx, s, c, hook.Product != 0)
+	if o.why != "" && r.ctx.Err() != nil {
+		return o
+	}
 	r.history.note(hook.ID, Record{
 		At: began, Event: c.Name, Attempt: n, Duration: r.c.Now().Sub(began), Status: o.status, Error: o.why,
 	})

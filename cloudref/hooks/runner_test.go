@@ -307,6 +307,22 @@ func TestAnAccountWithSlowHosts(t *testing.T) {
 	x.want(sentReply)
 }
 
+// When the runner has stopped no call is under way, and one that was broken off by that is
+// nobody's failure.
+func TestStopEndsCallsUnderWay(t *testing.T) {
+	x := newWard(t, Config{}, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	id := x.hook(Spec{})
+	x.call(id)
+	await(x, x.calls)
+	x.runner.Stop()
+	if x.runner.hosts.total != 0 {
+		t.Error("a call is under way")
+	}
+	if h, err := x.runner.History(t.Context(), id); err != nil || len(h.Last) != 0 {
+		t.Errorf("noted %+v, %v", h, err)
+	}
+}
+
 // The operator reads that calls are dropped, once in a while, and the owner each time.
 func TestDroppedCallsAreTold(t *testing.T) {
 	now := time.Unix(1e9, 0)
