@@ -88,6 +88,11 @@ func TestPuppetsBeforeABoard(t *testing.T) {
 		Seed: 7, Patience: 3 * time.Minute, plain: true, Timeout: 20 * time.Minute,
 		Spec: &target.Spec{Device: &target.DeviceSpec{Rig: "board-1"}}, Select: append(checks, "receiving/acks"),
 		Target: func(o *target.Options) { o.Rig = rig },
+		Log: func(source, line string) {
+			if !strings.Contains(line, "alive") {
+				t.Log(time.Now().Format(time.TimeOnly), source, line)
+			}
+		},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -52,6 +52,10 @@ func TestExternalServer(t *testing.T) {
 	// Who was not told that a write was done finds it done, and goes on; others do not.
 	x.want(nil, x.Do(x.ctx, PutDevice(device(3))))
 	x.want(nil, x.Do(x.ctx, PutSession(session(3)).If(0).By("n.1")))
+	for err = ErrUnknownDevice; errors.Is(err, ErrUnknownDevice); {
+		_, err = second.Session(x.ctx, deviceID(3)) // until it has heard of the device
+	}
+	x.want(nil, err)
 	for range 2 {
 		again := []Op{PutSession(session(3)).If(0).By("n.1")}
 		x.want(nil, x.Do(x.ctx, again...))
@@ -61,10 +65,7 @@ func TestExternalServer(t *testing.T) {
 			t.Errorf("revision %d, and it is told %d", read.Revision, again[0].Revision)
 		}
 	}
-	for err = ErrUnknownDevice; errors.Is(err, ErrUnknownDevice); {
-		err = second.Do(x.ctx, PutSession(session(3)).If(0).By("n.2")) // until it has heard of the device
-	}
-	x.want(ErrConflict, err)
+	x.want(ErrConflict, second.Do(x.ctx, PutSession(session(3)).If(0).By("n.2")))
 	x.want(ErrConflict, second.Do(x.ctx, PutSession(session(3)).If(0)))
 	x.want(nil, second.Do(x.ctx, DropSession(deviceID(3))))
 	x.want(nil, second.Do(x.ctx, PutSession(session(3)).If(0).By("n.2")))
