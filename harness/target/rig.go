@@ -302,7 +302,7 @@ func (b *rigBoard) profile(ctx context.Context, h *handle.Board) (*profile.Profi
 
 // PowerOn implements Board.
 func (b *rigBoard) PowerOn(ctx context.Context) error {
-	if s, _, err := b.board.Sighting(); err == nil && s.Board != nil && !b.cut.Load() {
+	if s, _, err := b.board.Sighting(); err == nil && b.runs(s.Board != nil) {
 		return nil
 	}
 	gone := b.board.Ladder().Gone(ctx)
@@ -314,6 +314,10 @@ func (b *rigBoard) PowerOn(ctx context.Context) error {
 	}
 	return err
 }
+
+// runs reports whether a board runs that is on the bus or not. One whose power was taken
+// may still be seen for a moment: it was restarting just then, or the look is older.
+func (b *rigBoard) runs(seen bool) bool { return seen && !b.cut.Load() && !b.off.Load() }
 
 // Absent implements absentee.
 func (b *rigBoard) Absent() string {
