@@ -61,6 +61,7 @@ type SessionOptions struct {
 type Session struct {
 	o    SessionOptions
 	stop context.CancelFunc
+	over <-chan struct{} // closed by Close
 	done sync.WaitGroup
 
 	mu      sync.Mutex
@@ -73,7 +74,7 @@ type Session struct {
 // Follow begins a Session.
 func Follow(o SessionOptions) *Session {
 	ctx, stop := context.WithCancel(context.Background())
-	s := &Session{o: o, stop: stop, changed: make(chan struct{}), ears: make(map[*Ear]struct{})}
+	s := &Session{o: o, stop: stop, over: ctx.Done(), changed: make(chan struct{}), ears: make(map[*Ear]struct{})}
 	s.done.Go(func() { s.run(ctx) })
 	return s
 }
@@ -267,7 +268,21 @@ func (s *Session) Write(ctx context.Context, b []byte) error {
 	if err != nil {
 		return err
 	}
-	return p.Write(ctx, b)
+	return s.why(p.Write(ctx, b))
+}
+
+// why says of a port that was closed under somebody's hands that the board has gone,
+// unless Close has closed it.
+func (s *Session) why(err error) error {
+	if !errors.Is(err, ErrClosed) {
+		return err
+	}
+	select {
+	case <-s.over:
+		return err
+	default:
+		return fmt.Errorf("board %s: %w", s.o.Name, ErrGone)
+	}
 }
 
 // Touch sets a speed that the board takes as a command. Another speed first
@@ -283,10 +298,10 @@ func (s *Session) Touch(speed int) error {
 		other = s.o.Speed
 	}
 	if err := p.SetSpeed(other); err != nil {
-		return err
+		return s.why(err)
 	}
 	if err := p.SetSpeed(speed); err != nil {
-		return err
+		return s.why(err)
 	}
 	return nil
 }

@@ -283,3 +283,24 @@ func TestNameOfAnotherBoard(t *testing.T) {
 	}
 	h.await(t, "the line", func() bool { return h.has("mine") })
 }
+
+// A board that leaves while somebody writes to it is gone; its console was not closed.
+func TestBoardThatLeavesWhileItIsWrittenTo(t *testing.T) {
+	s := Follow(SessionOptions{
+		Name: "board-1", Options: Options{Now: time.Now},
+		Find: func() (string, <-chan struct{}) { return "", nil },
+	})
+	under := fmt.Errorf("ttyACM0: %w", ErrClosed)
+	if err := s.why(under); !errors.Is(err, ErrGone) || errors.Is(err, ErrClosed) {
+		t.Errorf("while it lives: %v", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.why(under); !errors.Is(err, ErrClosed) {
+		t.Errorf("behind Close: %v", err)
+	}
+	if err := s.why(nil); err != nil {
+		t.Error(err)
+	}
+}
