@@ -33,7 +33,7 @@ soak: build ## the unbroken pair, RUNS times, each with another seed and order; 
 
 # Most tests wait most of the time, for timers and for other processes: so many packages
 # run side by side, and so many tests of one that may.
-AT_ONCE ?= 4
+AT_ONCE ?= 2
 BESIDE  := -p $(AT_ONCE) -parallel $(AT_ONCE)
 
 test: ## all tests
