@@ -115,8 +115,7 @@ func TestFlash(t *testing.T) {
 		{DFU{}, fake.Boron, "6.2.0", true, true}, // it takes no touch to listen
 	} {
 		t.Run(fmt.Sprintf("%s/%s/%v", test.way.Name(), test.version, test.no), func(t *testing.T) {
-			// One after the other: the number of a pty that one has closed is another's next,
-			// and its lock may still be there.
+			t.Parallel()
 			b := newBench(t, test.platform, test.version)
 			b.board.Fail(rigtest.Faults{NoRequests: test.no})
 			image := parse(t, build(pdc.Platform(test.platform), 7, 3000, nil))

@@ -211,21 +211,23 @@ func (h *Host) console(port string, speed int) (Console, error) {
 		unlock()
 		return nil, fmt.Errorf("%s: %w", port, err)
 	}
-	if err := console.Hold(port); err != nil {
+	release, err := console.Hold(port)
+	if err != nil {
 		unlock()
 		return nil, errors.Join(err, p.Close())
 	}
 	if err := p.SetReadTimeout(turn); err != nil {
 		unlock()
+		release()
 		return nil, errors.Join(fmt.Errorf("%s: %w", port, err), p.Close())
 	}
-	return locked{p, unlock}, nil
+	return locked{p, release, unlock}, nil
 }
 
 // locked is a port that other programs know to be in use.
 type locked struct {
 	serial.Port
-	unlock func()
+	release, unlock func()
 }
 
 // errLeft is a console that went away while it was used.
@@ -254,6 +256,7 @@ func left(err error) error {
 // Close closes the port.
 func (l locked) Close() error {
 	defer l.unlock()
+	l.release()
 	return l.Port.Close()
 }
 

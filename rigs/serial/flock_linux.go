@@ -7,32 +7,39 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
 
 // Hold locks a port that this process has just opened, as picocom, pyserial and
-// Node's serialport (Particle's CLI) lock theirs: with flock on the port itself,
-// which ends when the port is closed. The error wraps ErrBusy when one of them has
-// it. Unlike TIOCEXCL this holds for root, too.
-func Hold(port string) error {
+// Node's serialport (Particle's CLI) lock theirs: with flock on the port itself.
+// The error wraps ErrBusy when one of them has it. Unlike TIOCEXCL this holds for
+// root, too.
+//
+// Call release just before the port is closed. Closing alone would leave it locked for
+// as long as a copy of the descriptor lives (flock(2)): a program that this process
+// starts just then has one until it is loaded.
+func Hold(port string) (release func(), err error) {
+	release = func() {}
 	real, err := filepath.EvalSymlinks(port)
 	if err != nil {
-		return nil //nolint:nilerr // it has just gone: whoever reads it will say so
+		return release, nil //nolint:nilerr // it has just gone: whoever reads it will say so
 	}
 	ours := descriptors(real)
 	for _, fd := range ours {
 		switch err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); {
 		case err == nil:
-			return nil
+			// Once: later the number may be another file's.
+			return sync.OnceFunc(func() { _ = unix.Flock(fd, unix.LOCK_UN) }), nil
 		case !errors.Is(err, unix.EWOULDBLOCK):
-			return nil //nolint:nilerr // a driver without locks
+			return release, nil //nolint:nilerr // a driver without locks
 		}
 	}
 	if len(ours) != 1 {
-		return nil // it has been open here before, and is locked then
+		return release, nil // it has been open here before, and is locked then
 	}
-	return &inUse{port, "its lock", flockHolder(real)}
+	return release, &inUse{port, "its lock", flockHolder(real)}
 }
 
 // descriptors are those under which this process has a file open.

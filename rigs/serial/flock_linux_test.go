@@ -66,3 +66,44 @@ func TestHold(t *testing.T) {
 		t.Error("it stays locked")
 	}
 }
+
+// A port that was closed is free, although a program that was started meanwhile has a
+// copy of its descriptor still.
+func TestClosedPortIsFreeAtOnce(t *testing.T) {
+	master, tty, err := terminal.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer master.Close() //nolint:errcheck // the test ends
+	name := tty.Name()
+	if err := tty.Close(); err != nil {
+		t.Fatal(err)
+	}
+	p, err := OpenPort(name, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours := descriptors(name)
+	if len(ours) != 1 {
+		t.Fatalf("descriptors %v", ours)
+	}
+	fd, err := syscall.Dup(ours[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	twin := os.NewFile(uintptr(fd), name)
+	cmd := exec.CommandContext(t.Context(), "sleep", "1000")
+	cmd.Stdin = twin
+	if err := errors.Join(cmd.Start(), twin.Close(), p.Close()); err != nil {
+		t.Fatal(err)
+	}
+	again, err := OpenPort(name, 0)
+	if err != nil {
+		t.Fatalf("a closed port is locked: %v", err)
+	}
+	if err := again.Close(); err != nil {
+		t.Error(err)
+	}
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait()
+}

@@ -3,4 +3,4 @@
 package serial
 
 // Hold does nothing here: the lock file and the system tell others.
-func Hold(string) error { return nil }
+func Hold(string) (release func(), err error) { return func() {}, nil }

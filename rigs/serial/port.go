@@ -22,6 +22,7 @@ type Port struct {
 	speed int
 	port  serial.Port
 
+	release func()     // of the lock on the port, before it is closed
 	unlock  func()     // others may have the port then
 	reading sync.Mutex // held while the port is read or closed
 	closed  bool
@@ -53,17 +54,19 @@ func OpenPort(name string, speed int) (*Port, error) {
 		unlock()
 		return nil, explain(name, err)
 	}
-	if err := Hold(name); err != nil {
+	release, err := Hold(name)
+	if err != nil {
 		_ = p.Close() // the first error is the one to tell
 		unlock()
 		return nil, err
 	}
 	if err := p.SetReadTimeout(turn); err != nil {
+		release()
 		_ = p.Close() // the first error is the one to tell
 		unlock()
 		return nil, explain(name, err)
 	}
-	o := &Port{name: name, speed: speed, port: p, unlock: unlock, writes: make(chan write), stop: make(chan struct{})}
+	o := &Port{name: name, speed: speed, port: p, release: release, unlock: unlock, writes: make(chan write), stop: make(chan struct{})}
 	go o.write()
 	return o, nil
 }
@@ -171,6 +174,7 @@ func (p *Port) Close() error {
 		p.reading.Lock()
 		defer p.reading.Unlock()
 		p.closed = true
+		p.release()
 		err = p.port.Close()
 		p.unlock()
 	})
